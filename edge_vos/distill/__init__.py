@@ -1,0 +1,1 @@
+"""Train the student, and measure it by the DAVIS protocol."""

@@ -1,0 +1,37 @@
+"""Losses on probability maps, each a plain function on tensors."""
+
+import torch
+from torch import Tensor
+
+
+def bootstrapped_cross_entropy(probability: Tensor, target: Tensor, keep: float) -> Tensor:
+    """Average the cross-entropy over the hardest cells of each map.
+
+    ``mean over the top share of -sum_k t_k log p_k``; bootstrapping as in
+    https://arxiv.org/abs/1605.06885, used for video objects by STM and AOT.
+
+    Args:
+        probability: (B, K, h, w) float32, summing to 1 over K.
+        target: (B, K, h, w) float32 area coverage, summing to 1 over K.
+        keep: share of the cells kept, in (0, 1].
+    """
+    entropy = -(target * probability.clamp(min=1e-6).log()).sum(1).flatten(1)
+    kept = max(1, round(entropy.shape[1] * keep))
+    return entropy.topk(kept, dim=1, sorted=False).values.mean()
+
+
+def soft_jaccard(probability: Tensor, target: Tensor, active: Tensor) -> Tensor:
+    """Return one minus the soft intersection over union, averaged over the active objects.
+
+    ``1 - sum(min(p, t)) / sum(max(p, t))`` over the cells (Ruzicka similarity, which is 1 exactly
+    where both agree, fractional coverage included). The background is left out.
+
+    Args:
+        probability: (B, K, h, w) float32.
+        target: (B, K, h, w) float32 area coverage.
+        active: (B, K) float32, 1 for an id in use.
+    """
+    intersection = torch.minimum(probability, target).sum((2, 3))
+    union = torch.maximum(probability, target).sum((2, 3))
+    loss = (1 - (intersection + 1) / (union + 1)) * active
+    return loss[:, 1:].sum() / active[:, 1:].sum().clamp(min=1)

@@ -1,0 +1,1 @@
+"""The student: encoder, deformable propagation, identity, decoder."""

@@ -1,0 +1,94 @@
+"""Weights on disk: safetensors with the student's config in the header."""
+
+import json
+import os
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+
+from edge_vos.errors import CheckpointError
+from edge_vos.model.config import StudentConfig
+from edge_vos.model.student import Student
+
+FORMAT = "edge-vos/student/1"
+
+
+def default_weights_path() -> Path:
+    """Return the path of the shipped student's weights."""
+    return Path(__file__).parent.parent / "weights" / "student.safetensors"
+
+
+def save_student(
+    student: Student,
+    path: Path,
+    metadata: dict[str, str] | None = None,
+    dtype: torch.dtype = torch.float32,
+) -> None:
+    """Write the weights and the config, beside the path first and then renamed.
+
+    Args:
+        student: the module to save.
+        path: file to write or replace.
+        metadata: further strings for the header (steps, data, figures).
+        dtype: floating type on disk; ``load_student`` always gives float32.
+    """
+    tensors = {
+        name: (tensor.to(dtype) if tensor.is_floating_point() else tensor).contiguous()
+        for name, tensor in student.state_dict().items()
+        if not name.endswith("num_batches_tracked")
+    }
+    header = {"format": FORMAT, "config": json.dumps(student.config.to_dict()), **(metadata or {})}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.write_bytes(save(tensors, header))
+    os.replace(temporary, path)
+
+
+def load_student(path: Path | str, sampler: str | None = None) -> Student:
+    """Read a student in evaluation mode, in float32.
+
+    Args:
+        path: a file written by ``save_student``.
+        sampler: replaces the config's sampler; all give the same result.
+
+    Raises:
+        CheckpointError: if the file is missing, damaged, or of another architecture.
+    """
+    path = Path(path)
+    expected = "a safetensors file written by edge-vos train"
+    hint = "Leave --weights out to use the shipped student"
+    if not path.is_file():
+        raise CheckpointError(f"weights {path} do not exist", expected, hint)
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            header = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"weights {path} cannot be read: {error}", expected, hint) from error
+    if header.get("format") != FORMAT:
+        raise CheckpointError(
+            f"weights {path} have format {header.get('format')!r}", repr(FORMAT), hint
+        )
+    values = json.loads(header["config"])
+    config = StudentConfig.from_dict({**values, "sampler": sampler or values["sampler"]})
+    student = Student(config)
+    floats = {k: v.float() if v.is_floating_point() else v for k, v in tensors.items()}
+    missing, unexpected = student.load_state_dict(floats, strict=False) if _fits(
+        student, floats
+    ) else ([], ["a tensor of another shape"])
+    missing = [name for name in missing if not name.endswith("num_batches_tracked")]
+    if missing or unexpected:
+        raise CheckpointError(
+            f"weights {path} are of another architecture "
+            f"({len(missing)} tensors missing, unexpected: {unexpected[:3]})",
+            f"the tensors of preset {config.name!r}",
+            hint,
+        )
+    return student.eval()
+
+
+def _fits(student: Student, tensors: dict[str, torch.Tensor]) -> bool:
+    own = student.state_dict()
+    return all(own[name].shape == t.shape for name, t in tensors.items() if name in own)

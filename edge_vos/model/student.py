@@ -1,0 +1,174 @@
+"""The student: one pure function a frame, with the memory as inputs and outputs.
+
+After https://arxiv.org/abs/2401.13937: DeAOT's skeleton with a mobile encoder, its gated
+propagation made deformable. No state hides in the module; the runtime owns the memory.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from edge_vos.model.config import PROBABILITY_STRIDE, STRIDE, StudentConfig, check_size
+from edge_vos.model.decoder import Decoder
+from edge_vos.model.encoder import TAP_CHANNELS, ConvBatchNorm, Encoder
+from edge_vos.model.identity import IdentityEmbedding, merge_prompt, probability_from_logits
+from edge_vos.model.propagation import AttentionMaps, MemoryPropagation, SelfPropagation
+
+INPUT_NAMES = (
+    "image",
+    "prompt",
+    "prompted",
+    "active",
+    "memory_key",
+    "memory_value",
+    "memory_valid",
+)
+OUTPUT_NAMES = ("probability", "key", "value")
+
+
+@dataclass(frozen=True)
+class Features:
+    """Hold what one frame gives before any mask is known; batch B, strides 4, 8, 16."""
+
+    stride4: Tensor
+    stride8: Tensor
+    visual: Tensor
+    key: Tensor
+    self_attention: Tensor
+
+
+class Student(nn.Module):
+    """Segment one frame from its prompts and the memory.
+
+    Args:
+        config: the student's shape.
+    """
+
+    def __init__(self, config: StudentConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.encoder = Encoder()
+        self.project = ConvBatchNorm(TAP_CHANNELS[2], config.width, activation=False)
+        self.self_propagation = SelfPropagation(config)
+        self.key = nn.Conv2d(config.width, config.key_channels, 1)
+        self.memory_propagation = MemoryPropagation(config)
+        self.decoder = Decoder(config)
+        self.identity = IdentityEmbedding(config)
+
+    def encode(self, stride4: Tensor, stride8: Tensor) -> Features:
+        """Finish the features of a frame from the encoder's shallow taps."""
+        x = self.project(self.encoder.deep(stride8))
+        x, self_attention = self.self_propagation(x)
+        return Features(stride4, stride8, x, self.key(x), self_attention)
+
+    def read(
+        self, features: Features, keys: Tensor, values: Tensor, valid: Tensor
+    ) -> tuple[Tensor, AttentionMaps]:
+        """Read the memory and decode: logits (B, K, H/4, W/4) and the attention maps."""
+        readout, long_map, short_map = self.memory_propagation(
+            features.visual, features.key, keys, values, valid
+        )
+        logits = self.decoder(readout, features.visual, features.stride8, features.stride4)
+        return logits, AttentionMaps(features.self_attention, long_map, short_map)
+
+    def forward(
+        self,
+        image: Tensor,
+        prompt: Tensor,
+        prompted: Tensor,
+        active: Tensor,
+        memory_key: Tensor,
+        memory_value: Tensor,
+        memory_valid: Tensor,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Segment a frame; the first frame and a correction are the same call.
+
+        Args:
+            image: (1, 3, H, W) float32 in [0, 255], RGB. H and W are multiples of 16.
+            prompt: (1, K, H/4, W/4) float32, area coverage of the given masks in [0, 1].
+            prompted: (1, K, 1, 1) float32, 1 for each id whose mask is given in this frame.
+            active: (1, K, 1, 1) float32, 1 for each id in use; the background always.
+            memory_key: (N, Ck, H/16, W/16) float32; slot 0 is the reference, 1 the previous frame.
+            memory_value: (N, Cv, H/16, W/16) float32.
+            memory_valid: (N, 1, 1, 1) float32, 0 for an empty slot.
+
+        Returns:
+            (1, K, H/4, W/4) float32 probabilities with prompts merged in, channel 0 being the
+            background, and this frame's memory entry: key (1, Ck, H/16, W/16) and value
+            (1, Cv, H/16, W/16).
+        """
+        features = self.encode(*self.encoder.shallow(image))
+        logits, _ = self.read(features, memory_key, memory_value, memory_valid)
+        probability = merge_prompt(probability_from_logits(logits, active), prompt, prompted)
+        return probability, features.key, self.identity(probability)
+
+
+def tensor_specs(
+    config: StudentConfig, size: tuple[int, int]
+) -> tuple[list[tuple[str, tuple[int, ...], str]], list[tuple[str, tuple[int, ...], str]]]:
+    """List the graph's inputs and outputs as (name, shape, description), all float32.
+
+    Args:
+        config: the student's shape.
+        size: (height, width) of the image in pixels.
+
+    Raises:
+        ShapeError: if the size is not a multiple of 16.
+    """
+    check_size(size)
+    height, width = size
+    fine = (height // PROBABILITY_STRIDE, width // PROBABILITY_STRIDE)
+    coarse = (height // STRIDE, width // STRIDE)
+    k, n = config.channels, config.slots
+    inputs = [
+        ("image", (1, 3, height, width), "RGB in [0, 255]; normalisation is inside the graph"),
+        ("prompt", (1, k, *fine), "area coverage of the masks given for this frame"),
+        ("prompted", (1, k, 1, 1), "1 for each id whose mask is given in this frame"),
+        ("active", (1, k, 1, 1), "1 for each id in use; channel 0, the background, always"),
+        ("memory_key", (n, config.key_channels, *coarse), "keys of the memory slots"),
+        ("memory_value", (n, config.value_channels, *coarse), "values of the memory slots"),
+        ("memory_valid", (n, 1, 1, 1), "0 for an empty slot"),
+    ]
+    outputs = [
+        ("probability", (1, k, *fine), "over active ids, prompts merged in"),
+        ("key", (1, config.key_channels, *coarse), "this frame's key, for the runtime to store"),
+        ("value", (1, config.value_channels, *coarse), "this frame's value"),
+    ]
+    return inputs, outputs
+
+
+def example_inputs(
+    config: StudentConfig, size: tuple[int, int], seed: int = 0
+) -> tuple[Tensor, ...]:
+    """Return plausible inputs in the graph's order: every slot valid, all ids active."""
+    generator = torch.Generator().manual_seed(seed)
+    values = []
+    for name, shape, _ in tensor_specs(config, size)[0]:
+        if name == "image":
+            values.append(torch.rand(shape, generator=generator) * 255)
+        elif name in ("active", "memory_valid"):
+            values.append(torch.ones(shape))
+        elif name in ("prompt", "prompted"):
+            values.append(torch.zeros(shape))
+        else:
+            values.append(torch.randn(shape, generator=generator))
+    return tuple(values)
+
+
+def student_as_callable(
+    student: Student,
+) -> Callable[[Mapping[str, NDArray[np.float32]]], dict[str, NDArray[np.float32]]]:
+    """Wrap an eager student as named arrays in, named arrays out, for the runtime's loop."""
+
+    def run(inputs: Mapping[str, NDArray[np.float32]]) -> dict[str, NDArray[np.float32]]:
+        with torch.inference_mode():
+            outputs = student(*(torch.from_numpy(inputs[name]) for name in INPUT_NAMES))
+        return {
+            name: tensor.numpy() for name, tensor in zip(OUTPUT_NAMES, outputs, strict=True)
+        }
+
+    return run

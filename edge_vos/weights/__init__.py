@@ -1,0 +1,1 @@
+"""The shipped student: weights, model card and the default bundle."""
