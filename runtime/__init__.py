@@ -1,0 +1,1 @@
+"""Run a bundle on live video: numpy and OpenCV, no torch."""

@@ -1,0 +1,234 @@
+"""A golden: a short closed loop recorded from eager PyTorch, which any machine can repeat.
+
+The engine runs on recorded images and feeds on its own memory; what it finds is compared with what
+was recorded. Which slots a frame's entry goes to is part of the recording, so nothing of the
+runtime but the engine is under test. Needs neither torch nor the clip.
+"""
+
+import io
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields
+from typing import Any, Self
+
+import numpy as np
+from numpy.lib.npyio import NpzFile
+from numpy.typing import NDArray
+
+from edge_vos.bundle import GOLDEN_FILE, Bundle, Manifest
+from edge_vos.errors import BundleError
+from edge_vos.runtime.masks import jaccard
+from edge_vos.runtime.runner import Runner
+
+PROBABILITY_STEPS = 65535
+"""Probabilities are kept in 16 bits of fixed point: off by 7.6e-6, where float16 is by 2e-4."""
+
+ENTRY_TOLERANCE = 2.0**-10
+"""What keys and values may differ by, as a part of their largest, for being kept in float16."""
+
+
+@dataclass(frozen=True)
+class Script:
+    """Hold the inputs of a recorded loop of T frames.
+
+    Args:
+        image: (T, 3, H/s, W/s) uint8, RGB; each pixel stands for s x s pixels of the image.
+        prompt: (T, K, H/4, W/4) float32 area coverage.
+        prompted: (T, K) float32, 0 or 1.
+        active: (T, K) float32, 0 or 1.
+        writes: (T, N) bool, the slots that take the frame's entry.
+    """
+
+    image: NDArray[np.uint8]
+    prompt: NDArray[np.float32]
+    prompted: NDArray[np.float32]
+    active: NDArray[np.float32]
+    writes: NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Golden:
+    """Hold a recorded loop.
+
+    Args:
+        script: the inputs.
+        probability: (T, K, H/4, W/4) uint16, in steps of 1/65535.
+        key: (1, Ck, H/16, W/16) float16, of the last frame.
+        value: (1, Cv, H/16, W/16) float16, of the last frame.
+    """
+
+    script: Script
+    probability: NDArray[np.uint16]
+    key: NDArray[np.float16]
+    value: NDArray[np.float16]
+
+    @classmethod
+    def record(cls, runner: Runner, manifest: Manifest, script: Script) -> Self:
+        """Run the loop and keep what it finds."""
+        outputs = list(replay(runner, manifest, script))
+        return cls(
+            script,
+            np.stack([_fixed_point(output["probability"][0]) for output in outputs]),
+            outputs[-1]["key"].astype(np.float16),
+            outputs[-1]["value"].astype(np.float16),
+        )
+
+    @classmethod
+    def load(cls, bundle: Bundle) -> Self:
+        """Read the golden of a bundle.
+
+        Raises:
+            BundleError: if there is none, or it does not fit the manifest.
+        """
+        path = bundle.file(GOLDEN_FILE)
+        try:
+            with path.open("rb") as stream, NpzFile(stream, allow_pickle=False) as arrays:
+                golden = cls._from_arrays(dict(arrays))
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+            raise BundleError(
+                f"{GOLDEN_FILE} of {bundle.path} cannot be read: {error}",
+                "the recording that convert wrote",
+                "Convert again: edge-vos convert --target cpu",
+            ) from error
+        _check(golden, bundle)
+        return golden
+
+    def to_bytes(self) -> bytes:
+        """Return the recording as a compressed npz; the same recording gives the same bytes."""
+        stream = io.BytesIO()
+        np.savez_compressed(stream, **self._arrays())
+        return stream.getvalue()
+
+    def _arrays(self) -> dict[str, Any]:
+        script = {entry.name: getattr(self.script, entry.name) for entry in fields(Script)}
+        return {**script, "probability": self.probability, "key": self.key, "value": self.value}
+
+    @classmethod
+    def _from_arrays(cls, arrays: Mapping[str, Any]) -> Self:
+        script = Script(**{entry.name: arrays[entry.name] for entry in fields(Script)})
+        return cls(script, arrays["probability"], arrays["key"], arrays["value"])
+
+
+@dataclass(frozen=True)
+class GoldenReport:
+    """Say how an engine did on a golden.
+
+    Args:
+        passed: within the bundle's tolerances.
+        frames: how many were run.
+        mask_iou: mean over frames and objects, at the probability's size.
+        max_abs_error: largest error of a probability.
+        entry_error: largest error of the last key or value, as a part of its largest.
+    """
+
+    passed: bool
+    frames: int
+    mask_iou: float
+    max_abs_error: float
+    entry_error: float
+
+
+def replay(
+    runner: Runner, manifest: Manifest, script: Script
+) -> Iterator[dict[str, NDArray[np.float32]]]:
+    """Run a script in a closed loop and yield each frame's outputs."""
+    key = np.zeros(manifest.shape("memory_key"), np.float32)
+    value = np.zeros(manifest.shape("memory_value"), np.float32)
+    valid = np.zeros(manifest.shape("memory_valid"), np.float32)
+    repeat = manifest.size[0] // script.image.shape[2]
+    for t, small in enumerate(script.image):
+        outputs = runner.run(
+            {
+                "image": small.repeat(repeat, 1).repeat(repeat, 2)[np.newaxis].astype(np.float32),
+                "prompt": script.prompt[t : t + 1],
+                "prompted": script.prompted[t].reshape(1, -1, 1, 1),
+                "active": script.active[t].reshape(1, -1, 1, 1),
+                "memory_key": key,
+                "memory_value": value,
+                "memory_valid": valid,
+            }
+        )
+        slots = script.writes[t]
+        # New arrays: what was yielded or is still read must not change.
+        key, value, valid = key.copy(), value.copy(), valid.copy()
+        key[slots], value[slots], valid[slots] = outputs["key"], outputs["value"], 1.0
+        yield outputs
+
+
+def check_golden(
+    runner: Runner, manifest: Manifest, golden: Golden, *, max_abs_error: float, mask_iou: float
+) -> GoldenReport:
+    """Repeat a recorded loop on an engine and compare.
+
+    Args:
+        max_abs_error: what a probability may be off by.
+        mask_iou: what the masks must agree by.
+    """
+    errors, overlaps = [], []
+    outputs: dict[str, NDArray[np.float32]] = {}
+    for t, outputs in enumerate(replay(runner, manifest, golden.script)):
+        expected = golden.probability[t]
+        found = outputs["probability"][0]
+        errors.append(np.abs(found - expected.astype(np.float32) / PROBABILITY_STEPS).max())
+        labels, truth = _fixed_point(found).argmax(0), expected.argmax(0)
+        ids = np.flatnonzero(golden.script.active[t])[1:]
+        overlaps += [jaccard(labels == i, truth == i) for i in ids]
+    entry_error = max(
+        _relative_error(outputs["key"], golden.key), _relative_error(outputs["value"], golden.value)
+    )
+    error, overlap = float(np.max(errors)), float(np.mean(overlaps))
+    entry_limit = max(max_abs_error, ENTRY_TOLERANCE)
+    passed = error <= max_abs_error and overlap >= mask_iou and entry_error <= entry_limit
+    return GoldenReport(passed, len(errors), overlap, error, entry_error)
+
+
+def tolerance_of(bundle: Bundle) -> dict[str, float]:
+    """Return ``check_golden``'s limits as the bundle's own report states them.
+
+    Raises:
+        BundleError: if the report states none.
+    """
+    stated = bundle.manifest.report.get("tolerance")
+    names = ("max_abs_error", "mask_iou")
+    if not isinstance(stated, dict) or not all(isinstance(stated.get(n), float) for n in names):
+        raise BundleError(
+            f"The report in {bundle.path} states no tolerance",
+            f"numbers {' and '.join(names)}",
+            "Convert again: edge-vos convert --target cpu",
+        )
+    return {name: stated[name] for name in names}
+
+
+def _fixed_point(probability: NDArray[np.float32]) -> NDArray[np.uint16]:
+    steps = np.nan_to_num(np.clip(probability, 0.0, 1.0)) * PROBABILITY_STEPS
+    return np.rint(steps).astype(np.uint16)
+
+
+def _relative_error(found: NDArray[np.float32], expected: NDArray[np.float16]) -> float:
+    exact = expected.astype(np.float32)
+    return float(np.abs(found - exact).max() / max(1e-6, np.abs(exact).max()))
+
+
+def _check(golden: Golden, bundle: Bundle) -> None:
+    manifest, script = bundle.manifest, golden.script
+    frames = len(script.image) if script.image.ndim else 0
+    side = manifest.size[0] // max(1, script.image.shape[2]) if script.image.ndim == 4 else 0
+    expected: dict[str, tuple[tuple[int, ...], type]] = {
+        "image": ((frames, 3, *(length // max(1, side) for length in manifest.size)), np.uint8),
+        "prompt": ((frames, *manifest.shape("prompt")[1:]), np.float32),
+        "prompted": ((frames, manifest.channels), np.float32),
+        "active": ((frames, manifest.channels), np.float32),
+        "writes": ((frames, manifest.slots), np.bool_),
+        "probability": ((frames, *manifest.shape("probability")[1:]), np.uint16),
+        "key": (manifest.shape("key"), np.float16),
+        "value": (manifest.shape("value"), np.float16),
+    }
+    for name, (shape, dtype) in expected.items():
+        array = golden._arrays()[name]
+        if frames < 1 or array.shape != shape or array.dtype != dtype:
+            raise BundleError(
+                f"{name} in {GOLDEN_FILE} of {bundle.path} is {array.dtype} of {array.shape}",
+                f"{dtype.__name__} of {shape}",
+                "Convert again: edge-vos convert --target cpu",
+            )

@@ -1,0 +1,141 @@
+"""Keep the memory entries of past frames in a constant number of slots."""
+
+from collections.abc import Collection, Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_vos.bundle import Manifest, MemoryPolicy
+from edge_vos.errors import ShapeError
+
+REFERENCE, PREVIOUS = 0, 1
+
+
+class MemoryBank:
+    """Hold keys and values in arrays that are allocated once and given to the engine as they are.
+
+    Slot 0 is a reference, slot 1 the previous frame, the rest a ring. A frame that the user
+    prompted is a reference: it is permanent. It takes slot 0 when that is empty and a ring slot
+    otherwise; when there are more than N - 2 references, the oldest that no object depends on
+    gives way to it. An object depends on the last reference in which the user gave its mask. Only
+    when that leaves no slot at all may it depend on a reference that shows it well without that.
+
+    Attributes:
+        key: (N, Ck, h, w) float32.
+        value: (N, Cv, h, w) float32.
+        valid: (N, 1, 1, 1) float32, 0 for an empty slot.
+
+    Args:
+        manifest: gives the shapes.
+        policy: when a frame goes to the ring; ``None`` is the manifest's.
+
+    Raises:
+        ShapeError: if the graph has fewer than two slots.
+    """
+
+    def __init__(self, manifest: Manifest, policy: MemoryPolicy | None = None) -> None:
+        if manifest.slots < 2:
+            raise ShapeError(f"A memory of {manifest.slots} slots", "at least 2")
+        self.policy = policy if policy is not None else manifest.memory
+        self.key = np.zeros(manifest.shape("memory_key"), np.float32)
+        self.value = np.zeros(manifest.shape("memory_value"), np.float32)
+        self.valid = np.zeros(manifest.shape("memory_valid"), np.float32)
+        self._written: dict[int, int] = {}  # slot -> frame index
+        self._home: dict[int, int] = {}  # object id -> slot of the reference it depends on
+        self._references: set[int] = set()
+        self._last_kept = 0
+
+    @property
+    def slots(self) -> dict[int, int]:
+        """Return the frame index of every slot in use."""
+        return dict(self._written)
+
+    @property
+    def references(self) -> frozenset[int]:
+        """Return the permanent slots."""
+        return frozenset(self._references)
+
+    @property
+    def home(self) -> dict[int, int]:
+        """Return the reference's slot that each object depends on, by object id."""
+        return dict(self._home)
+
+    def clear(self) -> None:
+        """Empty every slot."""
+        self.valid[:] = 0.0
+        self._written.clear()
+        self._home.clear()
+        self._references.clear()
+
+    def write(
+        self,
+        key: NDArray[np.float32],
+        value: NDArray[np.float32],
+        *,
+        frame_index: int,
+        confidence: Mapping[int, float],
+        given: Collection[int] = (),
+    ) -> tuple[int, ...]:
+        """Store a frame's entry where it belongs.
+
+        Args:
+            key: (1, Ck, h, w) float32, as the graph returned it.
+            value: (1, Cv, h, w) float32.
+            frame_index: larger than at the call before.
+            confidence: for every living object, in [0, 1]; 0 for one that is not seen.
+            given: the living objects whose mask the user gave for this frame.
+
+        Returns:
+            the slots that were written. A reference is not among them when every slot is a
+            reference that another object, unseen in this frame, depends on.
+        """
+        self._home = {i: s for i, s in self._home.items() if i in confidence and i not in given}
+        slots = [PREVIOUS]
+        if given:
+            kept = self._reference_slot(confidence)
+        else:
+            kept = self._ring_slot(frame_index, confidence)
+        if kept is not None:
+            slots.append(kept)
+            self._last_kept = frame_index
+            if given:
+                self._references.add(kept)
+                self._home.update(dict.fromkeys(given, kept))
+        for slot in slots:
+            self.key[slot] = key[0]
+            self.value[slot] = value[0]
+            self.valid[slot] = 1.0
+            self._written[slot] = frame_index
+        return tuple(slots)
+
+    def _ring(self) -> list[int]:
+        """Return the ring's slots that hold no reference, empty ones first, then oldest first."""
+        ring = (slot for slot in range(2, len(self.valid)) if slot not in self._references)
+        return sorted(ring, key=lambda slot: self._written.get(slot, -1))
+
+    def _ring_slot(self, frame_index: int, confidence: Mapping[int, float]) -> int | None:
+        due = frame_index - self._last_kept >= self.policy.mem_every
+        seen = [value for value in confidence.values() if value > 0.0]
+        confident = bool(seen) and min(seen) >= self.policy.write_confidence
+        ring = self._ring()
+        return ring[0] if due and confident and ring else None
+
+    def _reference_slot(self, confidence: Mapping[int, float]) -> int | None:
+        if REFERENCE not in self._references:
+            return REFERENCE
+        oldest_first = sorted(self._references, key=self._written.__getitem__)
+        needed = set(self._home.values())
+        ring = self._ring()
+        if len(oldest_first) >= max(1, len(self.valid) - 2):
+            for slot in oldest_first:
+                if slot not in needed:
+                    return slot
+        if ring:
+            return ring[0]
+        # Every slot is a reference that is needed. The new one shows other objects too: those that
+        # it shows well can depend on it instead, and their slot is the one it takes.
+        for slot in oldest_first:
+            moving = [object_id for object_id, home in self._home.items() if home == slot]
+            if all(confidence[i] >= self.policy.write_confidence for i in moving):
+                return slot
+        return None

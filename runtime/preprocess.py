@@ -1,0 +1,150 @@
+"""Fit frames and masks into the image that the network takes, and probabilities back.
+
+Every resize here maps pixel areas onto pixel areas (half-pixel centres), and the content's corners
+lie on whole cells of the stride-4 grid. So going back is a crop and one resize, exact to sub-pixel.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Self
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_vos.errors import ShapeError
+
+STRIDE = 4  # image pixels a cell of prompt and probability, each way
+NEUTRAL = 127.0  # what the padding holds: the encoder's mean
+# A bilinear sample sees two pixels, so a shrink beyond this aliases and needs more samples.
+_MAX_BILINEAR_SHRINK = 2.25
+
+
+@dataclass(frozen=True)
+class Letterbox:
+    """Map a frame into an image of another size, keeping its aspect ratio.
+
+    The content's sides are rounded to whole cells, which changes the aspect ratio by at most two
+    image pixels a side.
+
+    Args:
+        frame_size: (height, width) of the camera's frames.
+        image_size: (height, width) that the network takes.
+        top: image row at which the content starts, a multiple of 4.
+        left: image column at which the content starts, a multiple of 4.
+        content_size: (height, width) of the content in the image, multiples of 4.
+    """
+
+    frame_size: tuple[int, int]
+    image_size: tuple[int, int]
+    top: int
+    left: int
+    content_size: tuple[int, int]
+
+    @classmethod
+    def fit(cls, frame_size: tuple[int, int], image_size: tuple[int, int]) -> Self:
+        """Centre frames in an image, as large as they fit.
+
+        Raises:
+            ShapeError: if a size is not positive, or the image's no multiple of 16.
+        """
+        if min(frame_size) < 1:
+            raise ShapeError(f"A frame of {frame_size[0]}x{frame_size[1]}", "at least one pixel")
+        if min(image_size) < 16 or image_size[0] % 16 or image_size[1] % 16:
+            raise ShapeError(
+                f"An image of {image_size[0]}x{image_size[1]}", "sides that are multiples of 16"
+            )
+        scale = min(image_size[0] / frame_size[0], image_size[1] / frame_size[1])
+        height, width = (
+            min(max(STRIDE, round(side * scale / STRIDE) * STRIDE), limit)
+            for side, limit in zip(frame_size, image_size, strict=True)
+        )
+        top = (image_size[0] - height) // (2 * STRIDE) * STRIDE
+        left = (image_size[1] - width) // (2 * STRIDE) * STRIDE
+        return cls(frame_size, image_size, top, left, (height, width))
+
+    def image(
+        self, frame: NDArray[np.uint8], out: NDArray[np.float32] | None = None
+    ) -> NDArray[np.float32]:
+        """Make the network's image from a frame.
+
+        Args:
+            frame: (H, W, 3) uint8, BGR, of the letterbox's frame size.
+            out: where to write the result; its padding must hold ``NEUTRAL`` already.
+
+        Returns:
+            (1, 3, H, W) float32 in [0, 255], RGB, of the letterbox's image size.
+        """
+        if out is None:
+            out = np.full((1, 3, *self.image_size), NEUTRAL, np.float32)
+        (height, width), content = self.content_size, self._shrink(frame)
+        planes = out[0, :, self.top : self.top + height, self.left : self.left + width]
+        for channel, plane in enumerate(cv2.split(content)):
+            planes[2 - channel] = plane
+        return out
+
+    def coverage(self, mask: NDArray[np.uint8], channels: int) -> NDArray[np.float32]:
+        """Make the network's prompt from a mask.
+
+        Args:
+            mask: (H, W) uint8 label map of the letterbox's frame size, ids below ``channels``.
+            channels: K, the background and the objects.
+
+        Returns:
+            (1, K, H/4, W/4) float32 in [0, 1]: the part of each cell that the id covers. The
+            channels add up to 1; padding is background.
+        """
+        cells = np.zeros((channels, *(side // STRIDE for side in self.image_size)), np.float32)
+        content = self.crop(cells)
+        height, width = content.shape[1:]
+        for object_id in np.flatnonzero(np.bincount(mask.ravel(), minlength=channels)):
+            if object_id:
+                one = (mask == object_id).astype(np.float32)
+                content[object_id] = cv2.resize(one, (width, height), interpolation=cv2.INTER_AREA)
+        cells[0] = 1.0 - np.minimum(cells.sum(axis=0), 1.0)
+        return cells[np.newaxis]
+
+    def crop(self, cells: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the content's part of (..., H/4, W/4) cells, as a view."""
+        top, left = self.top // STRIDE, self.left // STRIDE
+        height, width = (side // STRIDE for side in self.content_size)
+        return cells[..., top : top + height, left : left + width]
+
+    def to_frame(self, cells: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Bring one channel of probabilities back to the frame.
+
+        Args:
+            cells: (H/4, W/4) float32, one channel of the network's output.
+
+        Returns:
+            (H, W) float32 of the letterbox's frame size, interpolated bilinearly.
+        """
+        height, width = self.frame_size
+        enlarged = cv2.resize(self.crop(cells), (width, height), interpolation=cv2.INTER_LINEAR)
+        return np.asarray(enlarged, dtype=np.float32)
+
+    def _shrink(self, frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        # OpenCV's own area resize is 4 to 6 times as slow as enough bilinear samples, averaged.
+        height, width = self.content_size
+        shrink = max(self.frame_size[0] / height, self.frame_size[1] / width)
+        samples = max(1, math.ceil(shrink / _MAX_BILINEAR_SHRINK))
+        size = (width * samples, height * samples)
+        content = cv2.resize(frame, size, interpolation=cv2.INTER_LINEAR)
+        if samples > 1:
+            content = cv2.resize(content, (width, height), interpolation=cv2.INTER_AREA)
+        return np.asarray(content, dtype=np.uint8)
+
+
+def check_frame(frame: NDArray[np.uint8]) -> tuple[int, int]:
+    """Check that a frame is a colour picture and return its (height, width).
+
+    Raises:
+        ShapeError: if it is not (H, W, 3) uint8 with at least one pixel.
+    """
+    if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3 or not frame.size:
+        raise ShapeError(
+            f"A frame of {frame.dtype} and shape {frame.shape}",
+            "(height, width, 3) uint8, BGR",
+            "Read it with OpenCV, or convert it with cv2.cvtColor",
+        )
+    return frame.shape[0], frame.shape[1]

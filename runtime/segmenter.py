@@ -1,0 +1,274 @@
+"""Step through a video: prompts and frames in, masks out."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_vos.bundle import MemoryPolicy
+from edge_vos.errors import PromptError
+from edge_vos.runtime.labels import ObjectState, label_frame
+from edge_vos.runtime.memory import MemoryBank
+from edge_vos.runtime.model import LoadedModel
+from edge_vos.runtime.preprocess import NEUTRAL, Letterbox, check_frame
+from edge_vos.runtime.prompts import check_mask, check_size, mask_from_box, mask_from_point
+from edge_vos.runtime.timing import Laps
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class FrameResult:
+    """Hold what one step found.
+
+    Args:
+        mask: (H, W) uint8 label map of the frame's size; 0 is the background.
+        probability: (K, H/4, W/4) float32 in [0, 1], as the network returned it.
+        objects: the state of each living object, by ascending id.
+        timings_ms: milliseconds of the stages ``pre``, ``infer``, ``post`` and ``memory``.
+        frame_index: how many frames were stepped before, since the last reset.
+    """
+
+    mask: NDArray[np.uint8]
+    probability: NDArray[np.float32]
+    objects: tuple[ObjectState, ...]
+    timings_ms: dict[str, float]
+    frame_index: int
+
+
+@dataclass(frozen=True)
+class _Prompt:
+    """Hold a prompt until the frame that it is for: the mask is made from that frame."""
+
+    object_ids: frozenset[int]
+    make_mask: Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
+
+
+class Segmenter:
+    """Keep a mask of prompted objects through a video, in constant memory.
+
+    Args:
+        model: the student, loaded into an engine.
+        policy: when frames go to memory; ``None`` is the manifest's.
+    """
+
+    def __init__(self, model: LoadedModel, policy: MemoryPolicy | None = None) -> None:
+        self.model = model
+        self.memory = MemoryBank(model.manifest, policy)
+        shape = model.manifest.shape
+        self._inputs = {
+            "image": np.full(shape("image"), NEUTRAL, np.float32),
+            "prompt": np.zeros(shape("prompt"), np.float32),
+            "prompted": np.zeros(shape("prompted"), np.float32),
+            "active": np.zeros(shape("active"), np.float32),
+            "memory_key": self.memory.key,
+            "memory_value": self.memory.value,
+            "memory_valid": self.memory.valid,
+        }
+        self._letterbox: Letterbox | None = None
+        self._living: set[int] = set()
+        self._ever: set[int] = set()
+        self._pending: list[_Prompt] = []
+        self._frame_index = 0
+
+    @property
+    def object_ids(self) -> tuple[int, ...]:
+        """Return the ids of all living objects, those just prompted included, ascending."""
+        pending = (prompt.object_ids for prompt in self._pending)
+        return tuple(sorted(self._living.union(*pending)))
+
+    def prompt(self, mask: NDArray[np.uint8]) -> tuple[int, ...]:
+        """Give the masks of objects, new or to be corrected, for the next frame.
+
+        Args:
+            mask: (H, W) uint8 label map of the next frame's size; every id in it, from 1 to K - 1,
+                is given. Objects that are not in it go on as before.
+
+        Returns:
+            the ids in it, ascending.
+
+        Raises:
+            PromptError: if it is empty, not a label map, or holds an id of K or more.
+        """
+        object_ids = check_mask(mask, self.model.manifest.channels)
+        given = mask.copy()
+        self._add(_Prompt(frozenset(object_ids), lambda _: given))
+        return object_ids
+
+    def prompt_box(self, box_xywh: tuple[int, int, int, int], object_id: int | None = None) -> int:
+        """Give a box around an object; its mask is found in the next frame.
+
+        Args:
+            box_xywh: left, top, width and height in the next frame.
+            object_id: the object; ``None`` is a new one.
+
+        Returns:
+            the object's id.
+
+        Raises:
+            PromptError: if the id is not one of the model's, or all are in use.
+        """
+        given = self._object_id(object_id)
+        self._add(_Prompt(frozenset({given}), lambda frame: mask_from_box(frame, box_xywh) * given))
+        return given
+
+    def prompt_point(self, xy: tuple[int, int], object_id: int | None = None) -> int:
+        """Give a point on an object; its mask is found in the next frame.
+
+        Args:
+            xy: a pixel of the next frame.
+            object_id: the object; ``None`` is a new one.
+
+        Returns:
+            the object's id.
+
+        Raises:
+            PromptError: if the id is not one of the model's, or all are in use.
+        """
+        given = self._object_id(object_id)
+        self._add(_Prompt(frozenset({given}), lambda frame: mask_from_point(frame, [xy]) * given))
+        return given
+
+    def drop(self, object_id: int) -> None:
+        """Forget an object; when it was the last one, memory is emptied.
+
+        Memory keeps a trace of it for a while, so its id is the last to be given out again.
+
+        Raises:
+            PromptError: if there is no such object.
+        """
+        if object_id not in self.object_ids:
+            living = ", ".join(map(str, self.object_ids)) or "none"
+            raise PromptError(f"There is no object {object_id}", f"a living object: {living}")
+        self._living.discard(object_id)
+        self._discard_pending(object_id)
+        if not self._living:
+            self.memory.clear()
+
+    def reset(self) -> None:
+        """Forget all objects, prompts and frames."""
+        self.memory.clear()
+        self._living.clear()
+        self._ever.clear()
+        self._pending.clear()
+        self._frame_index = 0
+
+    def step(self, frame: NDArray[np.uint8]) -> FrameResult:
+        """Find all objects in the next frame.
+
+        A frame or prompt that is refused changes nothing, except that the prompts are gone.
+
+        Args:
+            frame: (H, W, 3) uint8, BGR; its size may differ from the frame's before.
+
+        Raises:
+            ShapeError: if it is not a colour frame.
+            PromptError: if there is no object yet, or a prompt does not fit the frame.
+            EngineError: if the engine fails.
+        """
+        laps = Laps()
+        prompts, self._pending = self._pending, []
+        letterbox = self._fit(check_frame(frame))
+        mask, given = _merge(prompts, frame)
+        living = sorted(self._living | given)
+        if not living:
+            raise PromptError(
+                "There is nothing to follow yet", "a mask, box or point", "Give a prompt first"
+            )
+        letterbox.image(frame, out=self._inputs["image"])
+        self._fill(letterbox, mask, given, living)
+        laps.lap("pre")
+        outputs = self.model.runner.run(self._inputs)
+        laps.lap("infer")
+        probability = outputs["probability"][0]
+        mask, objects = label_frame(probability, living, letterbox)
+        laps.lap("post")
+        self._remember(outputs, objects, given)
+        laps.lap("memory")
+        self._living = set(living)
+        self._frame_index += 1
+        return FrameResult(mask, probability, objects, laps.ms, self._frame_index - 1)
+
+    def _add(self, prompt: _Prompt) -> None:
+        for object_id in prompt.object_ids:
+            self._discard_pending(object_id)
+        self._ever |= prompt.object_ids
+        self._pending.append(prompt)
+
+    def _discard_pending(self, object_id: int) -> None:
+        kept = (replace(p, object_ids=p.object_ids - {object_id}) for p in self._pending)
+        self._pending = [prompt for prompt in kept if prompt.object_ids]
+
+    def _object_id(self, object_id: int | None) -> int:
+        last = self.model.manifest.channels - 1
+        if object_id is None:
+            free = [i for i in range(1, last + 1) if i not in self.object_ids]
+            if not free:
+                raise PromptError(
+                    f"All {last} objects are in use", f"at most {last} objects", "Drop one first"
+                )
+            return min(free, key=lambda i: (i in self._ever, i))
+        if not 1 <= object_id <= last:
+            raise PromptError(f"The object id {object_id}", f"an id from 1 to {last}")
+        return object_id
+
+    def _fit(self, frame_size: tuple[int, int]) -> Letterbox:
+        if self._letterbox is None or self._letterbox.frame_size != frame_size:
+            self._letterbox = Letterbox.fit(frame_size, self.model.manifest.size)
+            self._inputs["image"].fill(NEUTRAL)
+        return self._letterbox
+
+    def _fill(
+        self, letterbox: Letterbox, mask: NDArray[np.uint8], given: set[int], living: list[int]
+    ) -> None:
+        for name in ("prompt", "prompted", "active"):
+            self._inputs[name].fill(0.0)
+        self._inputs["active"][0, [0, *living]] = 1.0
+        if given:
+            self._inputs["prompt"][:] = letterbox.coverage(mask, self.model.manifest.channels)
+            self._inputs["prompted"][0, sorted(given)] = 1.0
+            # The background is given only where nothing else can be there: every object is given,
+            # and memory has no say.
+            if given == set(living) and not self.memory.valid.any():
+                self._inputs["prompted"][0, 0] = 1.0
+
+    def _remember(
+        self,
+        outputs: dict[str, NDArray[np.float32]],
+        objects: tuple[ObjectState, ...],
+        given: set[int],
+    ) -> None:
+        written = self.memory.write(
+            outputs["key"],
+            outputs["value"],
+            frame_index=self._frame_index,
+            confidence={state.id: state.confidence for state in objects},
+            given=given,
+        )
+        if given and len(written) == 1:
+            _log.warning(
+                "frame %d is no reference: the memory is full of references that other objects "
+                "depend on; drop one of them, or convert with more slots",
+                self._frame_index,
+            )
+
+
+def _merge(prompts: list[_Prompt], frame: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], set[int]]:
+    """Make one mask of all prompts; a later one lies on top."""
+    merged = np.zeros(frame.shape[:2], np.uint8)
+    for prompt in prompts:
+        mask = prompt.make_mask(frame)
+        check_size(mask, merged.shape)
+        for object_id in prompt.object_ids:
+            merged[mask == object_id] = object_id
+    given = {object_id for prompt in prompts for object_id in prompt.object_ids}
+    for object_id in sorted(given):
+        if not (merged == object_id).any():
+            raise PromptError(
+                f"Object {object_id} is covered by the prompts after it",
+                "at least one pixel of each object",
+                "Give overlapping objects in one mask",
+            )
+    return merged, given

@@ -1,0 +1,220 @@
+"""A tiny student that fulfils the graph's contract, in numpy and as ONNX, and scenes for it.
+
+It finds objects by colour: a cell of the image attends to the memory's cells of similar colour and
+takes over their labels. On flat colours that works, so the tests can ask for real masks.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import settings
+from numpy.typing import NDArray
+
+from edge_vos.bundle import (
+    PREPROCESSING,
+    SCHEMA_VERSION,
+    Bundle,
+    Manifest,
+    MemoryPolicy,
+    TensorSpec,
+    write_bundle,
+)
+from edge_vos.manifest import graph_shapes
+from edge_vos.runtime.model import LoadedModel
+from edge_vos.runtime.runner import CallableRunner
+
+settings.register_profile("edge-vos", deadline=None, max_examples=40)
+settings.load_profile("edge-vos")
+
+SIZE, CHANNELS, SLOTS = (64, 96), 5, 4
+SHARPNESS = 200.0
+Arrays = Mapping[str, NDArray[np.float32]]
+LoadTiny = Callable[..., LoadedModel]
+
+# The same as tiny_student below.
+ONNX_TEXT = """
+<ir_version: 9, opset_import: ["": 18]>
+tiny (float[1,3,{H},{W}] image, float[1,{K},{H4},{W4}] prompt, float[1,{K},1,1] prompted,
+      float[1,{K},1,1] active, float[{N},3,{h},{w}] memory_key, float[{N},{K},{h},{w}] memory_value,
+      float[{N},1,1,1] memory_valid)
+  => (float[1,{K},{H4},{W4}] probability, float[1,3,{h},{w}] key, float[1,{K},{h},{w}] value)
+{{
+  full = Constant <value = float {{255.0}}> ()
+  sharp = Constant <value = float {{{SHARPNESS}}}> ()
+  two = Constant <value = float {{2.0}}> ()
+  one = Constant <value = float {{1.0}}> ()
+  tiny_weight = Constant <value = float {{1e-6}}> ()
+  closed = Constant <value = float {{10000.0}}> ()
+  scaled = Div (image, full)
+  key = AveragePool <kernel_shape = [16, 16], strides = [16, 16]> (scaled)
+  cells = AveragePool <kernel_shape = [4, 4], strides = [4, 4]> (scaled)
+  flat = Constant <value = int64[3] {{1, 3, -1}}> ()
+  flat_cells = Reshape (cells, flat)
+  queries = Transpose <perm = [0, 2, 1]> (flat_cells)
+  key_axis = Transpose <perm = [1, 0, 2, 3]> (memory_key)
+  keys = Reshape (key_axis, flat)
+  product = MatMul (queries, keys)
+  twice = Mul (two, product)
+  squares = Mul (keys, keys)
+  axis1 = Constant <value = int64[1] {{1}}> ()
+  norms = ReduceSum <keepdims = 1> (squares, axis1)
+  near = Sub (twice, norms)
+  similar = Mul (sharp, near)
+  value_axis = Transpose <perm = [1, 0, 2, 3]> (memory_value)
+  value_shape = Constant <value = int64[3] {{1, {K}, -1}}> ()
+  flat_values = Reshape (value_axis, value_shape)
+  values = Transpose <perm = [0, 2, 1]> (flat_values)
+  empty = Sub (one, memory_valid)
+  penalty = Mul (closed, empty)
+  grid = Constant <value = int64[4] {{{N}, 1, {h}, {w}}}> ()
+  spread = Expand (penalty, grid)
+  row = Constant <value = int64[3] {{1, 1, -1}}> ()
+  penalties = Reshape (spread, row)
+  logits = Sub (similar, penalties)
+  affinity = Softmax <axis = -1> (logits)
+  readout = MatMul (affinity, values)
+  labels = Transpose <perm = [0, 2, 1]> (readout)
+  map_shape = Constant <value = int64[4] {{1, {K}, {H4}, {W4}}}> ()
+  predicted = Reshape (labels, map_shape)
+  some = Add (predicted, tiny_weight)
+  open = Sub (one, prompted)
+  free = Mul (active, open)
+  weights = Mul (some, free)
+  total = ReduceSum <keepdims = 1> (weights, axis1)
+  safe = Add (total, tiny_weight)
+  share = Div (weights, safe)
+  given = Mul (prompt, prompted)
+  taken = ReduceSum <keepdims = 1> (given, axis1)
+  left = Sub (one, taken)
+  rest = Relu (left)
+  shared = Mul (rest, share)
+  probability = Add (given, shared)
+  value = AveragePool <kernel_shape = [4, 4], strides = [4, 4]> (probability)
+}}
+"""
+
+
+def _pool(array: NDArray[np.float32], side: int) -> NDArray[np.float32]:
+    batch, channels, height, width = array.shape
+    blocks = array.reshape(batch, channels, height // side, side, width // side, side)
+    return blocks.mean(axis=(3, 5), dtype=np.float32)
+
+
+def _tiny_student(inputs: Arrays) -> dict[str, NDArray[np.float32]]:
+    scaled = inputs["image"] / np.float32(255)
+    key, cells = _pool(scaled, 16), _pool(scaled, 4)
+    channels = inputs["prompt"].shape[1]
+    keys = inputs["memory_key"].transpose(1, 0, 2, 3).reshape(3, -1)
+    values = inputs["memory_value"].transpose(1, 0, 2, 3).reshape(channels, -1)
+    valid = np.broadcast_to(
+        inputs["memory_valid"], (len(inputs["memory_valid"]), 1, *key.shape[2:])
+    )
+    near = 2 * cells.reshape(3, -1).T @ keys - (keys * keys).sum(axis=0)
+    logits = SHARPNESS * near - 1e4 * (1 - valid.reshape(-1))
+    affinity = np.exp(logits - logits.max(axis=1, keepdims=True))
+    affinity /= affinity.sum(axis=1, keepdims=True)
+    predicted = (affinity @ values.T).T.reshape(1, channels, *cells.shape[2:])
+    weights = (predicted + 1e-6) * inputs["active"] * (1 - inputs["prompted"])
+    share = weights / (weights.sum(axis=1, keepdims=True) + 1e-6)
+    given = inputs["prompt"] * inputs["prompted"]
+    rest = np.maximum(1 - given.sum(axis=1, keepdims=True), 0)
+    probability = (given + rest * share).astype(np.float32)
+    return {"probability": probability, "key": key, "value": _pool(probability, 4)}
+
+
+@pytest.fixture(scope="session")
+def tiny_manifest() -> Manifest:
+    """The manifest of the tiny student: 64x96, four objects, four slots."""
+    shapes = graph_shapes(SIZE, CHANNELS, SLOTS, key_channels=3, value_channels=CHANNELS)
+    specs = tuple(TensorSpec(name, shape, "float32", name) for name, shape in shapes.items())
+    return Manifest(
+        schema_version=SCHEMA_VERSION,
+        name="tiny",
+        backend="onnx",
+        model_file="model.onnx",
+        precision="fp32",
+        sampler="native",
+        size=SIZE,
+        target="cpu",
+        inputs=specs[:7],
+        outputs=specs[7:],
+        memory=MemoryPolicy(mem_every=3, write_confidence=0.6),
+        preprocessing=PREPROCESSING,
+        parameters=0,
+        macs=1,
+        weights_sha256="0" * 64,
+        report={"executed": True, "passed": True},
+        tools={},
+    )
+
+
+@pytest.fixture
+def load_tiny(tiny_manifest: Manifest) -> LoadTiny:
+    """Make the tiny student ready to step, in numpy; a keyword replaces a manifest's field."""
+
+    def load(**changes: object) -> LoadedModel:
+        manifest = replace(tiny_manifest, **changes)  # type: ignore[arg-type]
+        runner = CallableRunner(_tiny_student)
+        return LoadedModel(manifest, runner, "callable", "0", None, 0.0, None)
+
+    return load
+
+
+@pytest.fixture
+def tiny_model(load_tiny: LoadTiny) -> LoadedModel:
+    """The tiny student in numpy."""
+    return load_tiny()
+
+
+@pytest.fixture(scope="session")
+def tiny_onnx() -> bytes:
+    """The tiny student as an ONNX file."""
+    onnx_parser = pytest.importorskip("onnx.parser")
+    (height, width), k, n = SIZE, CHANNELS, SLOTS
+    text = ONNX_TEXT.format(
+        H=height, W=width, H4=height // 4, W4=width // 4, h=height // 16, w=width // 16,
+        K=k, N=n, SHARPNESS=SHARPNESS,
+    )  # fmt: skip
+    return onnx_parser.parse_model(text).SerializeToString()
+
+
+@pytest.fixture
+def tiny_bundle(tmp_path: Path, tiny_manifest: Manifest, tiny_onnx: bytes) -> Bundle:
+    """The tiny student as a bundle on disk."""
+    return write_bundle(tmp_path / "tiny.bundle", tiny_manifest, {"model.onnx": tiny_onnx})
+
+
+@pytest.fixture
+def tiny_inputs(tiny_manifest: Manifest) -> dict[str, NDArray[np.float32]]:
+    """Inputs as in mid-stream: two objects, a full memory, the second one prompted."""
+    rng = np.random.default_rng(0)
+    inputs = {spec.name: rng.random(spec.shape, np.float32) for spec in tiny_manifest.inputs}
+    inputs["image"] *= 255
+    inputs["active"][:] = np.array([1, 1, 1, 0, 0], np.float32).reshape(1, -1, 1, 1)
+    inputs["prompted"][:] = np.array([0, 0, 1, 0, 0], np.float32).reshape(1, -1, 1, 1)
+    inputs["memory_valid"][:] = 1
+    return inputs
+
+
+COLOURS = np.array([[40, 40, 40], [0, 0, 230], [0, 230, 0], [230, 0, 0], [0, 230, 230]], np.uint8)
+
+
+@pytest.fixture
+def scene() -> Callable[..., tuple[NDArray[np.uint8], NDArray[np.uint8]]]:
+    """Make a frame and its mask: squares of flat colours at (left, top), object 1 first.
+
+    At multiples of 32 they fill whole cells of the memory.
+    """
+
+    def draw(
+        *corners: tuple[int, int], size: tuple[int, int] = (128, 192), side: int = 64
+    ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        mask = np.zeros(size, np.uint8)
+        for object_id, (left, top) in enumerate(corners, start=1):
+            mask[top : top + side, left : left + side] = object_id
+        return COLOURS[mask], mask
+
+    return draw

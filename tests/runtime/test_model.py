@@ -1,0 +1,80 @@
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from edge_vos.bundle import Bundle, Manifest, TensorSpec, write_bundle
+from edge_vos.errors import BundleError, EngineError, ShapeError, UsageError
+from edge_vos.manifest import graph_shapes
+from edge_vos.runtime.backends import BACKENDS, load_backend
+from edge_vos.runtime.model import open_bundle
+
+pytest.importorskip("onnxruntime")
+
+
+def test_an_open_bundle_says_what_it_is(tiny_bundle: Bundle) -> None:
+    model = open_bundle(tiny_bundle.path, threads=1)
+    assert (model.engine, model.threads, model.path) == ("onnx", 1, tiny_bundle.path)
+    assert model.engine_version == load_backend("onnx").version() != ""
+    assert model.manifest == tiny_bundle.manifest
+    assert model.load_ms > 0
+
+
+def test_a_zip_works_after_its_folder_is_gone(
+    tmp_path: Path,
+    tiny_manifest: Manifest,
+    tiny_onnx: bytes,
+    tiny_inputs: dict[str, NDArray[np.float32]],
+) -> None:
+    write_bundle(tmp_path / "tiny.zip", tiny_manifest, {"model.onnx": tiny_onnx})
+    assert set(open_bundle(tmp_path / "tiny.zip").runner.run(tiny_inputs)) == {
+        "probability",
+        "key",
+        "value",
+    }
+
+
+def test_an_unknown_engine_is_refused_with_the_list(tiny_bundle: Bundle) -> None:
+    with pytest.raises(EngineError, match=r"onxx.*one of onnx"):
+        open_bundle(tiny_bundle.path, engine="onxx")
+
+
+def test_an_engine_of_another_bundle_is_refused(
+    tmp_path: Path, tiny_manifest: Manifest, tiny_onnx: bytes
+) -> None:
+    manifest = replace(tiny_manifest, backend="litert")
+    bundle = write_bundle(tmp_path / "other.bundle", manifest, {"model.onnx": tiny_onnx})
+    with pytest.raises(EngineError, match=r"'onnx'.*'litert'"):
+        open_bundle(bundle.path, engine="onnx")
+    with pytest.raises(EngineError, match="Unknown engine 'litert'"):
+        open_bundle(bundle.path)
+
+
+def test_no_bundle_and_no_threads_are_refused(tmp_path: Path, tiny_bundle: Bundle) -> None:
+    with pytest.raises(BundleError, match="nothing"):
+        open_bundle(tmp_path / "nothing.bundle")
+    with pytest.raises(UsageError, match="0 threads"):
+        open_bundle(tiny_bundle.path, threads=0)
+
+
+def test_a_model_with_other_shapes_than_its_manifest_is_refused(
+    tmp_path: Path, tiny_manifest: Manifest, tiny_onnx: bytes
+) -> None:
+    shapes = graph_shapes(tiny_manifest.size, 5, 3, key_channels=3, value_channels=5)
+    specs = tuple(TensorSpec(name, shape, "float32", "") for name, shape in shapes.items())
+    manifest = replace(tiny_manifest, inputs=specs[:7], outputs=specs[7:])
+    bundle = write_bundle(tmp_path / "three.bundle", manifest, {"model.onnx": tiny_onnx})
+    with pytest.raises(ShapeError, match=r"'memory_key'.*as the manifest says"):
+        open_bundle(bundle.path)
+
+
+@pytest.mark.parametrize("name", sorted(BACKENDS))
+def test_a_missing_engine_names_the_command_that_installs_it(
+    name: str, tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, {"onnx": "onnxruntime"}[name], None)
+    with pytest.raises(EngineError, match=load_backend(name).INSTALL):
+        open_bundle(tiny_bundle.path)
