@@ -1,0 +1,116 @@
+"""One frame of a source, and the source as the rest of the runtime sees it."""
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from types import TracebackType
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Frame:
+    """Hold one frame and when it was taken.
+
+    Args:
+        image: (H, W, 3) uint8, BGR.
+        index: frames that the source gave before this one.
+        timestamp_s: seconds since the first frame: a camera's clock, a file's own time.
+        captured_s: when it was taken, on the clock of ``time.perf_counter``.
+        capture_ms: the work to decode or to render it; waiting for a camera is not in it.
+        truth: (H, W) uint8 exact label map, where the source knows it.
+    """
+
+    image: NDArray[np.uint8]
+    index: int
+    timestamp_s: float
+    captured_s: float
+    capture_ms: float
+    truth: NDArray[np.uint8] | None = None
+
+
+@dataclass(frozen=True)
+class Shot:
+    """Hold what a kind of source gives for one frame; :class:`Source` makes a frame of it.
+
+    Args:
+        image: (H, W, 3) uint8, BGR.
+        captured_s: when the work on it began, on the clock of ``time.perf_counter``.
+        truth: (H, W) uint8 exact label map, where the source knows it.
+    """
+
+    image: NDArray[np.uint8]
+    captured_s: float
+    truth: NDArray[np.uint8] | None = None
+
+
+class Source:
+    """Give frames one by one; the end of the iteration is the end of the stream.
+
+    A source that worked and then failed raises :class:`~edge_vos.errors.SourceLost` instead of
+    ending. It can be iterated once.
+
+    Attributes:
+        uri: what the user asked for.
+        fps: frames a second, nominal.
+        size: height and width of every frame.
+        frames: how many there will be; ``None`` where nobody knows, or it never ends.
+        is_live: whether frames come when they come (a camera) and not when asked for.
+        is_endless: whether the source never ends by itself.
+        has_truth: whether its frames come with exact masks.
+    """
+
+    def __init__(
+        self,
+        uri: str,
+        shots: Iterable[Shot],
+        *,
+        fps: float,
+        size: tuple[int, int],
+        frames: int | None,
+        is_live: bool = False,
+        is_endless: bool = False,
+        has_truth: bool = False,
+        release: Callable[[], None] | None = None,
+    ) -> None:
+        self.uri = uri
+        self.fps = fps
+        self.size = size
+        self.frames = frames
+        self.is_live = is_live
+        self.is_endless = is_endless
+        self.has_truth = has_truth
+        self._shots = shots
+        self._release = release
+
+    def __iter__(self) -> Iterator[Frame]:
+        first_s: float | None = None
+        for index, shot in enumerate(self._shots):
+            if first_s is None:
+                first_s = shot.captured_s
+            yield Frame(
+                image=shot.image,
+                index=index,
+                timestamp_s=shot.captured_s - first_s if self.is_live else index / self.fps,
+                captured_s=shot.captured_s,
+                capture_ms=(time.perf_counter() - shot.captured_s) * 1e3,
+                truth=shot.truth,
+            )
+
+    def close(self) -> None:
+        """Give the camera or the file back; closing twice does nothing."""
+        release, self._release = self._release, None
+        if release is not None:
+            release()
+
+    def __enter__(self) -> "Source":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()

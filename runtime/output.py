@@ -1,0 +1,183 @@
+"""Take results: what every output does, and those that write masks."""
+
+import json
+import re
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Protocol, Self
+
+from edge_vos.errors import SinkError
+from edge_vos.runtime.frame import Frame
+from edge_vos.runtime.masks import encode_rle, write_palette_png
+from edge_vos.runtime.segmenter import FrameResult
+
+_MASK_NAME = re.compile(r"\d{5,}\.png")
+
+
+class Sink(Protocol):
+    """Take results, one by one, then be closed.
+
+    Attributes:
+        uri: where they go: the path, ``window`` or ``none``.
+    """
+
+    uri: str
+
+    def write(self, frame: Frame, result: FrameResult) -> None:
+        """Take one frame and what was found in it."""
+
+    def close(self) -> None:
+        """Complete the output; closing twice does nothing."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+class Nothing(Sink):
+    """Forget all results."""
+
+    def __init__(self) -> None:
+        self.uri = "none"
+
+    def write(self, frame: Frame, result: FrameResult) -> None:
+        """Forget it."""
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
+class MaskFolder(Sink):
+    """Write one palette PNG a frame, as DAVIS has them: 00000.png and on, by the frame's index.
+
+    Args:
+        path: the folder; made when missing.
+        overwrite: remove the masks that a run before left in it.
+
+    Raises:
+        SinkError: if it is not empty, or cannot be written.
+    """
+
+    def __init__(self, path: Path, overwrite: bool = False) -> None:
+        self.uri = str(path)
+        self._path = path
+        self._made = not path.exists()
+        make_folder(path)
+        present = list(path.iterdir())
+        if present and not overwrite:
+            raise SinkError(
+                f"The output folder {path} is not empty",
+                "a new or empty folder",
+                "Add --overwrite, or choose another",
+            )
+        for old in present:
+            if _MASK_NAME.fullmatch(old.name):
+                old.unlink()
+
+    def write(self, frame: Frame, result: FrameResult) -> None:
+        """Write one mask; nobody sees half of it."""
+        path = self._path / f"{frame.index:05d}.png"
+        partial = path.with_suffix(".partial")
+        try:
+            write_palette_png(partial, result.mask)
+            partial.replace(path)
+        except OSError as error:
+            raise unwritable(path, error) from error
+
+    def close(self) -> None:
+        """Leave no folder that this made and nothing was written to."""
+        if self._made and self._path.is_dir() and not any(self._path.iterdir()):
+            self._path.rmdir()
+
+
+class JsonLines(Sink):
+    """Write one JSON document a frame: time, objects, boxes, confidences, COCO run lengths.
+
+    Args:
+        path: the file; it has its name when it is complete, and ``masks.partial.jsonl`` before.
+
+    Raises:
+        SinkError: if it cannot be written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.uri = str(path)
+        self._path = path
+        self._partial = path.with_name(f"{path.stem}.partial{path.suffix}")
+        self._count = 0
+        try:
+            # By lines: a killed process leaves whole ones.
+            self._file: IO[str] | None = self._partial.open("w", encoding="utf-8", buffering=1)
+        except OSError as error:
+            raise unwritable(path, error) from error
+
+    def write(self, frame: Frame, result: FrameResult) -> None:
+        """Write one line."""
+        if self._file is None:
+            return
+        line = {
+            "frame": frame.index,
+            "timestamp_s": round(frame.timestamp_s, 6),
+            "objects": [
+                {
+                    "id": state.id,
+                    "area_px": state.area_px,
+                    "box_xywh": [int(side) for side in state.box_xywh],
+                    "confidence": round(state.confidence, 4),
+                    "lost": state.lost,
+                    "segmentation": encode_rle(result.mask == state.id),
+                }
+                for state in result.objects
+            ],
+        }
+        try:
+            self._file.write(json.dumps(line) + "\n")
+        except OSError as error:
+            raise unwritable(self._path, error) from error
+        self._count += 1
+
+    def close(self) -> None:
+        """Complete the file; without a frame there is none.
+
+        Raises:
+            SinkError: if it cannot be written to its end.
+        """
+        file, self._file = self._file, None
+        if file is None:
+            return
+        try:
+            file.close()
+            if self._count:
+                self._partial.replace(self._path)
+            else:
+                self._partial.unlink(missing_ok=True)
+        except OSError as error:
+            raise unwritable(self._path, error) from error
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder and those above it.
+
+    Raises:
+        SinkError: if that cannot be done.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise unwritable(path, error) from error
+
+
+def unwritable(path: Path, error: OSError) -> SinkError:
+    """Make the error for an output that the operating system refuses."""
+    return SinkError(
+        f"The output {path} cannot be written ({error.strerror})",
+        "a folder that may be written to, and room on its disk",
+        f"ls -ld {path.parent}",
+    )

@@ -1,0 +1,294 @@
+"""Run a source through a segmenter into sinks: capture, inference and output overlap in threads.
+
+``segment`` waits for every frame. ``live`` takes the newest one and counts those that it left out;
+there, a file or a synthetic scene plays the camera and gives its frames at its own rate. Only a
+handful of frames is on its way at a time, so memory does not grow with the length of the run.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+
+from edge_vos.errors import PromptError, SourceLost
+from edge_vos.runtime.channel import Channel, ChannelEnd
+from edge_vos.runtime.controls import Controls
+from edge_vos.runtime.frame import Frame, Source
+from edge_vos.runtime.output import Sink
+from edge_vos.runtime.segmenter import FrameResult, Segmenter
+from edge_vos.runtime.stage_times import StageTimes
+from edge_vos.runtime.window import Window
+
+Ending = Literal["end", "frames", "stopped", "lost"]
+Observer = Callable[[Frame, FrameResult], None]
+
+_POLL_S = 0.02  # how often a waiting thread looks whether it shall stop
+_PATIENCE_S = 2.0  # a camera's read cannot be interrupted: after this its thread is left behind
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """Say how to run.
+
+    Args:
+        live: take the newest frame, not every frame.
+        frames: stop after so many processed frames; ``None`` is to the end.
+        prompt_from_truth: prompt with the exact mask of the first frame, where the source has one.
+        interactive: prompts may come while it runs; frames before the first one pass unsegmented,
+            and a prompt that is refused is told in the window.
+        stall_s: a camera that gives no frame for so many seconds is lost.
+    """
+
+    live: bool = False
+    frames: int | None = None
+    prompt_from_truth: bool = False
+    interactive: bool = False
+    stall_s: float = 10.0
+
+
+@dataclass(frozen=True)
+class RunReport:
+    """Say what a run did.
+
+    Args:
+        frames: frames processed and handed to every sink.
+        dropped: frames that came and were left out, because newer ones came.
+        fps: processed frames a second at the wall clock, from the first frame to the last output.
+        latency_ms: p50, p90, p99 and max in milliseconds of ``capture``, ``pre``, ``infer``,
+            ``post``, ``memory``, ``draw`` (all sinks) and ``end_to_end`` (from capture to the last
+            sink).
+        object_ids: every object that was followed, ascending.
+        ended: at the source's ``end``, after the asked-for number of ``frames``, ``stopped`` by
+            the user, or because the source was ``lost``.
+        lost: what happened to a lost source.
+    """
+
+    frames: int
+    dropped: int
+    fps: float
+    latency_ms: dict[str, dict[str, float]]
+    object_ids: tuple[int, ...]
+    ended: Ending
+    lost: SourceLost | None = None
+
+
+def run(
+    source: Source,
+    segmenter: Segmenter,
+    sinks: Sequence[Sink],
+    options: RunOptions | None = None,
+    controls: Controls | None = None,
+    observe: Observer | None = None,
+) -> RunReport:
+    """Run to the end of the source, the asked-for number of frames, or until it is told to stop.
+
+    The source and the sinks are closed when it returns or raises. A source that is lost midway is
+    told in the report, so that what came before it is not.
+
+    Args:
+        source: gives the frames; it was not iterated before.
+        segmenter: with its prompts, if they are known beforehand. It belongs to another thread
+            until this returns.
+        sinks: take the results, in this thread.
+        options: how to run.
+        controls: to stop, pause or prompt from elsewhere.
+        observe: is called in this thread after the sinks took a frame.
+
+    Raises:
+        PromptError: if there is nothing to follow, or a prompt does not fit the first frame.
+        EngineError: if the engine fails.
+        SinkError: if an output cannot be written or completed.
+    """
+    options = options if options is not None else RunOptions()
+    controls = controls if controls is not None else Controls()
+    captured: Channel[Frame] = Channel(1, newest_only=options.live)
+    stepped: Channel[tuple[Frame, FrameResult]] = Channel(1)
+
+    def capture() -> None:
+        _capture(source, options.live, captured)
+
+    def infer() -> None:
+        _infer(source, segmenter, options, controls, captured, stepped)
+
+    with ExitStack() as stack:
+        for sink in sinks:
+            stack.callback(sink.close)
+        stack.enter_context(_thread(capture, gives=captured, patience_s=_PATIENCE_S))
+        stack.enter_context(_thread(infer, takes=captured, gives=stepped))
+        report = _deliver(stepped, sinks, options, controls, observe)
+    return replace(report, dropped=captured.dropped)
+
+
+@contextmanager
+def _thread(
+    work: Callable[[], None],
+    *,
+    gives: Channel[Any],
+    takes: Channel[Any] | None = None,
+    patience_s: float | None = None,
+) -> Iterator[None]:
+    """Run work in a thread that ends its channel with what it raises, and stops with the block."""
+
+    def guarded() -> None:
+        try:
+            work()
+        except BaseException as error:
+            gives.end(error)
+        else:
+            gives.end()
+
+    thread = threading.Thread(target=guarded, name=f"edge-vos-{work.__name__}", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        for channel in (gives, takes):
+            if channel is not None:
+                channel.cancel()
+        thread.join(patience_s)
+
+
+def _capture(source: Source, live: bool, captured: Channel[Frame]) -> None:
+    """Give frames as they come, or at the source's rate where it plays the camera."""
+    period_s = 1 / source.fps if live and not source.is_live else 0.0
+    due_s = time.perf_counter()
+    # Closed by the thread that reads it: releasing a camera under a read would crash.
+    with source:
+        frames = iter(source)
+        while not captured.cancelled:
+            if period_s:
+                late_s = time.perf_counter() - due_s
+                if late_s < 0:
+                    time.sleep(min(-late_s, _POLL_S))
+                    continue
+                # After a stall go on from now, without a burst.
+                due_s += period_s if late_s < period_s else late_s
+            frame = next(frames, None)
+            if frame is None:
+                return
+            captured.put(frame)
+
+
+def _infer(
+    source: Source,
+    segmenter: Segmenter,
+    options: RunOptions,
+    controls: Controls,
+    captured: Channel[Frame],
+    stepped: Channel[tuple[Frame, FrameResult]],
+) -> None:
+    """Step through frames; while paused, again through the same one for each new prompt."""
+    count = 0
+    frame: Frame | None = None
+    last_s = time.perf_counter()
+    while not stepped.cancelled and count != options.frames:
+        asked = _apply(segmenter, options, controls)
+        if frame is not None and controls.paused.is_set():
+            last_s = time.perf_counter()
+            if not asked:
+                time.sleep(_POLL_S)
+                continue
+            frame = replace(frame, captured_s=last_s)
+        else:
+            try:
+                new = captured.get(_POLL_S)
+            except ChannelEnd:
+                return
+            if new is None:
+                waited_s = time.perf_counter() - last_s
+                if source.is_live and waited_s > options.stall_s:
+                    raise SourceLost(
+                        f"The camera {source.uri} gave no frame for {waited_s:.0f} s",
+                        "a camera that stays connected",
+                        "Check its cable, then start again",
+                    )
+                continue
+            frame = new
+            if count == 0 and options.prompt_from_truth and frame.truth is not None:
+                segmenter.prompt(frame.truth)
+        stepped.put((frame, _step(frame, segmenter, options, controls)))
+        count += 1
+        last_s = time.perf_counter()
+
+
+def _apply(segmenter: Segmenter, options: RunOptions, controls: Controls) -> bool:
+    try:
+        return controls.apply(segmenter)
+    except PromptError as error:
+        if not options.interactive:
+            raise
+        controls.say(str(error))
+        return False
+
+
+def _step(
+    frame: Frame, segmenter: Segmenter, options: RunOptions, controls: Controls
+) -> FrameResult:
+    if options.interactive and segmenter.object_ids:
+        try:
+            return segmenter.step(frame.image)
+        except PromptError as error:  # it took the prompt with it; the others go on
+            controls.say(error.what)
+    if options.interactive and not segmenter.object_ids:
+        return _unsegmented(frame, segmenter)
+    return segmenter.step(frame.image)
+
+
+def _unsegmented(frame: Frame, segmenter: Segmenter) -> FrameResult:
+    """Make the result of a frame in which nobody has shown an object yet."""
+    probability = np.zeros(segmenter.model.manifest.shape("probability")[1:], np.float32)
+    probability[0] = 1.0
+    return FrameResult(np.zeros(frame.image.shape[:2], np.uint8), probability, (), {}, 0)
+
+
+def _deliver(
+    stepped: Channel[tuple[Frame, FrameResult]],
+    sinks: Sequence[Sink],
+    options: RunOptions,
+    controls: Controls,
+    observe: Observer | None,
+) -> RunReport:
+    """Hand results to the sinks and measure, until there are no more or somebody stops it."""
+    times = StageTimes()
+    windows = [sink for sink in sinks if isinstance(sink, Window)]
+    object_ids: set[int] = set()
+    frames, first_s, last_s = 0, 0.0, 0.0
+    ended: Ending = "stopped"
+    lost: SourceLost | None = None
+    while not controls.stop.is_set():
+        try:
+            item = stepped.get(_POLL_S)
+        except ChannelEnd:
+            ended = "frames" if frames == options.frames else "end"
+            break
+        except SourceLost as error:
+            ended, lost = "lost", error
+            break
+        if item is None:
+            for window in windows:
+                window.pump()
+            continue
+        frame, result = item
+        start_s = time.perf_counter()
+        for sink in sinks:
+            sink.write(frame, result)
+        last_s = time.perf_counter()
+        first_s = first_s if frames else frame.captured_s
+        frames += 1
+        object_ids.update(state.id for state in result.objects)
+        times.add(
+            {
+                "capture": frame.capture_ms,
+                **result.timings_ms,
+                "draw": (last_s - start_s) * 1e3,
+                "end_to_end": (last_s - frame.captured_s) * 1e3,
+            }
+        )
+        if observe is not None:
+            observe(frame, result)
+    fps = frames / (last_s - first_s) if frames else 0.0
+    return RunReport(frames, 0, fps, times.summary(), tuple(sorted(object_ids)), ended, lost)
