@@ -1,0 +1,90 @@
+"""A small student whose every weight matters, exported once for all tests of this folder."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from edge_vos.converters.clip import Clip, load_clip
+from edge_vos.converters.convert import Converted, convert
+from edge_vos.converters.recipe import choose
+from edge_vos.model.checkpoint import save_student
+from edge_vos.model.config import PRESETS
+from edge_vos.model.student import Student
+from edge_vos.runtime.backends import load_backend
+from edge_vos.runtime.runner import Runner
+
+SIZE = (64, 96)
+
+OpenOnnx = Callable[[bytes], "Runner"]
+
+
+@pytest.fixture(scope="session")
+def student() -> Student:
+    """The smallest preset with random weights, BatchNorm statistics and offsets."""
+    generator = torch.Generator().manual_seed(0)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        made = Student(PRESETS["nano"])
+    for name, tensor in made.state_dict().items():
+        if name.endswith("running_mean"):
+            tensor.copy_(torch.randn(tensor.shape, generator=generator) * 0.1)
+        elif name.endswith("running_var"):
+            tensor.copy_(torch.rand(tensor.shape, generator=generator) + 0.5)
+        elif "offsets.pointwise" in name:
+            tensor.copy_(torch.randn(tensor.shape, generator=generator))
+    return made.eval()
+
+
+@pytest.fixture(scope="session")
+def weights(student: Student, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The student's weights on disk."""
+    path = tmp_path_factory.mktemp("weights") / "nano.safetensors"
+    save_student(student, path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def clip() -> Clip:
+    """A short scene with two objects and exact masks."""
+    return load_clip(f"synthetic://?size={SIZE[0]}x{SIZE[1]}&objects=2&frames=8&seed=1", frames=8)
+
+
+@pytest.fixture(scope="session")
+def converted(weights: Path, clip: Clip, tmp_path_factory: pytest.TempPathFactory) -> Converted:
+    """The student, converted for a CPU."""
+    recipe = choose("cpu", size=SIZE, sampler="native")
+    steps: list[str] = []
+    made = convert(
+        weights,
+        recipe,
+        clip,
+        tmp_path_factory.mktemp("bundles") / recipe.file_name,
+        score=lambda predicted, truth: float((predicted == truth).mean()),
+        progress=steps.append,
+    )
+    assert len(steps) == 5
+    return made
+
+
+@pytest.fixture(scope="session")
+def onnx_bytes(converted: Converted) -> bytes:
+    """The converted student's ONNX file."""
+    return converted.bundle.file("model.onnx").read_bytes()
+
+
+@pytest.fixture
+def open_onnx(converted: Converted, tmp_path: Path) -> Iterator[OpenOnnx]:
+    """Open ONNX bytes as the converted student's engine would."""
+    opened: list[Runner] = []
+
+    def open_bytes(content: bytes) -> Runner:
+        path = tmp_path / f"{len(opened)}.onnx"
+        path.write_bytes(content)
+        opened.append(load_backend("onnx").open_runner(path, converted.bundle.manifest, 1))
+        return opened[-1]
+
+    yield open_bytes
+    for runner in opened:
+        runner.close()
