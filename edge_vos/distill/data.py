@@ -6,7 +6,7 @@ a batch depend on the seed and the step alone, so a resumed run sees the batches
 
 import queue
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -157,7 +157,7 @@ def make_batch(footage: Footage, config: ClipConfig, seed: int, step: int) -> Ba
 
 def prefetch(
     footage: Footage, config: ClipConfig, seed: int, start: int, depth: int = 3
-) -> Iterator[Batch]:
+) -> Generator[Batch, None, None]:
     """Yield the batches from step ``start`` on, made ahead in a thread."""
     batches: queue.Queue[Batch | BaseException] = queue.Queue(depth)
     stop = threading.Event()
@@ -205,8 +205,8 @@ def _make_clip(
         _paste_object(frames, labels, footage, config, rng)
     if rng.random() < 0.15:
         frames = soften(frames, rng)
-    rgb = np.stack([cv2.cvtColor(frame, cv2.COLOR_BGR2RGB) for frame in jitter_colour(frames, rng)])
-    return rgb, np.stack(labels)
+    rgb = [frame[..., ::-1] for frame in jitter_colour(frames, rng)]
+    return np.stack(rgb), np.stack(labels)
 
 
 def _clip_from_video(

@@ -152,14 +152,14 @@ def smooth_warp(
         (H, W, 2) float32 displacements in pixels, (x, y).
     """
     height, width = size
-    state = np.zeros((4, 5, 2), np.float32)
-    bends = []
+    state: Field = np.zeros((4, 5, 2), np.float32)
+    bends: list[Field] = []
     for index in range(frames):
         if index:
-            state = state + rng.normal(0, strength * height / frames**0.5, state.shape)
-        bends.append(
-            cv2.resize(state.astype(np.float32), (width, height), interpolation=cv2.INTER_CUBIC)
-        )
+            noise = rng.normal(0, strength * height / frames**0.5, state.shape)
+            state = (state + noise).astype(np.float32)
+        bend = cv2.resize(state, (width, height), interpolation=cv2.INTER_CUBIC)
+        bends.append(bend.astype(np.float32, copy=False))
     return bends
 
 
@@ -189,6 +189,7 @@ def jitter_colour(frames: list[Image], rng: np.random.Generator) -> list[Image]:
         table = levels * (gain * np.exp(rng.normal(0, 0.03))) + offset + rng.normal(0, 3)
         lut = np.clip(table, 0, 255).astype(np.uint8).reshape(1, 256, 3)
         if grey:
-            frame = cv2.cvtColor(cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2BGR)
+            flat = cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY)
+            frame = cv2.cvtColor(flat, cv2.COLOR_GRAY2BGR).astype(np.uint8, copy=False)
         result.append(cv2.LUT(frame, lut).astype(np.uint8, copy=False))
     return result

@@ -26,9 +26,9 @@ from edge_vos.distill.data import Batch, ClipConfig, Footage, prefetch
 from edge_vos.distill.losses import bootstrapped_cross_entropy, soft_jaccard
 from edge_vos.errors import CheckpointError
 from edge_vos.model.checkpoint import save_student
-from edge_vos.model.config import PRESETS, StudentConfig
+from edge_vos.model.config import PRESETS
 from edge_vos.model.encoder import load_imagenet_weights
-from edge_vos.model.identity import PATCH, merge_prompt, probability_from_logits
+from edge_vos.model.identity import PATCH, probability_from_logits
 from edge_vos.model.student import Features, Student
 
 
@@ -217,7 +217,7 @@ def clip_loss(student: Student, batch: Batch, keep: float) -> tuple[Tensor, Tens
 
 def memory_order(t: int, slots: int) -> list[int | None]:
     """Name the earlier frame in each slot before frame ``t``: reference, previous, then a ring."""
-    ring = [i for i in range(t - 2, 0, -1)][: slots - 2]
+    ring = list(range(t - 2, 0, -1))[: slots - 2]
     return [0, t - 1, *ring, *([None] * (slots - 2 - len(ring)))]
 
 
@@ -297,9 +297,7 @@ def train(
     return record
 
 
-def _checkpoint(
-    state: TrainState, config: TrainConfig, run: Path, log: list[StepRecord]
-) -> None:
+def _checkpoint(state: TrainState, config: TrainConfig, run: Path, log: list[StepRecord]) -> None:
     save_state(state, config, run)
     _write_log(run / "log.csv", log)
     _plot(run / "curves.png", log)

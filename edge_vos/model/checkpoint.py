@@ -75,9 +75,11 @@ def load_student(path: Path | str, sampler: str | None = None) -> Student:
     config = StudentConfig.from_dict({**values, "sampler": sampler or values["sampler"]})
     student = Student(config)
     floats = {k: v.float() if v.is_floating_point() else v for k, v in tensors.items()}
-    missing, unexpected = student.load_state_dict(floats, strict=False) if _fits(
-        student, floats
-    ) else ([], ["a tensor of another shape"])
+    missing, unexpected = (
+        student.load_state_dict(floats, strict=False)
+        if _fits(student, floats)
+        else ([], ["a tensor of another shape"])
+    )
     missing = [name for name in missing if not name.endswith("num_batches_tracked")]
     if missing or unexpected:
         raise CheckpointError(

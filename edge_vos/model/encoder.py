@@ -156,9 +156,7 @@ def load_imagenet_weights(encoder: Encoder) -> None:
                 ("_depthwise_conv", "_bn1", "depthwise"),
                 ("_project_conv", "_bn2", "project"),
             ):
-                _copy_conv(
-                    source, f"{prefix}.{conv}", f"{prefix}.{norm}", target, f"{name}.{part}"
-                )
+                _copy_conv(source, f"{prefix}.{conv}", f"{prefix}.{norm}", target, f"{name}.{part}")
             index += 1
     try:
         encoder.load_state_dict(target)

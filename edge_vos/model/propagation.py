@@ -106,9 +106,7 @@ class MemoryPropagation(nn.Module):
         slots = self.config.slots
         batch, _, height, width = x.shape
         long, long_map = self.long_term(query, keys, values, valid)
-        short, short_map = self.short_term(
-            query, keys[1::slots], values[1::slots], valid[1::slots]
-        )
+        short, short_map = self.short_term(query, keys[1::slots], values[1::slots], valid[1::slots])
         channels = self.config.identity_channels
         objects = values.shape[1] // channels
         shape = (batch * objects, channels, height, width)

@@ -124,7 +124,7 @@ def tensor_specs(
     fine = (height // PROBABILITY_STRIDE, width // PROBABILITY_STRIDE)
     coarse = (height // STRIDE, width // STRIDE)
     k, n = config.channels, config.slots
-    inputs = [
+    inputs: list[tuple[str, tuple[int, ...], str]] = [
         ("image", (1, 3, height, width), "RGB in [0, 255]; normalisation is inside the graph"),
         ("prompt", (1, k, *fine), "area coverage of the masks given for this frame"),
         ("prompted", (1, k, 1, 1), "1 for each id whose mask is given in this frame"),
@@ -133,7 +133,7 @@ def tensor_specs(
         ("memory_value", (n, config.value_channels, *coarse), "values of the memory slots"),
         ("memory_valid", (n, 1, 1, 1), "0 for an empty slot"),
     ]
-    outputs = [
+    outputs: list[tuple[str, tuple[int, ...], str]] = [
         ("probability", (1, k, *fine), "over active ids, prompts merged in"),
         ("key", (1, config.key_channels, *coarse), "this frame's key, for the runtime to store"),
         ("value", (1, config.value_channels, *coarse), "this frame's value"),
@@ -167,8 +167,6 @@ def student_as_callable(
     def run(inputs: Mapping[str, NDArray[np.float32]]) -> dict[str, NDArray[np.float32]]:
         with torch.inference_mode():
             outputs = student(*(torch.from_numpy(inputs[name]) for name in INPUT_NAMES))
-        return {
-            name: tensor.numpy() for name, tensor in zip(OUTPUT_NAMES, outputs, strict=True)
-        }
+        return {name: tensor.numpy() for name, tensor in zip(OUTPUT_NAMES, outputs, strict=True)}
 
     return run

@@ -1,0 +1,92 @@
+"""Clips: reproducible, labelled as they say, read from the layouts they claim to read."""
+
+import cv2
+import numpy as np
+import pytest
+
+from edge_vos.distill.data import (
+    ClipConfig,
+    Footage,
+    load_stills,
+    load_videos,
+    make_batch,
+    prefetch,
+)
+from edge_vos.distill.motion import Camera, Move, random_path, smooth_warp
+from edge_vos.distill.train import TrainConfig
+from edge_vos.errors import DatasetError
+
+
+def test_a_batch_depends_on_seed_and_step_alone(footage: Footage, config: TrainConfig) -> None:
+    one, again = (make_batch(footage, config.clips, 3, 7) for _ in range(2))
+    assert np.array_equal(one.images, again.images)
+    assert np.array_equal(one.labels, again.labels)
+    other = make_batch(footage, config.clips, 3, 8)
+    assert not np.array_equal(one.images, other.images)
+
+
+def test_labels_are_ids_of_the_first_frame(footage: Footage) -> None:
+    clips = ClipConfig(size=(64, 96), clips=8, frames=3)
+    for step in range(4):
+        batch = make_batch(footage, clips, 0, step)
+        assert batch.images.shape == (8, 3, 64, 96, 3)
+        assert batch.labels.shape == (8, 3, 64, 96)
+        for labels, active in zip(batch.labels, batch.active, strict=True):
+            ids = set(np.unique(labels)) - {0}
+            assert ids <= set(np.unique(labels[0]))
+            assert {i for i in (1, 2) if active[i]} == set(np.unique(labels[0])) - {0}
+            assert active[0] == 1
+
+
+def test_prefetch_starts_where_it_is_told(footage: Footage, config: TrainConfig) -> None:
+    batches = prefetch(footage, config.clips, 0, start=5)
+    first, second = next(batches), next(batches)
+    batches.close()
+    assert np.array_equal(first.images, make_batch(footage, config.clips, 0, 5).images)
+    assert np.array_equal(second.images, make_batch(footage, config.clips, 0, 6).images)
+
+
+def test_prefetch_hands_on_what_went_wrong(config: TrainConfig) -> None:
+    batches = prefetch(Footage([], []), config.clips, 0, start=0)
+    with pytest.raises(ValueError, match="high"):
+        next(batches)
+
+
+def test_a_camera_at_rest_keeps_image_and_mask_together(footage: Footage) -> None:
+    video = footage.videos[0]
+    camera = Camera.on_object(video.masks[0], (64, 96), np.random.default_rng(0))
+    warp = camera.warp(Move((0.0, 0.0), 1.0, 0.0))
+    image, mask = warp.image(video.frames[0]), warp.mask(video.masks[0])
+    assert mask.any()
+    assert (image[mask > 0] == (40, 120, 230)).all(axis=1).mean() > 0.9
+
+
+def test_paths_and_bends_start_at_rest() -> None:
+    rng = np.random.default_rng(0)
+    assert random_path(4, 0.3, rng)[0] == Move((0.0, 0.0), 1.0, 0.0)
+    bends = smooth_warp((64, 96), 3, 0.05, rng)
+    assert not bends[0].any()
+    assert bends[2].any()
+
+
+def test_reads_davis_and_stills(tmp_path, footage: Footage) -> None:  # type: ignore[no-untyped-def]
+    frame, mask = footage.videos[0].frames[0], footage.videos[0].masks[0] * 255
+    for name in ("a", "b"):
+        for kind, ending, picture in (("JPEGImages", "jpg", frame), ("Annotations", "png", mask)):
+            folder = tmp_path / kind / "480p" / name
+            folder.mkdir(parents=True)
+            cv2.imwrite(str(folder / f"00000.{ending}"), picture)
+    videos = load_videos(tmp_path, exclude=("b",))
+    assert [video.name for video in videos] == ["a"]
+    assert set(np.unique(videos[0].masks[0])) == {0, 1}
+    for kind, ending, picture in (("images", "jpg", frame), ("labels", "png", mask // 51)):
+        (tmp_path / kind).mkdir()
+        cv2.imwrite(str(tmp_path / kind / f"x.{ending}"), picture)
+    assert load_stills(tmp_path)[0].parts == (5,)
+
+
+def test_says_what_is_missing(tmp_path) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(DatasetError, match="JPEGImages"):
+        load_videos(tmp_path)
+    with pytest.raises(DatasetError, match="no masks"):
+        load_stills(tmp_path)

