@@ -42,11 +42,12 @@ def student(
 ) -> None:
     """Train with ground truth: the first frame is given, the student feeds on its own masks.
 
-    [bold]Examples[/bold]
+    Ctrl-C or a kill loses what came after the last checkpoint and nothing else; --resume goes on
+    there with the losses that the run would have had.
 
-      edge-vos train student --davis DAVIS --stills PHOTOS --exclude bus,swing
+    Examples: edge-vos train student --davis DAVIS --stills PHOTOS --exclude bus,swing
 
-      edge-vos train student --davis DAVIS --stills PHOTOS --run runs/student --resume
+    edge-vos train student --davis DAVIS --stills PHOTOS --run runs/student --resume
     """
     import dataclasses
     import json
@@ -77,7 +78,9 @@ def student(
     else:
         if (run / "checkpoint.pt").exists():
             raise SinkError(
-                f"{run} already holds a run", "a new folder", "Add --resume, or choose another --run"
+                f"{run} already holds a run",
+                "a new folder",
+                "Add --resume, or choose another --run",
             )
         defaults = training.TrainConfig()
         config = dataclasses.replace(

