@@ -171,9 +171,7 @@ def test_weights_survive_the_disk(student: Student, tmp_path) -> None:  # type: 
     save_student(student, tmp_path / "s.safetensors", {"step": "3"})
     again = load_student(tmp_path / "s.safetensors", sampler="gather")
     assert again.config.sampler == "gather"
-    for (name, a), b in zip(
-        student.state_dict().items(), again.state_dict().values(), strict=True
-    ):
+    for (name, a), b in zip(student.state_dict().items(), again.state_dict().values(), strict=True):
         assert name.endswith("num_batches_tracked") or torch.equal(a, b)
     assert [p.name for p in tmp_path.iterdir()] == ["s.safetensors"]
 

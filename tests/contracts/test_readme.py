@@ -1,0 +1,84 @@
+"""The README's commands and its Python are tried, not only printed."""
+
+import itertools
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.main import get_command
+
+from edge_vos.cli import app
+
+REPOSITORY = Path(__file__).parents[2]
+PAGES = sorted([*REPOSITORY.glob("*.md"), *REPOSITORY.glob("edge_vos/weights/*.md")])
+
+
+def _fenced(page: Path, language: str) -> list[str]:
+    text = page.read_text(encoding="utf-8")
+    return re.findall(rf"^```{language}\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+
+
+def _shell_lines() -> list[str]:
+    blocks = [block for page in PAGES for block in _fenced(page, "bash")]
+    joined = "\n".join(blocks).replace("\\\n", " ")
+    return [line for line in joined.splitlines() if line.strip()]
+
+
+COMMANDS = [line for line in _shell_lines() if line.startswith("edge-vos ")]
+# These need nothing but the package, and a second or two.
+CHEAP = [
+    line for line in COMMANDS if "synthetic://" in line or line.startswith("edge-vos inspect ")
+]
+
+
+def test_there_is_something_to_try() -> None:
+    assert len(COMMANDS) >= 10
+    assert len(CHEAP) >= 3
+
+
+@pytest.mark.parametrize("line", COMMANDS)
+def test_a_command_is_understood(line: str) -> None:
+    """Parse the line down to the last command; a misspelt option or value raises."""
+    rest = shlex.split(line, comments=True)[1:]
+    command = get_command(app)
+    context = command.make_context("edge-vos", list(rest))
+    while hasattr(command, "commands"):
+        name, command, rest = command.resolve_command(context, rest)
+        context = command.make_context(name, list(rest), parent=context)
+
+
+@pytest.mark.parametrize("line", CHEAP)
+def test_a_cheap_command_runs(line: str, tmp_path: Path) -> None:
+    arguments = shlex.split(line, comments=True)[1:]
+    code = "from edge_vos.cli import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+    written = [value for flag, value in itertools.pairwise(arguments) if flag == "-o"]
+    assert all((tmp_path / name).exists() for name in written)
+
+
+def test_the_python_example_runs(tmp_path: Path) -> None:
+    (example,) = _fenced(REPOSITORY / "README.md", "python")
+    done = subprocess.run(
+        [sys.executable, "-c", example], capture_output=True, text=True, cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout.splitlines()) == 30
+
+
+def test_the_make_targets_exist() -> None:
+    targets = set(re.findall(r"^([a-z]+):", (REPOSITORY / "Makefile").read_text(), re.MULTILINE))
+    named = {line.split()[1] for line in _shell_lines() if line.startswith("make ")}
+    assert {"demo", "test"} <= named <= targets
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(REPOSITORY)))
+def test_links_lead_somewhere(page: Path) -> None:
+    links = re.findall(r"\]\(([^)#]+)", page.read_text(encoding="utf-8"))
+    local = [link for link in links if "://" not in link]
+    assert [link for link in local if not (page.parent / link).exists()] == []
