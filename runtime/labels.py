@@ -71,7 +71,7 @@ def label_frame(
         columns = _between(left, width, cells.shape[2], letterbox.frame_size[1])
         window = (rows, columns)
         windows.append(window)
-        enlarged = _enlarge(cells[object_id], rows, columns, letterbox.frame_size)
+        enlarged = letterbox.to_window(probability[object_id], rows, columns)
         _win(mask[window], best[window], enlarged, object_id)
         _win(winner_cells, best_cells, cells[object_id], object_id)
     states = (
@@ -124,32 +124,3 @@ def _between(first: int, length: int, count: int, size: int) -> slice:
     start = math.floor((first + 0.5) * scale) if first else 0
     stop = math.ceil((first + length + 0.5) * scale) if first + length < count else size
     return slice(start, stop)
-
-
-def _enlarge(
-    cells: NDArray[np.float32], rows: slice, columns: slice, frame_size: tuple[int, int]
-) -> NDArray[np.float32]:
-    """Compute a window of what ``Letterbox.to_frame`` would make of all cells.
-
-    OpenCV can enlarge a part to the same values as with the whole only between places where a
-    cell's edge is a pixel's edge: every ``count / gcd(count, size)`` cells, for rows mostly every
-    cell. The few rows of cells are interpolated across first, for any columns.
-    """
-    count, size = cells.shape[0], frame_size[0]
-    blocks = math.gcd(count, size)
-    block_cells, block_pixels = count // blocks, size // blocks
-    # A part's outermost half cells lack a neighbour: take one cell more than is needed.
-    first = max(rows.start * count // size - 2, 0) // block_cells
-    last = -(-min(rows.stop * count // size + 3, count) // block_cells)
-    part = cells[first * block_cells : last * block_cells]
-    scale = cells.shape[1] / frame_size[1]
-    position = (np.arange(columns.start, columns.stop) + 0.5) * scale - 0.5
-    position = np.clip(position, 0, cells.shape[1] - 1)
-    left = position.astype(np.intp)
-    right = np.minimum(left + 1, cells.shape[1] - 1)
-    weight = (position - left).astype(np.float32)
-    across = part[:, left] * (1 - weight) + part[:, right] * weight
-    height = (last - first) * block_pixels
-    down = cv2.resize(across, (len(left), height), interpolation=cv2.INTER_LINEAR)
-    start = first * block_pixels
-    return np.asarray(down[rows.start - start : rows.stop - start], np.float32)

@@ -123,6 +123,40 @@ class Letterbox:
         enlarged = cv2.resize(self.crop(cells), (width, height), interpolation=cv2.INTER_LINEAR)
         return np.asarray(enlarged, dtype=np.float32)
 
+    def to_window(
+        self, cells: NDArray[np.float32], rows: slice, columns: slice
+    ) -> NDArray[np.float32]:
+        """Bring a part of one channel back to the frame, for less work than all of it.
+
+        Args:
+            cells: (H/4, W/4) float32, one channel of the network's output.
+            rows: pixels of the frame, from a start to a stop.
+            columns: pixels of the frame, from a start to a stop.
+
+        Returns:
+            float32, what ``to_frame`` has there, to rounding.
+        """
+        content = self.crop(cells)
+        count, scale = content.shape[0], content.shape[1] / self.frame_size[1]
+        # OpenCV enlarges a part to the same values as in the whole only between places where a
+        # cell's edge is a pixel's edge. For rows that is mostly every cell; but a part's outermost
+        # half cells lack a neighbour. Columns are few values as long as rows are cells: by hand.
+        blocks = math.gcd(count, self.frame_size[0])
+        block_cells, block_pixels = count // blocks, self.frame_size[0] // blocks
+        first = max(rows.start * count // self.frame_size[0] - 1, 0) // block_cells
+        last = -(-min(rows.stop * count // self.frame_size[0] + 2, count) // block_cells)
+        part = content[first * block_cells : last * block_cells]
+        position = (np.arange(columns.start, columns.stop) + 0.5) * scale - 0.5
+        position = np.clip(position, 0, content.shape[1] - 1)
+        left = position.astype(np.intp)
+        right = np.minimum(left + 1, content.shape[1] - 1)
+        weight = (position - left).astype(np.float32)
+        across = part[:, left] * (1 - weight) + part[:, right] * weight
+        size = (len(left), (last - first) * block_pixels)
+        down = cv2.resize(across, size, interpolation=cv2.INTER_LINEAR)
+        offset = first * block_pixels
+        return np.asarray(down[rows.start - offset : rows.stop - offset], dtype=np.float32)
+
     def _shrink(self, frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
         # OpenCV's own area resize is 4 to 6 times as slow as enough bilinear samples, averaged.
         height, width = self.content_size

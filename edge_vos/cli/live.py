@@ -64,7 +64,8 @@ def live(
     """
     if record is not None and record.suffix.lower() not in VIDEO_SUFFIXES:
         raise UsageError(f"--record {record} is not a video", f"one of {', '.join(VIDEO_SUFFIXES)}")
-    from edge_vos.cli.session import Prompts, SessionRequest, run_session
+    from edge_vos.cli.prompts import Prompts
+    from edge_vos.cli.session import SessionRequest, run_session
 
     window = () if headless else ("window",)
     recording = () if record is None else (str(record),)

@@ -54,7 +54,8 @@ def segment(
 
     edge-vos segment 'synthetic://?objects=5&frames=200' -o overlay.mkv
     """
-    from edge_vos.cli.session import Prompts, SessionRequest, run_session
+    from edge_vos.cli.prompts import Prompts
+    from edge_vos.cli.session import SessionRequest, run_session
 
     run_session(
         SessionRequest(

@@ -1,4 +1,4 @@
-"""What `segment` and `live` share: prompts, outputs, signals, progress and the report."""
+"""What `segment` and `live` share: outputs, signals, progress and the report."""
 
 import json
 import os
@@ -12,7 +12,8 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from edge_vos.errors import PromptError, SinkError, UsageError
+from edge_vos.cli.prompts import Prompts
+from edge_vos.errors import PromptError, SinkError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,54 +22,9 @@ if TYPE_CHECKING:
     from edge_vos.runtime.controls import Controls
     from edge_vos.runtime.frame import Frame, Source
     from edge_vos.runtime.pipeline import RunReport
-    from edge_vos.runtime.segmenter import FrameResult, Segmenter
+    from edge_vos.runtime.segmenter import FrameResult
 
-SETTLED_FRAMES = 500  # memory is compared from here on: everything has been used by then
-
-
-@dataclass(frozen=True)
-class Prompts:
-    """Hold the prompts for the first frame, as they were typed.
-
-    Args:
-        mask: a label map's file.
-        boxes: each ``X,Y,W,H``.
-        points: each ``X,Y``.
-
-    Raises:
-        UsageError: if a box or point is not written so.
-    """
-
-    mask: Path | None = None
-    boxes: tuple[str, ...] = ()
-    points: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        for box in self.boxes:
-            _numbers("--box", box, "X,Y,W,H", "40,60,120,200")
-        for point in self.points:
-            _numbers("--point", point, "X,Y", "320,240")
-
-    def __bool__(self) -> bool:
-        return self.mask is not None or bool(self.boxes) or bool(self.points)
-
-    def give(self, segmenter: "Segmenter", frame_size: tuple[int, int]) -> None:
-        """Prompt a segmenter's next frame.
-
-        Raises:
-            PromptError: if one does not fit the frame or the model.
-        """
-        from edge_vos.runtime.prompts import load_mask_prompt
-
-        if self.mask is not None:
-            channels = segmenter.model.manifest.channels
-            segmenter.prompt(load_mask_prompt(self.mask, frame_size, channels))
-        for box in self.boxes:
-            x, y, width, height = _numbers("--box", box, "X,Y,W,H", "")
-            segmenter.prompt_box((x, y, width, height))
-        for point in self.points:
-            x, y = _numbers("--point", point, "X,Y", "")
-            segmenter.prompt_point((x, y))
+SETTLED_FRAMES = 500
 
 
 @dataclass(frozen=True)
@@ -179,7 +135,11 @@ def run_session(request: SessionRequest) -> None:
 
 
 class Watch:
-    """Look at each result as it comes: memory of the process, and J where the truth is known."""
+    """Look at each result as it comes: memory of the process, and J where the truth is known.
+
+    Attributes:
+        rss_bytes: at frame 500, by which everything was used once, and at the last frame.
+    """
 
     def __init__(self) -> None:
         self.rss_bytes: dict[str, int | None] = {str(SETTLED_FRAMES): None, "end": None}
@@ -197,8 +157,9 @@ class Watch:
         from edge_vos.devices.telemetry import rss_bytes
 
         self._frames += 1
+        self.rss_bytes["end"] = rss_bytes()
         if self._frames == SETTLED_FRAMES:
-            self.rss_bytes[str(SETTLED_FRAMES)] = rss_bytes()
+            self.rss_bytes[str(SETTLED_FRAMES)] = self.rss_bytes["end"]
         if frame.truth is not None and self._frames > 1:
             self._score(result, frame.truth)
 
@@ -243,19 +204,6 @@ def stop_on_signals(controls: "Controls") -> Iterator[None]:
     finally:
         for restored, handler in previous.items():
             signal.signal(restored, handler)
-
-
-def _numbers(option: str, text: str, form: str, example: str) -> tuple[int, ...]:
-    parts = text.split(",")
-    try:
-        numbers = tuple(int(part) for part in parts)
-    except ValueError:
-        numbers = ()
-    if len(numbers) != len(form.split(",")):
-        raise UsageError(
-            f"{option} {text} cannot be read", f"{form} in whole pixels, such as {example}"
-        )
-    return numbers
 
 
 def _quieten() -> None:
@@ -312,7 +260,7 @@ def _progress(total: int | None) -> Iterator[Callable[[], None]]:
 def _print_report(
     request: SessionRequest, report: "RunReport", outputs: list[str], watch: Watch
 ) -> None:
-    from edge_vos.devices.telemetry import peak_rss_bytes, rss_bytes
+    from edge_vos.devices.telemetry import peak_rss_bytes
 
     document: dict[str, Any] = {
         "frames": report.frames,
@@ -325,7 +273,7 @@ def _print_report(
         "j": watch.j,
         "latency_ms": report.latency_ms,
         "peak_rss_bytes": peak_rss_bytes(),
-        "rss_bytes": watch.rss_bytes | {"end": rss_bytes()},
+        "rss_bytes": watch.rss_bytes,
     }
     if request.json_output:
         print(json.dumps(document))

@@ -54,7 +54,7 @@ class TrainConfig:
 
     preset: str = "small"
     clips: ClipConfig = field(default_factory=ClipConfig)
-    steps: int = 6000
+    steps: int = 4500
     learning_rate: float = 8e-4
     encoder_learning_rate: float = 1.5e-4
     weight_decay: float = 0.03

@@ -40,8 +40,8 @@ class StudentConfig:
     key_channels: int = 64
     identity_channels: int = 16
     decoder_widths: tuple[int, int, int] = (48, 32, 16)
-    long_stride: int = 1
-    short_stride: int = 1
+    long_stride: int = 2
+    short_stride: int = 2
     self_stride: int = 2
     offset_range: float = 3.0
     sampler: str = "matmul"
@@ -87,9 +87,7 @@ class StudentConfig:
 
 PRESETS: dict[str, StudentConfig] = {
     "small": StudentConfig(),
-    "nano": StudentConfig(
-        name="nano", width=64, key_channels=32, decoder_widths=(32, 24, 16), long_stride=2
-    ),
+    "nano": StudentConfig(name="nano", width=64, key_channels=32, decoder_widths=(32, 24, 16)),
 }
 
 

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from edge_vos.model.config import StudentConfig
-from edge_vos.model.deformable import repeat_batch
+from edge_vos.model.deformable import match_batch
 from edge_vos.model.encoder import TAP_CHANNELS, ConvBatchNorm
 
 
@@ -53,10 +53,10 @@ class Decoder(nn.Module):
         """
         batch = x.shape[0]
         objects = readout.shape[0] // batch
-        y = self.block16(F.relu6(readout + repeat_batch(self.skip16(x), objects)))
-        y = _upsample(self.reduce16(y)) + repeat_batch(self.skip8(stride8), objects)
+        y = self.block16(F.relu6(readout + match_batch(self.skip16(x), objects)))
+        y = _upsample(self.reduce16(y)) + match_batch(self.skip8(stride8), objects)
         y = self.block8(F.relu6(y))
-        y = _upsample(self.reduce8(y)) + repeat_batch(self.skip4(stride4), objects)
+        y = _upsample(self.reduce8(y)) + match_batch(self.skip4(stride4), objects)
         logits: Tensor = self.logits(self.block4(F.relu6(y)))
         return logits.reshape(batch, objects, logits.shape[2], logits.shape[3])
 

@@ -192,6 +192,11 @@ def repeat_batch(x: Tensor, times: int) -> Tensor:
     return x.repeat_interleave(times, dim=0)
 
 
+def match_batch(x: Tensor, times: int) -> Tensor:
+    """Let (B, C, h, w) combine with (B * times, C, h, w); a batch of one broadcasts by itself."""
+    return x if x.shape[0] == 1 else x.repeat_interleave(times, dim=0)
+
+
 def _centre(height: int, width: int, like: Tensor) -> Tensor:
     return torch.tensor([(width - 1) / 2, (height - 1) / 2], device=like.device)
 

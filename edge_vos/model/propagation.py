@@ -11,7 +11,7 @@ from torch import Tensor, cat, nn
 from torch.nn import functional as F
 
 from edge_vos.model.config import StudentConfig
-from edge_vos.model.deformable import DeformableAttention, repeat_batch
+from edge_vos.model.deformable import DeformableAttention, match_batch
 from edge_vos.model.encoder import ConvBatchNorm
 
 LONG_SPREAD = 0.7
@@ -111,6 +111,6 @@ class MemoryPropagation(nn.Module):
         objects = values.shape[1] // channels
         shape = (batch * objects, channels, height, width)
         readout = cat([long.reshape(shape), short.reshape(shape)], dim=1)
-        gate = repeat_batch(F.silu(self.gate(x)), objects)
+        gate = match_batch(F.silu(self.gate(x)), objects)
         gated = self.project(self.depthwise(gate * readout))
         return gated + self.readout(readout), long_map, short_map

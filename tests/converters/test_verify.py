@@ -73,14 +73,17 @@ def _edited(content: bytes, change: Callable[[onnx.ModelProto], None]) -> bytes:
     return edited
 
 
-def _break_a_weight(model: onnx.ModelProto) -> None:
-    """Scale one filter of one convolution in the middle of the encoder by two percent."""
-    convolutions = [node for node in model.graph.node if node.op_type == "Conv"]
-    name = convolutions[len(convolutions) // 4].input[1]
-    tensor = next(entry for entry in model.graph.initializer if entry.name == name)
-    array = onnx.numpy_helper.to_array(tensor).copy()
-    array[0] *= 1.02
-    tensor.CopyFrom(onnx.numpy_helper.from_array(array, name))
+def _break_a_weight(depth: float) -> Callable[[onnx.ModelProto], None]:
+    """Scale the weight of one convolution, at that part of the depth, by five percent."""
+
+    def change(model: onnx.ModelProto) -> None:
+        convolutions = [node for node in model.graph.node if node.op_type == "Conv"]
+        name = convolutions[round(depth * (len(convolutions) - 1))].input[1]
+        tensor = next(entry for entry in model.graph.initializer if entry.name == name)
+        array = onnx.numpy_helper.to_array(tensor) * np.float32(1.05)
+        tensor.CopyFrom(onnx.numpy_helper.from_array(array, name))
+
+    return change
 
 
 def _sample_nearest(model: onnx.ModelProto) -> None:
@@ -97,7 +100,17 @@ def _align_edges(model: onnx.ModelProto) -> None:
                 attribute.i = 0
 
 
-@pytest.mark.parametrize("change", [_break_a_weight, _sample_nearest, _align_edges])
+@pytest.mark.parametrize(
+    "change",
+    [
+        _break_a_weight(0.0),
+        _break_a_weight(0.5),
+        _break_a_weight(1.0),
+        _sample_nearest,
+        _align_edges,
+    ],
+    ids=["first weight", "middle weight", "last weight", "nearest", "edges"],
+)
 def test_a_wrong_file_is_caught(
     judge: Judge,
     open_onnx: OpenOnnx,

@@ -148,6 +148,24 @@ def test_a_constant_comes_back_constant(
     np.testing.assert_allclose(back, 0.25, atol=1e-6)
 
 
+@given(
+    st.sampled_from([(480, 640), (360, 640), (640, 360), (301, 457), (20, 30), (1, 1)]),
+    st.tuples(*[st.floats(0, 1)] * 4),
+    st.integers(0, 1000),
+)
+def test_a_window_is_a_part_of_the_whole(
+    frame_size: tuple[int, int], corners: tuple[float, float, float, float], seed: int
+) -> None:
+    box = Letterbox.fit(frame_size, (64, 96))
+    cells = np.random.default_rng(seed).random((16, 24), np.float32)
+    (top, bottom), (left, right) = sorted(corners[:2]), sorted(corners[2:])
+    height, width = frame_size
+    rows = slice(int(top * (height - 1)), int(bottom * (height - 1)) + 1)
+    columns = slice(int(left * (width - 1)), int(right * (width - 1)) + 1)
+    window = box.to_window(cells, rows, columns)
+    np.testing.assert_allclose(window, box.to_frame(cells)[rows, columns], atol=1e-5)
+
+
 @pytest.mark.parametrize(
     "frame",
     [
