@@ -2,16 +2,22 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+if TYPE_CHECKING:
+    from edge_vos.bundle import TensorSpec
+
 
 def inspect(
-    bundle: Path | None = typer.Argument(
-        None, help="Bundle folder or zip.", show_default="the bundle that ships"
-    ),
-    as_json: bool = typer.Option(False, "--json", help="Print one JSON document."),
+    bundle: Annotated[
+        Path | None,
+        typer.Argument(help="Bundle folder or zip.", show_default="the bundle that ships"),
+    ] = None,
+    json_output: Annotated[
+        bool, typer.Option("--json", help="One JSON document on stdout and nothing else.")
+    ] = False,
 ) -> None:
     """Print a bundle's tensors, size, work and reports, without an engine.
 
@@ -40,13 +46,13 @@ def inspect(
         "tools": manifest.tools,
         "sha256": opened.sha256,
     }
-    if as_json:
+    if json_output:
         typer.echo(json.dumps(document, indent=2))
         return
     _print(document)
 
 
-def _tensor(spec: Any) -> dict[str, Any]:
+def _tensor(spec: "TensorSpec") -> dict[str, Any]:
     return {
         "name": spec.name,
         "shape": list(spec.shape),

@@ -3,6 +3,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -205,12 +206,20 @@ def test_a_signal_completes_the_recording_and_prints_the_report(
     assert sorted(path.name for path in tmp_path.glob("a.*")) == ["a.jsonl", "a.mp4"]
 
 
+@pytest.fixture
+def default_sigint() -> Iterator[None]:
+    """Undo what a parent may have set: shells have jobs in the background ignore SIGINT."""
+    inherited = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, inherited)
+
+
+@pytest.mark.usefixtures("default_sigint")
 def test_the_second_signal_acts_as_usual() -> None:
     controls = Controls()
-    usual = signal.getsignal(signal.SIGINT)
     with session.stop_on_signals(controls):
         signal.raise_signal(signal.SIGINT)
         assert controls.stop.is_set()
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
-    assert signal.getsignal(signal.SIGINT) is usual
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
