@@ -1,5 +1,6 @@
 """Open a bundle with an engine."""
 
+import logging
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +9,8 @@ from edge_vos.bundle import Manifest, default_bundle_path, read_bundle
 from edge_vos.errors import EngineError, UsageError
 from edge_vos.runtime.backends import load_backend
 from edge_vos.runtime.runner import Runner
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,8 @@ def open_bundle(
     start = time.perf_counter()
     bundle = read_bundle(path if path is not None else default_bundle_path())
     manifest = bundle.manifest
+    if not manifest.gate_passed:
+        _log.warning("%s failed its verification when it was made", bundle.path)
     name = engine if engine is not None else manifest.backend
     backend = load_backend(name)
     if name != manifest.backend:

@@ -59,7 +59,8 @@ class Window(Sink):
         self._help = False
         self._open = True
         try:
-            cv2.namedWindow(TITLE, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO)
+            # Plain: Qt's toolbar would take the space that the picture needs.
+            cv2.namedWindow(TITLE, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO | cv2.WINDOW_GUI_NORMAL)
             cv2.resizeWindow(TITLE, size[1], size[0])
             cv2.setMouseCallback(TITLE, self._on_mouse)
         except cv2.error as error:

@@ -207,9 +207,10 @@ def stop_on_signals(controls: "Controls") -> Iterator[None]:
 
 
 def _quieten() -> None:
-    """Leave stderr to our own words: what OpenCV and FFmpeg meet, the errors here say."""
+    """Leave stderr to our own words: what OpenCV, FFmpeg and Qt meet, the errors here say."""
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
     os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
+    os.environ.setdefault("QT_LOGGING_RULES", "*.warning=false")  # of fonts that its wheel lacks
 
 
 def _check_prompts(request: SessionRequest, source: "Source", interactive: bool) -> None:

@@ -46,8 +46,8 @@ GRID: dict[str, tuple[Any, ...]] = {
     "top_k": (5, 8, 12, 20, 32),
     "temperature": (0.05, 0.1, 0.2, 0.3, 0.5),
     "recent": (0, 1, 2, 4),
-    "window": (2, 4, 7),
-    "threshold": (0.35, 0.4, 0.45, 0.5),
+    "window": (2, 4, 8, 12),
+    "threshold": (0.25, 0.3, 0.35, 0.4, 0.45, 0.5),
 }
 """What ``--tune`` tries."""
 
@@ -75,6 +75,16 @@ class Floor:
     @property
     def grid(self) -> tuple[int, int]:
         return self.size[0] // STRIDE, self.size[1] // STRIDE
+
+
+TUNED = {
+    floor.size: floor
+    for floor in (
+        Floor(),
+        Floor((480, 864), top_k=12, temperature=0.1, window=8, recent=1, threshold=0.3),
+    )
+}
+"""The best settings found on the development split, by size."""
 
 
 @dataclass(frozen=True)
@@ -224,7 +234,8 @@ def main() -> None:
     options = parser.parse_args()
     names = options.sequences.split(",") if options.sequences else None
     dataset = read_davis(options.dataset, options.protocol, names)
-    floor = Floor(size=parse_size(options.size))
+    size = parse_size(options.size)
+    floor = TUNED.get(size, Floor(size=size))
     extract = frozen_features(floor.size)
     if options.tune:
         tried = []
