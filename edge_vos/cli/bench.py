@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from edge_vos.cli.options import EngineOption, JsonOption
+
 if TYPE_CHECKING:
     from edge_vos.devices.bench import BenchRequest
     from edge_vos.devices.report import BenchReport
@@ -16,7 +18,7 @@ def bench(
     bundle: Annotated[
         Path | None, typer.Argument(help="A bundle's folder or zip; the shipped one by default.")
     ] = None,
-    engine: Annotated[str | None, typer.Option(help="The engine; the bundle's by default.")] = None,
+    engine: EngineOption = None,
     size: Annotated[
         str | None, typer.Option(metavar="HxW", help="The size that the bundle must have.")
     ] = None,
@@ -26,9 +28,7 @@ def bench(
     ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Measure for 10 seconds.")] = False,
     frames: Annotated[int | None, typer.Option(help="Measure exactly so many steps.")] = None,
-    json_output: Annotated[
-        bool, typer.Option("--json", help="One JSON document on stdout and nothing else.")
-    ] = False,
+    json_output: JsonOption = False,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Write the report: x.json or x.md.")
     ] = None,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from edge_vos.cli.options import JsonOption
 from edge_vos.errors import UsageError
 
 if TYPE_CHECKING:
@@ -49,9 +50,7 @@ def convert(
     allow_failed_gate: Annotated[
         bool, typer.Option(help="Write a bundle that fails its verification, marked as failed.")
     ] = False,
-    json_output: Annotated[
-        bool, typer.Option("--json", help="One JSON document on stdout and nothing else.")
-    ] = False,
+    json_output: JsonOption = False,
 ) -> None:
     """Convert a student for a device, verify it against PyTorch and write a bundle.
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from edge_vos.cli.options import EngineOption, JsonOption, ThreadsOption
 from edge_vos.errors import EngineError, ShapeError, UsageError
 
 if TYPE_CHECKING:
@@ -38,8 +39,8 @@ def evaluate(
             help="Image size for --weights, 240x432 by default; a bundle has its own.",
         ),
     ] = None,
-    engine: Annotated[str | None, typer.Option(help="The engine; the bundle's by default.")] = None,
-    threads: Annotated[int | None, typer.Option(min=1, help="Threads of the engine.")] = None,
+    engine: EngineOption = None,
+    threads: ThreadsOption = None,
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", metavar="MASKS", help="New folder for the masks, as PNGs."),
@@ -47,9 +48,7 @@ def evaluate(
     sheet: Annotated[
         Path | None, typer.Option(help="New PNG of each sequence's worst frame.")
     ] = None,
-    json_output: Annotated[
-        bool, typer.Option("--json", help="One JSON document on stdout and nothing else.")
-    ] = False,
+    json_output: JsonOption = False,
 ) -> None:
     """Measure region similarity J and boundary accuracy F with the official DAVIS protocol.
 

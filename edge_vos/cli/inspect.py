@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from edge_vos.cli.options import JsonOption
+
 if TYPE_CHECKING:
     from edge_vos.bundle import TensorSpec
 
@@ -15,9 +17,7 @@ def inspect(
         Path | None,
         typer.Argument(help="Bundle folder or zip.", show_default="the bundle that ships"),
     ] = None,
-    json_output: Annotated[
-        bool, typer.Option("--json", help="One JSON document on stdout and nothing else.")
-    ] = False,
+    json_output: JsonOption = False,
 ) -> None:
     """Print a bundle's tensors, size, work and reports, without an engine.
 

@@ -5,6 +5,17 @@ from typing import Annotated
 
 import typer
 
+from edge_vos.cli.options import (
+    BoxOption,
+    EngineOption,
+    FramesOption,
+    JsonOption,
+    MaskOption,
+    ModelOption,
+    OverwriteOption,
+    PointOption,
+    ThreadsOption,
+)
 from edge_vos.errors import UsageError
 
 VIDEO_SUFFIXES = (".mp4", ".mkv", ".avi")
@@ -15,24 +26,16 @@ def live(
         str, typer.Argument(help="A camera (0, /dev/video0), a file or synthetic://.")
     ] = "0",
     headless: Annotated[bool, typer.Option("--headless", help="Open no window.")] = False,
-    frames: Annotated[int | None, typer.Option(min=1, help="Stop after so many frames.")] = None,
+    frames: FramesOption = None,
     record: Annotated[
         Path | None, typer.Option(help="Record the overlay: clip.mkv, clip.mp4 or clip.avi.")
     ] = None,
-    mask: Annotated[
-        Path | None, typer.Option(help="The first frame's mask: a palette or grey PNG, 0 = none.")
-    ] = None,
-    box: Annotated[
-        list[str] | None, typer.Option(metavar="X,Y,W,H", help="A box around an object; repeat.")
-    ] = None,
-    point: Annotated[
-        list[str] | None, typer.Option(metavar="X,Y", help="A point on an object; repeat.")
-    ] = None,
-    model: Annotated[
-        Path | None, typer.Option(help="A bundle; the shipped one by default.")
-    ] = None,
-    engine: Annotated[str | None, typer.Option(help="The engine; the bundle's by default.")] = None,
-    threads: Annotated[int | None, typer.Option(min=1, help="Threads of the engine.")] = None,
+    mask: MaskOption = None,
+    box: BoxOption = None,
+    point: PointOption = None,
+    model: ModelOption = None,
+    engine: EngineOption = None,
+    threads: ThreadsOption = None,
     output: Annotated[
         list[str] | None,
         typer.Option(
@@ -45,10 +48,8 @@ def live(
     loop: Annotated[
         bool, typer.Option("--loop", help="Play a file or a folder again at its end.")
     ] = False,
-    overwrite: Annotated[bool, typer.Option(help="Replace outputs that exist.")] = False,
-    json_output: Annotated[
-        bool, typer.Option("--json", help="One JSON document on stdout and nothing else.")
-    ] = False,
+    overwrite: OverwriteOption = False,
+    json_output: JsonOption = False,
 ) -> None:
     """Segment the newest frame of a camera: drag a box around an object in the window.
 

@@ -1,9 +1,20 @@
 """`edge-vos segment`: every frame of a source, masks and overlays out."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from edge_vos.cli.options import (
+    BoxOption,
+    EngineOption,
+    FramesOption,
+    JsonOption,
+    MaskOption,
+    ModelOption,
+    OverwriteOption,
+    PointOption,
+    ThreadsOption,
+)
 
 
 def segment(
@@ -14,20 +25,12 @@ def segment(
             "or synthetic://?objects=3."
         ),
     ],
-    mask: Annotated[
-        Path | None, typer.Option(help="The first frame's mask: a palette or grey PNG, 0 = none.")
-    ] = None,
-    box: Annotated[
-        list[str] | None, typer.Option(metavar="X,Y,W,H", help="A box around an object; repeat.")
-    ] = None,
-    point: Annotated[
-        list[str] | None, typer.Option(metavar="X,Y", help="A point on an object; repeat.")
-    ] = None,
-    model: Annotated[
-        Path | None, typer.Option(help="A bundle; the shipped one by default.")
-    ] = None,
-    engine: Annotated[str | None, typer.Option(help="The engine; the bundle's by default.")] = None,
-    threads: Annotated[int | None, typer.Option(min=1, help="Threads of the engine.")] = None,
+    mask: MaskOption = None,
+    box: BoxOption = None,
+    point: PointOption = None,
+    model: ModelOption = None,
+    engine: EngineOption = None,
+    threads: ThreadsOption = None,
     output: Annotated[
         list[str] | None,
         typer.Option(
@@ -37,11 +40,9 @@ def segment(
             help="clip.mp4|mkv|avi, a folder (palette PNGs), masks.jsonl, window or none; repeat.",
         ),
     ] = None,
-    frames: Annotated[int | None, typer.Option(min=1, help="Stop after so many frames.")] = None,
-    overwrite: Annotated[bool, typer.Option(help="Replace outputs that exist.")] = False,
-    json_output: Annotated[
-        bool, typer.Option("--json", help="One JSON document on stdout and nothing else.")
-    ] = False,
+    frames: FramesOption = None,
+    overwrite: OverwriteOption = False,
+    json_output: JsonOption = False,
 ) -> None:
     """Segment every frame of a video, a folder of images or a synthetic scene.
 

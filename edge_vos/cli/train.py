@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from edge_vos.cli.options import JsonOption
 from edge_vos.errors import DatasetError, SinkError, UsageError
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def student(
     preset: Annotated[str, typer.Option(help="Shape of the student: small or nano.")] = "small",
     seed: Annotated[int, typer.Option(help="Of the weights and of every batch.")] = 0,
     threads: Annotated[int | None, typer.Option(min=1, help="Threads of torch.")] = None,
-    json_output: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    json_output: JsonOption = False,
 ) -> None:
     """Train with ground truth: the first frame is given, the student feeds on its own masks.
 

@@ -7,16 +7,16 @@ from typing import Annotated
 
 import typer
 
+from edge_vos.cli.options import JsonOption, ThreadsOption
+
 
 def verify(
     bundle: Annotated[
         Path | None,
         typer.Argument(help="Bundle folder or zip.", show_default="the bundle that ships"),
     ] = None,
-    threads: Annotated[int | None, typer.Option(min=1, help="Threads of the engine.")] = None,
-    json_output: Annotated[
-        bool, typer.Option("--json", help="One JSON document on stdout and nothing else.")
-    ] = False,
+    threads: ThreadsOption = None,
+    json_output: JsonOption = False,
 ) -> None:
     """Run the recording inside a bundle on this machine's engine and compare; needs no torch.
 

@@ -1,0 +1,24 @@
+"""Options that several commands take, each declared once."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+JsonOption = Annotated[
+    bool, typer.Option("--json", help="One JSON document on stdout and nothing else.")
+]
+MaskOption = Annotated[
+    Path | None, typer.Option(help="The first frame's mask: a palette or grey PNG, 0 = none.")
+]
+BoxOption = Annotated[
+    list[str] | None, typer.Option(metavar="X,Y,W,H", help="A box around an object; repeat.")
+]
+PointOption = Annotated[
+    list[str] | None, typer.Option(metavar="X,Y", help="A point on an object; repeat.")
+]
+ModelOption = Annotated[Path | None, typer.Option(help="A bundle; the shipped one by default.")]
+EngineOption = Annotated[str | None, typer.Option(help="The engine; the bundle's by default.")]
+ThreadsOption = Annotated[int | None, typer.Option(min=1, help="Threads of the engine.")]
+FramesOption = Annotated[int | None, typer.Option(min=1, help="Stop after so many frames.")]
+OverwriteOption = Annotated[bool, typer.Option(help="Replace outputs that exist.")]
