@@ -12,7 +12,7 @@ from edge_vos.errors import DatasetError, SinkError, UsageError
 
 if TYPE_CHECKING:
     from edge_vos.distill.data import Footage
-    from edge_vos.distill.train import StepRecord, TrainConfig
+    from edge_vos.distill.train import StepRecord, TrainConfig, TrainState
 
 app = typer.Typer(help="Train the student.", no_args_is_help=True)
 
@@ -117,16 +117,14 @@ def _load(davis: Path, stills: list[Path], exclude: str) -> Footage:
 
 
 def _train(
-    footage: Footage, state: object, config: TrainConfig, run: Path, minutes: float
+    footage: Footage, state: TrainState, config: TrainConfig, run: Path, minutes: float
 ) -> StepRecord | None:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
     from rich.progress import TimeRemainingColumn as Remaining
 
-    from edge_vos.distill.train import TrainState, train
+    from edge_vos.distill.train import train
 
-    if not isinstance(state, TrainState):
-        raise TypeError(type(state))
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),

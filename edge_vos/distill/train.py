@@ -275,7 +275,9 @@ def train(
     """
     cv2.setNumThreads(0)
     run.mkdir(parents=True, exist_ok=True)
-    (run / "config.json").write_text(json.dumps(config.to_dict(), indent=2) + "\n")
+    temporary = run / "config.tmp"
+    temporary.write_text(json.dumps(config.to_dict(), indent=2) + "\n", encoding="utf-8")
+    os.replace(temporary, run / "config.json")
     deadline = time.monotonic() + 60 * minutes
     record = None
     log = _open_log(run / "log.csv", state.step)
