@@ -25,9 +25,10 @@ from edge_vos.bundle import (
     write_bundle,
 )
 from edge_vos.converters.clip import Clip
+from edge_vos.converters.lowering import Lowered, Request
 from edge_vos.converters.recipe import Recipe
 from edge_vos.converters.rewrites import fold_batchnorm, set_sampler
-from edge_vos.converters.targets import BACKENDS, Lowered, load_converter
+from edge_vos.converters.targets import BACKENDS, load_converter
 from edge_vos.converters.verify import TOLERANCES, Score, Verification, record_golden, verify
 from edge_vos.errors import GateError
 from edge_vos.model.checkpoint import load_student
@@ -95,7 +96,7 @@ def convert(
     examples = example_inputs(student.config, recipe.size)
     module = fold_batchnorm(set_sampler(student, recipe.sampler), examples)
     progress(f"exporting to {recipe.backend}, {recipe.precision}")
-    lowered = load_converter(recipe.backend).lower(module, examples)
+    lowered = load_converter(recipe.backend).lower(Request(module, examples, recipe.precision))
     manifest = Manifest(
         schema_version=SCHEMA_VERSION,
         name=f"student-{student.config.name}",

@@ -6,14 +6,11 @@ executed before it was written.
 
 import importlib
 import importlib.util
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import cast
 
+from edge_vos.converters.lowering import Converter
 from edge_vos.errors import EngineError
-
-if TYPE_CHECKING:
-    from torch import Tensor, nn
 
 
 @dataclass(frozen=True)
@@ -52,42 +49,11 @@ class Target:
     size: tuple[int, int]
 
 
-@dataclass(frozen=True)
-class Lowered:
-    """Hold what a backend's ``lower`` made.
-
-    Args:
-        model_file: the file that its engine opens.
-        files: content by path inside the bundle.
-        left_on_cpu: operators that the target's accelerator does not take; none where it has none.
-    """
-
-    model_file: str
-    files: dict[str, bytes]
-    left_on_cpu: tuple[str, ...]
-
-
-class Converter(Protocol):
-    """What a backend's module offers."""
-
-    def lower(self, module: "nn.Module", examples: Sequence["Tensor"]) -> Lowered:
-        """Turn a module, in evaluation mode and rewritten, into the engine's files.
-
-        Args:
-            module: takes and returns the graph's tensors in their order.
-            examples: the inputs of one call.
-
-        Raises:
-            EngineError: if the engine cannot express the module.
-        """
-        ...
-
-
 BACKENDS: dict[str, Backend] = {
     "onnx": Backend(
         module="edge_vos.converters.onnx",
         requires=("torch", "safetensors", "onnx", "onnxscript", "onnxruntime"),
-        extra="convert",
+        extra="convert-onnx",
         precisions=("fp32",),
         sampler="gather",
         sampler_reason="on the student's small maps it costs ONNX Runtime less than GridSample",

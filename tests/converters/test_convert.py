@@ -1,19 +1,17 @@
 """Converting writes a bundle that passes, or nothing."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import onnx
 import pytest
-import torch
 
 from edge_vos.bundle import GOLDEN_FILE, read_bundle
 from edge_vos.converters import convert as module
 from edge_vos.converters.clip import Clip
 from edge_vos.converters.convert import Converted, convert
+from edge_vos.converters.lowering import Lowered, Placement, Request
 from edge_vos.converters.recipe import choose
-from edge_vos.converters.targets import Lowered
 from edge_vos.errors import CheckpointError, GateError, SinkError
 from edge_vos.model.student import Student, tensor_specs
 from edge_vos.runtime.golden import Golden, check_golden, tolerance_of
@@ -28,8 +26,12 @@ class Stub:
     def __init__(self, content: bytes) -> None:
         self.content = content
 
-    def lower(self, module: torch.nn.Module, examples: Sequence[torch.Tensor]) -> Lowered:
-        return Lowered("model.onnx", {"model.onnx": self.content}, left_on_cpu=("Where",))
+    def lower(self, request: Request) -> Lowered:
+        return Lowered(
+            "model.onnx",
+            {"model.onnx": self.content},
+            Placement("a delegate", 1, left={"Where": 1}),
+        )
 
 
 @pytest.fixture

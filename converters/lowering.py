@@ -1,0 +1,97 @@
+"""What a backend's converter takes and gives."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Hold the inputs of recorded calls: real frames with the memory that the run really had.
+
+    Args:
+        name: what it was recorded from; no path of this machine.
+        calls: for each call every input of the graph by name, float32, in the graph's shapes.
+    """
+
+    name: str
+    calls: tuple[Mapping[str, NDArray[np.float32]], ...]
+
+
+@dataclass(frozen=True)
+class Request:
+    """Ask a converter for one artifact.
+
+    Args:
+        module: in evaluation mode, BatchNorm folded, the sampler set; takes and returns the
+            graph's tensors in their order.
+        examples: the inputs of one call, contiguous, in the graph's order.
+        precision: one of the backend's.
+        calibration: the recording that static quantization takes its ranges from; ``None`` for a
+            precision that needs none.
+        keep_float: qualified names of submodules that stay in float whatever the precision says,
+            everything inside them included.
+    """
+
+    module: "nn.Module"
+    examples: "Sequence[Tensor]"
+    precision: str
+    calibration: Calibration | None = None
+    keep_float: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Say which operators the target's accelerator took.
+
+    Args:
+        accelerator: what it is, such as "XNNPACK".
+        partitions: how many times a call enters it.
+        delegated: how many operators it took, by name.
+        left: how many stay with the engine's own kernels, by name.
+        predicted: True where it was derived from the file and not reported by the engine.
+    """
+
+    accelerator: str
+    partitions: int
+    delegated: Mapping[str, int] = field(default_factory=dict)
+    left: Mapping[str, int] = field(default_factory=dict)
+    predicted: bool = False
+
+
+@dataclass(frozen=True)
+class Lowered:
+    """Hold what a backend's ``lower`` made.
+
+    Args:
+        model_file: the file, or folder, that its engine opens; a path inside the bundle.
+        files: content by path inside the bundle.
+        placement: of its operators; ``None`` where the engine has no accelerator beside itself.
+    """
+
+    model_file: str
+    files: Mapping[str, bytes]
+    placement: Placement | None = None
+
+    @property
+    def left_on_cpu(self) -> tuple[str, ...]:
+        """Return the operators that the accelerator did not take, sorted."""
+        return tuple(sorted(self.placement.left)) if self.placement else ()
+
+
+class Converter(Protocol):
+    """What a backend's module offers."""
+
+    def lower(self, request: Request) -> Lowered:
+        """Turn a module into the engine's files.
+
+        Raises:
+            EngineError: if the engine cannot express the module in that precision.
+        """
+        ...
