@@ -59,6 +59,8 @@ class ClipConfig:
         max_gap: largest distance, in frames, between neighbours taken from a video.
         still_share: share of clips made from stills.
         paste_share: share of clips onto which another object is pasted.
+        hide_share: share of clips in which everything is hidden for a while and comes back.
+        ring_dropout: share of frames that must do without the ring of the memory.
     """
 
     size: tuple[int, int] = (224, 336)
@@ -68,6 +70,8 @@ class ClipConfig:
     max_gap: int = 8
     still_share: float = 0.4
     paste_share: float = 0.6
+    hide_share: float = 0.15
+    ring_dropout: float = 0.2
 
 
 @dataclass(frozen=True)
@@ -76,13 +80,17 @@ class Batch:
 
     Args:
         images: (clips, frames, H, W, 3) uint8, RGB.
-        labels: (clips, frames, H, W) uint8, object ids, 0 for the background.
-        active: (clips, objects + 1) float32, 1 for the ids present in the first frame.
+        prompt: (clips, H, W) uint8, object ids in the first frame, 0 for the background.
+        active: (clips, objects + 1) float32, 1 for the ids in the prompt, and for the background.
+        ring: (clips, frames) float32, 0 for a frame that must do without the memory's ring.
+        labels: (clips, frames, H, W) uint8, object ids; ``None`` for a student that sees none.
     """
 
     images: NDArray[np.uint8]
-    labels: NDArray[np.uint8]
+    prompt: NDArray[np.uint8]
     active: NDArray[np.float32]
+    ring: NDArray[np.float32]
+    labels: NDArray[np.uint8] | None
 
 
 def load_videos(root: Path, exclude: tuple[str, ...] = ()) -> list[Video]:
@@ -152,7 +160,9 @@ def make_batch(footage: Footage, config: ClipConfig, seed: int, step: int) -> Ba
     active[:, 0] = 1
     known = np.take_along_axis(active, labels.reshape(len(clips), -1).astype(np.int64), 1) > 0
     labels = np.where(known.reshape(labels.shape), labels, 0).astype(np.uint8)
-    return Batch(np.stack([clip[0] for clip in clips]), labels, active)
+    ring = rng.random((config.clips, config.frames)) >= config.ring_dropout
+    images = np.stack([clip[0] for clip in clips])
+    return Batch(images, labels[:, 0], active, ring.astype(np.float32), labels)
 
 
 def prefetch(
@@ -203,6 +213,8 @@ def _make_clip(
             break
     if rng.random() < config.paste_share:
         _paste_object(frames, labels, footage, config, rng)
+    if rng.random() < config.hide_share:
+        _hide_objects(frames, labels, footage, rng)
     if rng.random() < 0.15:
         frames = soften(frames, rng)
     rgb = [frame[..., ::-1] for frame in jitter_colour(frames, rng)]
@@ -296,6 +308,35 @@ def _paste_object(
         alpha = cv2.GaussianBlur(cut.astype(np.float32), (3, 3), 0)[..., None]
         frames[index] = (source * alpha + frames[index] * (1 - alpha)).astype(np.uint8)
         labels[index] = np.where(cut, number, labels[index]).astype(np.uint8)
+
+
+def _hide_objects(
+    frames: list[Image], labels: list[Image], footage: Footage, rng: np.random.Generator
+) -> None:
+    """Cover all labelled objects with a piece of another picture, in place, but not at the ends."""
+    if len(frames) < 3:
+        return
+    first = int(rng.integers(1, len(frames) - 1))
+    last = int(rng.integers(first, len(frames) - 1))
+    if footage.stills and rng.random() < 0.5:
+        source = footage.stills[int(rng.integers(len(footage.stills)))].frame
+    elif footage.videos:
+        video = footage.videos[int(rng.integers(len(footage.videos)))]
+        source = video.frames[int(rng.integers(len(video.frames)))]
+    else:
+        return
+    margin = float(rng.uniform(0.02, 0.15))
+    height, width = labels[0].shape
+    cover = cv2.resize(source, (width, height), interpolation=cv2.INTER_AREA)
+    for index in range(first, last + 1):
+        rows, columns = np.nonzero(labels[index])
+        if not rows.size:
+            continue
+        top, bottom = rows.min() - margin * height, rows.max() + 1 + margin * height
+        left, right = columns.min() - margin * width, columns.max() + 1 + margin * width
+        box = np.s_[max(0, int(top)) : int(bottom), max(0, int(left)) : int(right)]
+        frames[index][box] = cover[box]
+        labels[index][box] = 0
 
 
 def _read(path: Path, flag: int) -> Image:

@@ -21,7 +21,7 @@ def bootstrapped_cross_entropy(probability: Tensor, target: Tensor, keep: float)
 
 
 def soft_jaccard(probability: Tensor, target: Tensor, active: Tensor) -> Tensor:
-    """Return one minus the soft intersection over union, averaged over the active objects.
+    """Return one minus the soft intersection over union, averaged over objects, then over clips.
 
     ``1 - sum(min(p, t)) / sum(max(p, t))`` over the cells (Ruzicka similarity, which is 1 exactly
     where both agree, fractional coverage included). The background is left out.
@@ -34,4 +34,4 @@ def soft_jaccard(probability: Tensor, target: Tensor, active: Tensor) -> Tensor:
     intersection = torch.minimum(probability, target).sum((2, 3))
     union = torch.maximum(probability, target).sum((2, 3))
     loss = (1 - (intersection + 1) / (union + 1)) * active
-    return loss[:, 1:].sum() / active[:, 1:].sum().clamp(min=1)
+    return (loss[:, 1:].sum(1) / active[:, 1:].sum(1).clamp(min=1)).mean()

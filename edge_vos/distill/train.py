@@ -11,7 +11,7 @@ import json
 import math
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -20,16 +20,15 @@ from typing import Any
 import cv2
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from edge_vos.distill.data import Batch, ClipConfig, Footage, prefetch
 from edge_vos.distill.losses import bootstrapped_cross_entropy, soft_jaccard
+from edge_vos.distill.rollout import coverage, rollout
 from edge_vos.errors import CheckpointError
 from edge_vos.model.checkpoint import save_student
 from edge_vos.model.config import PRESETS
 from edge_vos.model.encoder import load_imagenet_weights
-from edge_vos.model.identity import PATCH, probability_from_logits
-from edge_vos.model.student import Features, Student
+from edge_vos.model.student import Student
 
 
 @dataclass(frozen=True)
@@ -161,72 +160,27 @@ def load_state(run: Path) -> tuple[TrainState, TrainConfig]:
 
 
 def clip_loss(student: Student, batch: Batch, keep: float) -> tuple[Tensor, Tensor]:
-    """Run the student over the clips, feeding back its own predictions.
+    """Compare the student's masks with the labels.
 
     Args:
         student: in training mode.
-        batch: clips; the first frame of each is the prompt.
+        batch: clips with labels.
         keep: share of the cells that cross-entropy keeps.
 
     Returns:
         Cross-entropy and soft Jaccard loss, averaged over all frames but the first.
     """
-    clips, frames = batch.images.shape[:2]
-    images = torch.from_numpy(batch.images).flatten(0, 1).permute(0, 3, 1, 2)
+    frames = rollout(student, batch)
     active = torch.from_numpy(batch.active)
     target = coverage(torch.from_numpy(batch.labels), active.shape[1])
-    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
-        stride4, stride8 = student.encoder.shallow(
-            images.float().contiguous(memory_format=torch.channels_last)
-        )
-    features = student.encode(stride4.float(), stride8.float())
-
-    def frame(t: int) -> Features:
-        """Pick frame ``t`` of every clip."""
-        return Features(
-            *(getattr(features, name)[t::frames] for name in Features.__dataclass_fields__)
-        )
-
-    slots = student.config.slots
-    keys = [frame(0).key]
-    values = [student.identity(target[:, 0])]
-    losses: list[tuple[Tensor, Tensor]] = []
-    for t in range(1, frames):
-        order = memory_order(t, slots)
-        valid = torch.tensor([float(i is not None) for i in order]).repeat(clips)
-        logits, _ = student.read(
-            frame(t),
-            _stack([keys[i or 0] for i in order]),
-            _stack([values[i or 0] for i in order]),
-            valid.reshape(-1, 1, 1, 1),
-        )
-        probability = probability_from_logits(logits, active[:, :, None, None])
-        losses.append(
-            (
-                bootstrapped_cross_entropy(probability, target[:, t], keep),
-                soft_jaccard(probability, target[:, t], active),
-            )
-        )
-        keys.append(frame(t).key)
-        values.append(student.identity(probability))
-    total = len(losses)
-    return sum((a for a, _ in losses), torch.zeros(())) / total, sum(
-        (b for _, b in losses), torch.zeros(())
-    ) / total
-
-
-def memory_order(t: int, slots: int) -> list[int | None]:
-    """Name the earlier frame in each slot before frame ``t``: reference, previous, then a ring."""
-    ring = list(range(t - 2, 0, -1))[: slots - 2]
-    return [0, t - 1, *ring, *([None] * (slots - 2 - len(ring)))]
-
-
-def coverage(labels: Tensor, channels: int) -> Tensor:
-    """Turn (B, T, H, W) uint8 ids into (B, T, channels, H/4, W/4) float32 area coverage."""
-    batch, frames, height, width = labels.shape
-    one_hot = F.one_hot(labels.long(), channels).permute(0, 1, 4, 2, 3).float()
-    pooled = F.avg_pool2d(one_hot.reshape(-1, channels, height, width), PATCH)
-    return pooled.reshape(batch, frames, channels, height // PATCH, width // PATCH)
+    cross_entropy = [
+        bootstrapped_cross_entropy(frame.probability, target[:, t], keep)
+        for t, frame in enumerate(frames, 1)
+    ]
+    jaccard = [
+        soft_jaccard(frame.probability, target[:, t], active) for t, frame in enumerate(frames, 1)
+    ]
+    return torch.stack(cross_entropy).mean(), torch.stack(jaccard).mean()
 
 
 def train_step(state: TrainState, batch: Batch, config: TrainConfig) -> StepRecord:
@@ -340,11 +294,6 @@ def _update_average(state: TrainState, decay: float) -> None:
                 mean.lerp_(value, 1 - decay)
             else:
                 mean.copy_(value)
-
-
-def _stack(slots: Iterable[Tensor]) -> Tensor:
-    """Join N tensors (B, C, h, w) into (B * N, C, h, w), the slots of a clip together."""
-    return torch.stack(list(slots), dim=1).flatten(0, 1)
 
 
 def _open_log(path: Path, step: int) -> list[StepRecord]:

@@ -122,7 +122,7 @@ class DeformableAttention(nn.Module):
     Args:
         key_channels: Ck.
         stride: cells between reference points.
-        offset_range: largest offset, in cells.
+        offset_range: largest offset, in cells; 0 leaves the points where they are.
         sampler: name in ``SAMPLER_FUNCTIONS``.
         spread: initial standard deviation of the displacement prior, in map heights.
     """
@@ -133,7 +133,9 @@ class DeformableAttention(nn.Module):
         super().__init__()
         self.stride = stride
         self.sampler = sampler
-        self.offsets = OffsetNetwork(2 * key_channels, stride, offset_range)
+        self.offsets = (
+            OffsetNetwork(2 * key_channels, stride, offset_range) if offset_range else None
+        )
         self.log_scale = nn.Parameter(torch.tensor(float(key_channels) ** -0.5).log())
         self.log_position_scale = nn.Parameter(torch.tensor(0.5 * spread**-2).log())
 
@@ -153,11 +155,10 @@ class DeformableAttention(nn.Module):
         """
         batch, key_channels, height, width = query.shape
         slots = keys.shape[0] // batch
-        offsets = self.offsets(torch.cat([repeat_batch(query, slots), keys], dim=1))
-        moved = reference_points(height, width, self.stride).to(query.device) + offsets
-        x, y = moved[..., 0:1].clamp(0, width - 1), moved[..., 1:2].clamp(0, height - 1)
-        points = torch.cat([x, y], dim=2)
-        sampled = SAMPLER_FUNCTIONS[self.sampler](torch.cat([keys, values], dim=1), points)
+        points = self.sampling_points(repeat_batch(query, slots), keys)
+        memory = torch.cat([keys, values], dim=1)
+        dense = self.offsets is None and self.stride == 1
+        sampled = memory.flatten(2) if dense else SAMPLER_FUNCTIONS[self.sampler](memory, points)
         key, value = sampled[:, :key_channels], sampled[:, key_channels:]
 
         scale, position_scale = self.log_scale.exp(), self.log_position_scale.exp()
@@ -183,6 +184,15 @@ class DeformableAttention(nn.Module):
         attention = torch.softmax(logits, dim=-1)
         readout = torch.bmm(_join_slots(value, slots), attention.transpose(1, 2))
         return readout.reshape(batch, -1, height, width), attention
+
+    def sampling_points(self, query: Tensor, keys: Tensor) -> Tensor:
+        """Return the (B, P, 2) cells to sample for (B, Ck, h, w) queries and keys."""
+        height, width = keys.shape[-2:]
+        points = reference_points(height, width, self.stride).to(keys.device)
+        if self.offsets is not None:
+            points = points + self.offsets(torch.cat([query, keys], dim=1))
+        x, y = points[..., 0:1].clamp(0, width - 1), points[..., 1:2].clamp(0, height - 1)
+        return torch.cat([x, y], dim=2).expand(keys.shape[0], -1, -1)
 
 
 def repeat_batch(x: Tensor, times: int) -> Tensor:

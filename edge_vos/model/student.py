@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from edge_vos.model.config import PROBABILITY_STRIDE, STRIDE, StudentConfig, check_size
 from edge_vos.model.decoder import Decoder
-from edge_vos.model.encoder import TAP_CHANNELS, ConvBatchNorm, Encoder
+from edge_vos.model.encoder import ConvBatchNorm, Encoder
 from edge_vos.model.identity import IdentityEmbedding, merge_prompt, probability_from_logits
 from edge_vos.model.propagation import AttentionMaps, MemoryPropagation, SelfPropagation
 
@@ -41,8 +41,21 @@ class Features:
     self_attention: Tensor
 
 
+class DeeperLayer(nn.Module):
+    """Hold a further propagation layer: its self attention, its key and its memory's readout."""
+
+    def __init__(self, config: StudentConfig) -> None:
+        super().__init__()
+        self.self_propagation = SelfPropagation(config)
+        self.key = nn.Conv2d(config.width, config.key_channels, 1)
+        self.memory_propagation = MemoryPropagation(config)
+
+
 class Student(nn.Module):
     """Segment one frame from its prompts and the memory.
+
+    The teacher is a student too, a wider one with more layers. A memory key holds the keys of all
+    layers; they share the identities, and their readouts add up.
 
     Args:
         config: the student's shape.
@@ -51,29 +64,45 @@ class Student(nn.Module):
     def __init__(self, config: StudentConfig) -> None:
         super().__init__()
         self.config = config
-        self.encoder = Encoder()
-        self.project = ConvBatchNorm(TAP_CHANNELS[2], config.width, activation=False)
+        self.encoder = Encoder(config.encoder)
+        taps = self.encoder.tap_channels
+        self.project = ConvBatchNorm(taps[2], config.width, activation=False)
         self.self_propagation = SelfPropagation(config)
         self.key = nn.Conv2d(config.width, config.key_channels, 1)
         self.memory_propagation = MemoryPropagation(config)
-        self.decoder = Decoder(config)
+        self.deeper = nn.ModuleList(DeeperLayer(config) for _ in range(config.layers - 1))
+        self.decoder = Decoder(config, taps)
         self.identity = IdentityEmbedding(config)
 
     def encode(self, stride4: Tensor, stride8: Tensor) -> Features:
         """Finish the features of a frame from the encoder's shallow taps."""
         x = self.project(self.encoder.deep(stride8))
         x, self_attention = self.self_propagation(x)
-        return Features(stride4, stride8, x, self.key(x), self_attention)
+        key = self.key(x)
+        for layer in self.deeper:
+            x, self_attention = layer.self_propagation(x)
+            key = torch.cat([key, layer.key(x)], dim=1)
+        return Features(stride4, stride8, x, key, self_attention)
 
     def read(
         self, features: Features, keys: Tensor, values: Tensor, valid: Tensor
     ) -> tuple[Tensor, AttentionMaps]:
-        """Read the memory and decode: logits (B, K, H/4, W/4) and the attention maps."""
-        readout, long_map, short_map = self.memory_propagation(
-            features.visual, features.key, keys, values, valid
-        )
+        """Read the memory and decode: logits (B, K, H/4, W/4) and the last layer's maps."""
+        layers = [self.memory_propagation, *(layer.memory_propagation for layer in self.deeper)]
+        reads = [
+            layer(features.visual, query, key, values, valid)
+            for layer, query, key in zip(
+                layers, self._by_layer(features.key), self._by_layer(keys), strict=True
+            )
+        ]
+        readout, long_map, short_map = reads[-1]
+        for other, _, _ in reads[:-1]:
+            readout = readout + other
         logits = self.decoder(readout, features.visual, features.stride8, features.stride4)
         return logits, AttentionMaps(features.self_attention, long_map, short_map)
+
+    def _by_layer(self, key: Tensor) -> tuple[Tensor, ...]:
+        return key.split(self.config.key_channels, 1) if self.deeper else (key,)
 
     def forward(
         self,
@@ -129,13 +158,17 @@ def tensor_specs(
         ("prompt", (1, k, *fine), "area coverage of the masks given for this frame"),
         ("prompted", (1, k, 1, 1), "1 for each id whose mask is given in this frame"),
         ("active", (1, k, 1, 1), "1 for each id in use; channel 0, the background, always"),
-        ("memory_key", (n, config.key_channels, *coarse), "keys of the memory slots"),
+        ("memory_key", (n, config.memory_key_channels, *coarse), "keys of the memory slots"),
         ("memory_value", (n, config.value_channels, *coarse), "values of the memory slots"),
         ("memory_valid", (n, 1, 1, 1), "0 for an empty slot"),
     ]
     outputs: list[tuple[str, tuple[int, ...], str]] = [
         ("probability", (1, k, *fine), "over active ids, prompts merged in"),
-        ("key", (1, config.key_channels, *coarse), "this frame's key, for the runtime to store"),
+        (
+            "key",
+            (1, config.memory_key_channels, *coarse),
+            "this frame's key, for the runtime to store",
+        ),
         ("value", (1, config.value_channels, *coarse), "this frame's value"),
     ]
     return inputs, outputs

@@ -8,13 +8,12 @@ import pytest
 import torch
 
 from edge_vos.distill.data import Footage, make_batch
+from edge_vos.distill.rollout import coverage, memory_order
 from edge_vos.distill.train import (
     StepRecord,
     TrainConfig,
-    coverage,
     learning_rate_factor,
     load_state,
-    memory_order,
     new_state,
     train,
     train_step,

@@ -1,0 +1,96 @@
+"""Run a student over training clips in a closed loop, as the runtime does, with gradients."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from edge_vos.distill.data import Batch
+from edge_vos.model.identity import PATCH, probability_from_logits
+from edge_vos.model.propagation import AttentionMaps
+from edge_vos.model.student import Features, Student
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Hold what a student says of one frame of every clip.
+
+    Args:
+        logits: (B, K, H/4, W/4) float32.
+        probability: (B, K, H/4, W/4) float32.
+        maps: its attention maps.
+    """
+
+    logits: Tensor
+    probability: Tensor
+    maps: AttentionMaps
+
+
+def rollout(student: Student, batch: Batch) -> list[Prediction]:
+    """Follow the prompts of the first frames through the clips.
+
+    The student feeds on its own masks, and the gradient flows through them. What lies before
+    stride 8 in the encoder is frozen and runs in bfloat16.
+
+    Args:
+        student: in training mode, or in evaluation mode under ``no_grad``.
+        batch: clips; their labels are not looked at.
+
+    Returns:
+        the predictions for every frame but the first.
+    """
+    device = next(student.parameters()).device
+    images = torch.from_numpy(batch.images).to(device).flatten(0, 1).permute(0, 3, 1, 2)
+    active = torch.from_numpy(batch.active).to(device)
+    ring = torch.from_numpy(batch.ring).to(device)
+    prompt = coverage(torch.from_numpy(batch.prompt).to(device), active.shape[1])
+    clips, frames = batch.images.shape[:2]
+    with torch.no_grad(), torch.autocast(device.type, torch.bfloat16):
+        stride4, stride8 = student.encoder.shallow(
+            images.float().contiguous(memory_format=torch.channels_last)
+        )
+    features = student.encode(stride4.float(), stride8.float())
+
+    def frame(t: int) -> Features:
+        return Features(*(getattr(features, f.name)[t::frames] for f in fields(Features)))
+
+    slots = student.config.slots
+    keys = [frame(0).key]
+    values = [student.identity(prompt)]
+    predictions = []
+    for t in range(1, frames):
+        order = memory_order(t, slots)
+        valid = torch.tensor([float(i is not None) for i in order], device=device).repeat(clips, 1)
+        valid[:, 2:] *= ring[:, t : t + 1]
+        logits, maps = student.read(
+            frame(t),
+            _stack([keys[i or 0] for i in order]),
+            _stack([values[i or 0] for i in order]),
+            valid.reshape(-1, 1, 1, 1),
+        )
+        probability = probability_from_logits(logits, active[:, :, None, None])
+        predictions.append(Prediction(logits, probability, maps))
+        keys.append(frame(t).key)
+        values.append(student.identity(probability))
+    return predictions
+
+
+def memory_order(t: int, slots: int) -> list[int | None]:
+    """Name the earlier frame in each slot before frame ``t``: reference, previous, then a ring."""
+    ring = list(range(t - 2, 0, -1))[: slots - 2]
+    return [0, t - 1, *ring, *([None] * (slots - 2 - len(ring)))]
+
+
+def coverage(labels: Tensor, channels: int) -> Tensor:
+    """Turn (..., H, W) uint8 ids into (..., channels, H/4, W/4) float32 area coverage."""
+    *leading, height, width = labels.shape
+    one_hot = F.one_hot(labels.reshape(-1, height, width).long(), channels).permute(0, 3, 1, 2)
+    pooled = F.avg_pool2d(one_hot.float(), PATCH)
+    return pooled.reshape(*leading, channels, height // PATCH, width // PATCH)
+
+
+def _stack(slots: Iterable[Tensor]) -> Tensor:
+    """Join N tensors (B, C, h, w) into (B * N, C, h, w), the slots of a clip together."""
+    return torch.stack(list(slots), dim=1).flatten(0, 1)
