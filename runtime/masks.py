@@ -38,6 +38,21 @@ def read_mask(path: str | Path) -> NDArray[np.uint8]:
     Raises:
         PromptError: if there is no such file, it is no picture, or has colours without a palette.
     """
+    mask = read_labels(path)
+    if np.isin(mask, (0, 255)).all():
+        mask = (mask > 0).astype(np.uint8)
+    return mask
+
+
+def read_labels(path: str | Path) -> NDArray[np.uint8]:
+    """Read a mask as it stands in the file: palette indices or grey levels, 255 included.
+
+    Returns:
+        (H, W) uint8 label map.
+
+    Raises:
+        PromptError: if there is no such file, it is no picture, or has colours without a palette.
+    """
     from PIL import Image, UnidentifiedImageError
 
     try:
@@ -60,10 +75,7 @@ def read_mask(path: str | Path) -> NDArray[np.uint8]:
             "a palette or grey levels, where the value is the object id",
             "Save it as an indexed PNG",
         )
-    mask = pixels.astype(np.uint8)
-    if np.isin(mask, (0, 255)).all():
-        mask = (mask > 0).astype(np.uint8)
-    return mask
+    return pixels.astype(np.uint8)
 
 
 def write_palette_png(path: str | Path, mask: NDArray[np.uint8]) -> None:

@@ -1,4 +1,4 @@
-"""``edge-vos eval``: measure a student by the DAVIS protocol."""
+"""``edge-vos eval``: measure a student by the protocols of DAVIS and YouTube-VOS."""
 
 import json
 from pathlib import Path
@@ -10,21 +10,26 @@ from edge_vos.cli.options import EngineOption, JsonOption, ThreadsOption
 from edge_vos.errors import EngineError, ShapeError, UsageError
 
 if TYPE_CHECKING:
-    from edge_vos.distill.davis import Dataset
-    from edge_vos.distill.evaluate import EvalReport, Observer
+    from edge_vos.distill.evaluate import Observer, ScoredFrame
+    from edge_vos.distill.scores import EvalReport
+    from edge_vos.distill.sequences import Dataset
     from edge_vos.runtime.model import LoadedModel
 
 
 def evaluate(
     dataset: Annotated[
-        Path, typer.Argument(help="A DAVIS folder: JPEGImages/480p and Annotations/480p in it.")
+        Path, typer.Argument(help="The folder of DAVIS or YouTube-VOS, as it is unpacked.")
     ],
     protocol: Annotated[
-        str, typer.Option(help="davis2016 (one object) or davis2017 (several).")
+        str, typer.Option(help="davis2016 (one object), davis2017 (several) or youtube-vos.")
     ] = "davis2016",
+    split: Annotated[
+        str | None,
+        typer.Option(help="A list in ImageSets, or a folder of YouTube-VOS; validation if there."),
+    ] = None,
     sequences: Annotated[
         str | None,
-        typer.Option(metavar="A,B", help="Only these; the validation list, or all, by default."),
+        typer.Option(metavar="A,B|FILE", help="Only these; a file has one a line."),
     ] = None,
     model: Annotated[
         Path | None, typer.Option(help="A bundle's folder or zip; the shipped one by default.")
@@ -41,49 +46,94 @@ def evaluate(
     ] = None,
     engine: EngineOption = None,
     threads: ThreadsOption = None,
+    loop: Annotated[
+        int | None,
+        typer.Option(
+            metavar="FRAMES", help="Play each to and fro for so long, with things in front."
+        ),
+    ] = None,
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", metavar="MASKS", help="New folder for the masks, as PNGs."),
+    ] = None,
+    report: Annotated[
+        Path | None, typer.Option(help="New folder for JSON, Markdown and the worst frames.")
     ] = None,
     sheet: Annotated[
         Path | None, typer.Option(help="New PNG of each sequence's worst frame.")
     ] = None,
     json_output: JsonOption = False,
 ) -> None:
-    """Measure region similarity J and boundary accuracy F with the official DAVIS protocol.
+    """Measure region similarity J and boundary accuracy F with the official protocols.
 
-    The first frame's mask is given; every later frame is segmented and scored at the
-    annotation's size, the last one excepted. Figures are per cent, means over objects.
+    The first mask of each object is given; every later frame is segmented and scored at the
+    annotation's size, the last one excepted. Figures are per cent, means over objects. Where a
+    split has no masks to measure by, -o still writes the predicted ones.
 
     Examples:
 
-        edge-vos eval DAVIS --protocol davis2017 -o masks
+        edge-vos eval DAVIS --protocol davis2017 --report report
 
         edge-vos eval DAVIS --sequences bus,swing --weights student.safetensors --json
-    """
-    from edge_vos.distill.davis import read_davis
-    from edge_vos.distill.pictures import refuse_existing
 
-    found = read_davis(dataset, protocol, None if sequences is None else _names(sequences))
-    for path in (output, sheet):
+        edge-vos eval YouTubeVOS --protocol youtube-vos --split valid -o masks
+
+        edge-vos eval DAVIS --sequences bus --loop 600
+    """
+    from edge_vos.distill.evaluate import read_dataset
+    from edge_vos.distill.pictures import WorstFrames, refuse_existing
+    from edge_vos.distill.report import rows, summary, write_report
+    from edge_vos.distill.stability import StabilityMeter, loop_dataset
+
+    found = read_dataset(dataset, protocol, _names(sequences), split)
+    if loop is not None:
+        found = loop_dataset(found, loop)
+    if output is None or sheet is not None:
+        found.require_truth()
+    for path in (output, report, sheet):
         if path is not None:
             refuse_existing(path)
+    worst, meter = WorstFrames(), StabilityMeter()
     loaded = _load(model, weights, size, engine, threads)
     try:
-        report = _measure(found, loaded, output, sheet)
+        measured = _measure(found, loaded, [worst, meter], output)
     finally:
         loaded.runner.close()
+    title = _title(found, loaded, loop)
+    facts = _facts(loaded)
+    peak = f"peak memory {facts['memory']['peak_rss_bytes'] / 1e6:.0f} MB"
+    lines = [*summary(measured), *meter.lines(), peak]
+    document = {
+        **measured.as_dict(),
+        **facts,
+        "stability": meter.as_dict(),
+        "loop": loop,
+        "masks": None if output is None else str(output),
+        "sheet": None if sheet is None else str(sheet),
+        "report": None if report is None else str(report),
+    }
+    if sheet is not None:
+        worst.write(sheet)
+    if report is not None:
+        write_report(report, title, measured, lines, document, worst)
     if json_output:
-        typer.echo(json.dumps({**report.as_dict(), **_facts(loaded, output, sheet)}, indent=2))
+        typer.echo(json.dumps(document, indent=2))
     else:
-        _print(report, loaded)
+        _print(title, rows(measured), lines)
 
 
-def _names(text: str) -> list[str]:
-    names = [name.strip() for name in text.split(",") if name.strip()]
+def _names(text: str | None) -> list[str] | None:
+    if text is None:
+        return None
+    from edge_vos.distill.sequences import sequence_names
+
+    path = Path(text)
+    names = sequence_names(
+        path.read_text(encoding="utf-8") if path.is_file() else text.replace(",", "\n")
+    )
     if not names:
         raise UsageError(f"--sequences {text!r}", "names of sequences, such as bus,swing")
-    return list(dict.fromkeys(names))
+    return names
 
 
 def _load(
@@ -128,7 +178,7 @@ def _load(
 
 
 def _measure(
-    dataset: "Dataset", model: "LoadedModel", output: Path | None, sheet: Path | None
+    dataset: "Dataset", model: "LoadedModel", observers: "list[Observer]", output: Path | None
 ) -> "EvalReport":
     from contextlib import ExitStack
 
@@ -136,66 +186,60 @@ def _measure(
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
     from rich.progress import TimeRemainingColumn as Remaining
 
-    from edge_vos.distill.evaluate import ScoredFrame, evaluate_dataset
-    from edge_vos.distill.pictures import WorstFrames, mask_folder
+    from edge_vos.distill.evaluate import evaluate_dataset
+    from edge_vos.distill.pictures import mask_folder
 
-    worst = WorstFrames()
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Remaining())
     with ExitStack() as stack:
         progress = stack.enter_context(
             Progress(*columns, console=Console(stderr=True), transient=True, refresh_per_second=4)
         )
-        total = sum(len(sequence.frames) for sequence in dataset.sequences)
-        task = progress.add_task("eval", total=total)
+        task = progress.add_task("eval", total=sum(map(len, dataset.sequences)))
 
-        def advance(scored: ScoredFrame) -> None:
+        def advance(scored: "ScoredFrame") -> None:
             progress.update(task, advance=1, description=scored.sequence.name)
 
-        observers: list[Observer] = [advance]
-        if sheet is not None:
-            observers.append(worst)
+        observers = [advance, *observers]
         if output is not None:
             observers.append(stack.enter_context(mask_folder(output)))
-        report = evaluate_dataset(dataset, model, observers=observers)
-        if sheet is not None:
-            worst.write(sheet)
-    return report
+        return evaluate_dataset(dataset, model, observers=observers)
 
 
-def _facts(model: "LoadedModel", output: Path | None, sheet: Path | None) -> dict[str, Any]:
+def _title(dataset: "Dataset", model: "LoadedModel", loop: int | None) -> str:
+    height, width = model.manifest.size
+    played = "" if loop is None else f", {loop} frames to and fro"
+    return (
+        f"{dataset.protocol}{played}: {model.manifest.name} at {height}x{width} on {model.engine}"
+    )
+
+
+def _facts(model: "LoadedModel") -> dict[str, Any]:
+    from edge_vos.devices.telemetry import peak_rss_bytes
+
     return {
         "model": model.manifest.name,
         "size": list(model.manifest.size),
         "engine": model.engine,
         "precision": model.manifest.precision,
-        "masks": None if output is None else str(output),
-        "sheet": None if sheet is None else str(sheet),
+        "memory": {"peak_rss_bytes": peak_rss_bytes()},
     }
 
 
-def _print(report: "EvalReport", model: "LoadedModel") -> None:
+def _print(title: str, rows: "list[tuple[str, ...]]", lines: list[str]) -> None:
     from rich import box
     from rich.console import Console
     from rich.table import Table
 
-    height, width = model.manifest.size
-    table = Table(
-        title=f"{report.protocol}: {model.manifest.name} at {height}x{width} on {model.engine}",
-        box=box.SIMPLE,
-    )
-    for heading in ("sequence", "objects", "J", "F"):
+    from edge_vos.distill.report import HEADINGS
+
+    table = Table(title=title, box=box.SIMPLE)
+    for heading in HEADINGS:
         table.add_column(heading, justify="left" if heading == "sequence" else "right")
-    for name, score in report.sequences.items():
-        table.add_row(name, str(score.objects), f"{score.j:.1f}", _figure(score.f))
+    for row in rows[:-1]:
+        table.add_row(*row)
     table.add_section()
-    total = (str(report.objects), f"{report.j_mean:.1f}", _figure(report.f_mean))
-    table.add_row("mean over objects", *total, style="bold")
-    table.add_row("recall", "", f"{report.j_recall:.1f}", _figure(report.f_recall))
-    table.add_row("decay", "", f"{report.j_decay:.1f}", _figure(report.f_decay))
+    table.add_row(*rows[-1], style="bold")
     console = Console(highlight=False)
     console.print(table)
-    console.print(f"J&F {_figure(report.jf_mean)}, {report.frames} frames at {report.fps:.1f} FPS")
-
-
-def _figure(value: float | None) -> str:
-    return "" if value is None else f"{value:.1f}"
+    for line in lines:
+        console.print(line)

@@ -15,75 +15,84 @@ from edge_vos.errors import SinkError
 from edge_vos.runtime.masks import overlay, write_palette_png
 
 TILE_SIZE = (270, 480)
-COLUMNS = 3
-MOST_TILES = 12
+MOST_ROWS = 12
 WHITE = (255, 255, 255)
 
 
 @contextmanager
-def mask_folder(path: Path) -> Iterator[Observer]:
-    """Give an observer that writes every mask to ``path/<sequence>/<frame>.png``.
+def staged_folder(path: Path) -> Iterator[Path]:
+    """Give a folder to fill beside ``path``, which takes its name at the end.
 
-    The folder appears when the measurement is complete, and not at all when it fails.
+    It appears complete, and not at all when something fails.
 
     Raises:
         SinkError: if the path exists or cannot be written.
     """
     refuse_existing(path)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-
-    def write(scored: ScoredFrame) -> None:
-        folder = partial / scored.sequence.name
-        name = scored.sequence.frames[scored.index].stem
-        with _as_sink_error(path):
-            folder.mkdir(parents=True, exist_ok=True)
-            write_palette_png(folder / f"{name}.png", scored.predicted)
-
     try:
-        with _as_sink_error(path):
+        with as_sink_error(path):
             partial.mkdir(parents=True)
-        yield write
-        with _as_sink_error(path):
+        yield partial
+        with as_sink_error(path):
             partial.rename(path)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+@contextmanager
+def mask_folder(path: Path) -> Iterator[Observer]:
+    """Give an observer that writes every mask to ``path/<sequence>/<frame>.png``.
+
+    Raises:
+        SinkError: if the path exists or cannot be written.
+    """
+    with staged_folder(path) as partial:
+
+        def write(scored: ScoredFrame) -> None:
+            folder = partial / scored.sequence.name
+            with as_sink_error(path):
+                folder.mkdir(exist_ok=True)
+                write_palette_png(folder / f"{scored.name}.png", scored.predicted)
+
+        yield write
 
 
 class WorstFrames:
     """Observe a measurement and keep each sequence's frame of lowest J."""
 
     def __init__(self) -> None:
-        self._worst: dict[str, ScoredFrame] = {}
+        self._worst: dict[str, tuple[float, ScoredFrame]] = {}
 
     def __call__(self, scored: ScoredFrame) -> None:
         """Keep the frame if it is its sequence's worst so far."""
         if scored.j is None:
             return
         worst = self._worst.get(scored.sequence.name)
-        if worst is None or worst.j is None or scored.j < worst.j:
-            self._worst[scored.sequence.name] = scored
+        if worst is None or scored.j < worst[0]:
+            self._worst[scored.sequence.name] = scored.j, scored
 
     def sheet(self) -> NDArray[np.uint8]:
-        """Draw the worst sequences first, twelve at most: masks in colour, the truth in white.
+        """Draw the worst sequences first, twelve at most: frame, truth and prediction in a row.
 
         Returns:
-            (H, W, 3) uint8, BGR.
+            (H, W, 3) uint8, BGR; H is 0 when nothing was scored.
         """
-        frames = sorted(self._worst.values(), key=lambda scored: scored.j or 0.0)[:MOST_TILES]
-        tiles = [_tile(scored) for scored in frames]
-        tiles += [np.zeros_like(tiles[0])] * (-len(tiles) % COLUMNS)
-        rows = [np.hstack(tiles[i : i + COLUMNS]) for i in range(0, len(tiles), COLUMNS)]
-        return np.vstack(rows)
+        worst = sorted(self._worst.values(), key=lambda entry: entry[0])[:MOST_ROWS]
+        empty = np.zeros((0, 3 * TILE_SIZE[1], 3), np.uint8)
+        return np.vstack([empty, *(_row(scored) for _, scored in worst)])
 
     def write(self, path: Path) -> None:
         """Write the sheet as PNG, in one step.
 
         Raises:
-            SinkError: if the path exists or cannot be written.
+            SinkError: if the path exists, cannot be written, or nothing was scored.
         """
         refuse_existing(path)
+        if not self._worst:
+            raise SinkError(f"{path} would be empty: no frame was scored", "masks to measure by")
         partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-        with _as_sink_error(path):
+        with as_sink_error(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             partial.write_bytes(cv2.imencode(".png", self.sheet())[1].tobytes())
             partial.rename(path)
@@ -100,7 +109,12 @@ def refuse_existing(path: Path) -> None:
 
 
 @contextmanager
-def _as_sink_error(path: Path) -> Iterator[None]:
+def as_sink_error(path: Path) -> Iterator[None]:
+    """Raise what the file system says as an error about ``path``.
+
+    Raises:
+        SinkError: if it cannot be written.
+    """
     try:
         yield
     except OSError as error:
@@ -109,22 +123,27 @@ def _as_sink_error(path: Path) -> Iterator[None]:
         ) from error
 
 
-def _tile(scored: ScoredFrame) -> NDArray[np.uint8]:
+def _row(scored: ScoredFrame) -> NDArray[np.uint8]:
+    """Draw the frame, the truth over it and the prediction over it."""
     height, width = scored.frame.shape[:2]
     scale = min(TILE_SIZE[0] / height, TILE_SIZE[1] / width)
     size_wh = round(width * scale), round(height * scale)
     frame = np.asarray(cv2.resize(scored.frame, size_wh, interpolation=cv2.INTER_AREA), np.uint8)
-    drawn = overlay(frame, _scaled(scored.predicted, size_wh))
-    if scored.truth is not None:
-        truth = _scaled(scored.truth, size_wh)
-        for object_id in np.unique(truth[truth > 0]):
-            layer = (truth == object_id).astype(np.uint8)
-            outlines, _ = cv2.findContours(layer, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
-            cv2.drawContours(drawn, outlines, -1, WHITE, 1)
+    figures = "".join(
+        f"  {name} {100 * value:.1f}"
+        for name, value in (("J", scored.j), ("F", scored.f))
+        if value is not None
+    )
+    tiles = [_tile(frame, f"{scored.sequence.name} {scored.name}{figures}")]
+    for mask, text in ((scored.truth, "truth"), (scored.predicted, "prediction")):
+        if mask is not None:
+            tiles.append(_tile(overlay(frame, _scaled(mask, size_wh)), text))
+    return np.hstack(tiles)
+
+
+def _tile(picture: NDArray[np.uint8], text: str) -> NDArray[np.uint8]:
     tile = np.zeros((*TILE_SIZE, 3), np.uint8)
-    tile[: size_wh[1], : size_wh[0]] = drawn
-    name = f"{scored.sequence.name} {scored.sequence.frames[scored.index].stem}"
-    text = f"{name}  J {100 * (scored.j or 0.0):.1f}"
+    tile[: picture.shape[0], : picture.shape[1]] = picture
     for colour, thickness in (((0, 0, 0), 3), (WHITE, 1)):
         cv2.putText(tile, text, (8, 20), cv2.FONT_HERSHEY_SIMPLEX, 0.5, colour, thickness)
     return tile

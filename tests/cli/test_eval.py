@@ -58,6 +58,8 @@ def test_json_is_one_document_with_the_promised_keys(davis: Path, tiny_bundle: B
     assert 50 < document["j_mean"] <= 100
     assert (document["protocol"], document["objects"], document["frames"]) == ("davis2016", 2, 8)
     assert document["engine"] == "onnx"
+    assert document["memory"]["peak_rss_bytes"] > 0
+    assert document["stability"] is None
 
 
 def test_the_table_and_the_pictures(davis: Path, tiny_bundle: Bundle, tmp_path: Path) -> None:
@@ -71,6 +73,67 @@ def test_the_table_and_the_pictures(davis: Path, tiny_bundle: Bundle, tmp_path: 
     assert "J&F" in result.stdout
     assert len(list((masks / "bus").iterdir())) == 4
     assert cv2.imread(str(sheet)) is not None
+
+
+def test_a_report_is_a_folder(davis: Path, tiny_bundle: Bundle, tmp_path: Path) -> None:
+    report = tmp_path / "report"
+    result = _eval(davis, "--model", tiny_bundle.path, "--report", report, "--json")
+    assert result.exit_code == 0, result.output
+    assert {path.name for path in report.iterdir()} == {"report.json", "report.md", "worst.png"}
+    document = json.loads(result.stdout)
+    assert json.loads((report / "report.json").read_text()) == document
+    table = [line for line in (report / "report.md").read_text().splitlines() if "|" in line]
+    assert [line.count("|") for line in table] == [9] * 5
+    assert f"| bus | {document['sequences']['bus']['j']:.1f} |" in table[2]
+    assert cv2.imread(str(report / "worst.png")).shape == (540, 1440, 3)
+
+
+def test_sequences_come_from_a_file(davis: Path, tiny_bundle: Bundle, tmp_path: Path) -> None:
+    names = tmp_path / "names.txt"
+    names.write_text("swing\n\n/JPEGImages/480p/swing/00000.jpg\n")
+    result = _eval(davis, "--model", tiny_bundle.path, "--sequences", names, "--json")
+    assert list(json.loads(result.stdout)["sequences"]) == ["swing"]
+
+
+def test_a_loop_says_what_occlusions_did(davis: Path, tiny_bundle: Bundle) -> None:
+    arguments = (
+        davis,
+        "--model",
+        tiny_bundle.path,
+        "--sequences",
+        "bus",
+        "--loop",
+        300,
+        "--threads",
+        1,
+    )
+    result = _eval(*arguments, "--json")
+    assert result.exit_code == 0, result.output
+    document = json.loads(result.stdout)
+    assert document.keys() >= PROMISED
+    assert (document["frames"], document["stability"]["occlusions"]) == (300, 1)
+    assert document["stability"]["j_first"] > 50
+
+
+def test_without_truth_only_masks_can_be_had(
+    davis: Path, tiny_bundle: Bundle, tmp_path: Path
+) -> None:
+    for index in (1, 2, 3):
+        for name in ("bus", "swing"):
+            (davis / f"Annotations/480p/{name}/{index:05d}.png").unlink()
+    arguments = (davis, "--model", tiny_bundle.path)
+    for more in ((), ("-o", tmp_path / "masks", "--sheet", tmp_path / "sheet.png")):
+        result = _eval(*arguments, *more)
+        assert isinstance(result.exception, DatasetError)
+        assert "nothing to score" in str(result.exception)
+    result = _eval(*arguments, "-o", tmp_path / "masks", "--report", tmp_path / "report", "--json")
+    assert result.exit_code == 0, result.output
+    document = json.loads(result.stdout)
+    assert document.keys() >= PROMISED
+    assert (document["j_mean"], document["jf_mean"]) == (None, None)
+    assert "no score" in document["note"]
+    assert len(list((tmp_path / "masks/bus").iterdir())) == 4
+    assert not (tmp_path / "report/worst.png").exists()
 
 
 def test_weights_run_in_pytorch_as_the_same_student(davis: Path, tmp_path: Path) -> None:
@@ -93,6 +156,9 @@ def test_weights_run_in_pytorch_as_the_same_student(davis: Path, tmp_path: Path)
     [
         (["--protocol", "davis2018"], UsageError, "davis2016, davis2017"),
         (["--sequences", ","], UsageError, "names of sequences"),
+        (["--split", "test"], DatasetError, "'test'"),
+        (["--loop", "200"], UsageError, "at least 300"),
+        (["--protocol", "youtube-vos"], DatasetError, "meta.json"),
         (["--sequences", "buss"], DatasetError, "one of bus"),
         (["--model", "missing.bundle"], BundleError, "missing.bundle"),
         (["--weights", "missing.safetensors"], CheckpointError, "do not exist"),
@@ -115,7 +181,7 @@ def test_a_bundle_of_another_size_is_refused(davis: Path, tiny_bundle: Bundle) -
     assert "64x96" in str(result.exception)
 
 
-@pytest.mark.parametrize("option", ["-o", "--sheet"])
+@pytest.mark.parametrize("option", ["-o", "--sheet", "--report"])
 def test_an_existing_output_is_refused_before_anything_runs(
     davis: Path, tmp_path: Path, option: str
 ) -> None:

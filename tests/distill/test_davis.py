@@ -8,7 +8,8 @@ import cv2
 import numpy as np
 import pytest
 
-from edge_vos.distill.davis import read_annotation, read_davis, read_frame
+from edge_vos.distill.davis import read_davis
+from edge_vos.distill.sequences import read_annotation, read_frame
 from edge_vos.errors import DatasetError, EdgeVosError, UsageError
 from edge_vos.runtime.masks import write_palette_png
 
@@ -43,6 +44,17 @@ def test_the_validation_list_is_followed(make_davis: MakeDavis, protocol: str, l
     (root / lines).write_text("\n".join(name.format(i) if paths else "swing" for i in range(2)))
     assert _names(root, protocol) == ["swing"]
     assert _names(root, protocol, "bus") == ["bus"]
+
+
+def test_a_split_is_named(make_davis: MakeDavis) -> None:
+    root = make_davis({"swing": 4, "bus": 2}, val="ImageSets/2016/train.txt")
+    (root / "ImageSets/2016/train.txt").write_text("bus\n")
+    assert _names(root) == ["bus", "swing"]
+    assert [s.name for s in read_davis(root, split="train").sequences] == ["bus"]
+    with pytest.raises(DatasetError, match=r"'val' for davis2016.*one of train"):
+        read_davis(root, split="val")
+    with pytest.raises(DatasetError, match="every folder is a sequence"):
+        read_davis(root, "davis2017", split="val")
 
 
 def test_full_resolution_is_read_where_480p_is_absent(make_davis: MakeDavis) -> None:
@@ -85,6 +97,16 @@ def test_davis2017_reads_ids_and_drops_the_void(tmp_path: Path) -> None:
     write_palette_png(tmp_path / "mask.png", mask)
     mask[0, 0] = 0
     assert (read_annotation(tmp_path / "mask.png", "davis2017") == mask).all()
+
+
+@pytest.mark.parametrize(("protocol", "objects"), [("davis2016", 1), ("davis2017", 0)])
+def test_a_mask_of_0_and_255_is_an_object_or_void(
+    tmp_path: Path, protocol: str, objects: int
+) -> None:
+    mask = np.zeros((6, 8), np.uint8)
+    mask[1:3, 2:5] = 255
+    write_palette_png(tmp_path / "mask.png", mask)
+    assert read_annotation(tmp_path / "mask.png", protocol).max() == objects
 
 
 def test_davis2017_refuses_colours_and_names_the_other_protocol(tmp_path: Path) -> None:
@@ -140,7 +162,6 @@ def _one_level_too_high(root: Path) -> None:
         (_no_first_mask, r"00000\.jpg has no mask"),
         (_no_frame, r"00002\.png has no frame"),
         (_no_frames, "has no frame"),
-        (_two_masks, "nothing to score"),
         (_one_level_too_high, "inner looks like one"),
     ],
 )
@@ -150,6 +171,15 @@ def test_a_broken_folder_is_refused(make_davis: MakeDavis, spoil: object, messag
     spoil(root)
     with pytest.raises(DatasetError, match=message):
         read_davis(root)
+
+
+def test_two_masks_give_no_score(make_davis: MakeDavis) -> None:
+    root = make_davis({"bus": 2, "swing": 2})
+    _two_masks(root)
+    dataset = read_davis(root)
+    assert dataset.unscored == ("bus",)
+    with pytest.raises(DatasetError, match=r"bus in .* has nothing to score.*-o MASKS"):
+        dataset.require_truth()
 
 
 def test_a_folder_without_sequences_is_refused(tmp_path: Path) -> None:

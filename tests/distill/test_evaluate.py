@@ -10,12 +10,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from vos_benchmark.benchmark import benchmark
+from vos_benchmark.evaluator import Evaluator
 
 from edge_vos.distill.davis import read_davis
 from edge_vos.distill.evaluate import ScoredFrame, evaluate_dataset, score_trackers
+from edge_vos.distill.metrics import statistics
 from edge_vos.distill.pictures import WorstFrames, mask_folder
 from edge_vos.errors import DatasetError, SinkError
-from edge_vos.runtime.masks import jaccard, read_mask
+from edge_vos.runtime.masks import jaccard, read_mask, write_palette_png
 from edge_vos.runtime.model import LoadedModel
 from edge_vos.runtime.segmenter import Segmenter
 
@@ -58,8 +60,9 @@ def test_copying_the_first_mask_scores_what_geometry_says(make_davis: MakeDavis)
     assert report.sequences["bus"].j == pytest.approx(expected)
     assert report.sequences["still"].j == report.sequences["still"].f == 100
     assert report.j_mean == pytest.approx((expected + 100) / 2)
-    assert report.j_recall == pytest.approx(100 * (1 / 3 + 1) / 2)
-    assert report.j_decay > 0
+    assert report.score.j_recall == pytest.approx(100 * (1 / 3 + 1) / 2)
+    # Of three frames the first quarter holds two and the last one.
+    assert report.score.j_decay == pytest.approx(50 * ((36 / 60 + 24 / 72) / 2 - 12 / 84))
     assert report.f_mean is not None
     assert report.jf_mean == pytest.approx((report.j_mean + report.f_mean) / 2)
     assert (report.objects, report.frames) == (2, 10)
@@ -69,6 +72,8 @@ def test_copying_the_first_mask_scores_what_geometry_says(make_davis: MakeDavis)
 def test_the_mean_is_over_objects_and_not_over_sequences(make_davis: MakeDavis) -> None:
     root = make_davis({"two": 0}, objects=2)
     make_davis({"one": 0})
+    for path in (root / "Annotations/480p/one").iterdir():
+        write_palette_png(path, read_mask(path))  # 255 alone would be void
 
     def lose_object_one(mask: Mask, index: int) -> Mask:
         return np.where(mask == 1, 0, mask).astype(np.uint8)
@@ -79,7 +84,8 @@ def test_the_mean_is_over_objects_and_not_over_sequences(make_davis: MakeDavis) 
     assert report.sequences["two"].j == pytest.approx(50)
     assert report.sequences["one"].j == 0
     assert report.j_mean == pytest.approx(100 / 3)
-    assert (report.f_mean, report.f_recall, report.f_decay, report.jf_mean) == (None,) * 4
+    score = report.score
+    assert (score.f, score.f_recall, score.f_decay, report.jf_mean) == (None,) * 4
     assert report.sequences["two"].f is None
 
 
@@ -138,7 +144,7 @@ def test_a_model_runs_in_the_loop_that_ships(
     assert {name: score.j for name, score in report.sequences.items()} == pytest.approx(expected)
     assert 0 < report.j_mean < 100
     assert report.objects == 4
-    assert report.as_dict()["sequences"]["a"].keys() >= {"j", "f"}
+    assert report.as_dict()["sequences"]["a"].keys() >= {"j", "f", "fps"}
 
 
 def test_written_masks_score_the_same_with_vos_benchmark(
@@ -154,6 +160,45 @@ def test_written_masks_score_the_same_with_vos_benchmark(
         [str(root / "Annotations/480p")], [str(tmp_path / "masks")], num_processes=1, verbose=False
     )
     assert (report.j_mean, report.f_mean) == pytest.approx((j[0], f[0]), abs=1e-6)
+
+
+def test_objects_have_the_statistics_of_vos_benchmark(
+    make_davis: MakeDavis, tiny_model: LoadedModel, tmp_path: Path
+) -> None:
+    root = make_davis({"a": 12}, objects=2, frames=9)
+    with mask_folder(tmp_path / "masks") as write:
+        report = evaluate_dataset(read_davis(root, "davis2017"), tiny_model, observers=[write])
+    peer = Evaluator()
+    for index in range(1, 8):
+        name = f"a/{index:05d}.png"
+        peer.feed_frame(
+            read_mask(tmp_path / "masks" / name), read_mask(root / "Annotations/480p" / name)
+        )
+    for object_id, score in report.sequences["a"].objects.items():
+        j, f = statistics(peer.object_iou[object_id]), statistics(peer.boundary_f[object_id])
+        assert (score.j, score.j_recall, score.j_decay) == pytest.approx(
+            (100 * j.mean, 100 * j.recall, 100 * j.decay)
+        )
+        assert (score.f, score.f_recall, score.f_decay) == pytest.approx(
+            (100 * f.mean, 100 * f.recall, 100 * f.decay)
+        )
+        assert score.frames == 7
+
+
+def test_without_truth_masks_are_written_and_nothing_is_scored(
+    make_davis: MakeDavis, tmp_path: Path
+) -> None:
+    root = make_davis({"a": 12, "b": 6})
+    for index in range(1, 5):
+        (root / f"Annotations/480p/a/{index:05d}.png").unlink()
+    with mask_folder(tmp_path / "masks") as write:
+        report = score_trackers(read_davis(root), lambda: Scripted(_copy), observers=[write])
+    assert len(list((tmp_path / "masks/a").iterdir())) == 5
+    assert (report.j_mean, report.f_mean, report.jf_mean) == (None, None, None)
+    assert report.sequences["a"].j is None
+    assert report.sequences["b"].j is not None
+    assert report.note is not None
+    assert "1 of 2 sequences" in report.note
 
 
 def test_the_first_mask_is_written_as_it_was_given(make_davis: MakeDavis, tmp_path: Path) -> None:
@@ -178,6 +223,8 @@ def test_existing_outputs_are_refused(tmp_path: Path) -> None:
         pass
     with pytest.raises(SinkError, match="exists"):
         WorstFrames().write(tmp_path)
+    with pytest.raises(SinkError, match="no frame was scored"):
+        WorstFrames().write(tmp_path / "sheet.png")
     (tmp_path / "file").touch()
     with pytest.raises(SinkError, match="cannot be written"), mask_folder(tmp_path / "file" / "x"):
         pass
@@ -188,15 +235,13 @@ def test_the_sheet_shows_the_worst_sequence_first(make_davis: MakeDavis, tmp_pat
     worst = WorstFrames()
     score_trackers(dataset, lambda: Scripted(_copy), observers=[worst])
     sheet = worst.sheet()
-    assert sheet.shape == (270, 1440, 3)
-    # In the left tile the square has moved away from its mask, so green and red lie side by side.
-    moved, still, empty = np.split(sheet, 3, axis=1)
-    assert not empty.any()
-    assert _red_columns(moved) > _red_columns(still)
+    assert sheet.shape == (540, 1440, 3)
+    # In the upper row the square has moved away from its mask, so that its colour covers another
+    # part of the frame than the truth does.
+    moved, still = np.split(sheet, 2)
+    for row, same in ((moved, False), (still, True)):
+        frame, truth, predicted = (tile[40:] for tile in np.split(row, 3, axis=1))
+        assert (truth == predicted).all() == same
+        assert (frame != truth).any()
     worst.write(tmp_path / "sheet.png")
     assert (cv2.imread(str(tmp_path / "sheet.png")) == sheet).all()
-
-
-def _red_columns(tile: NDArray[np.uint8]) -> int:
-    red = (tile[..., 2] > 60) & (tile[..., 0] < 60) & (tile[..., 1] < 60)
-    return int(red.any(axis=0).sum())
