@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import settings
@@ -218,3 +219,21 @@ def scene() -> Callable[..., tuple[NDArray[np.uint8], NDArray[np.uint8]]]:
         return COLOURS[mask], mask
 
     return draw
+
+
+@pytest.fixture
+def square_davis(tmp_path: Path) -> Path:
+    """Draw a square that moves over noise, in DAVIS 2016 layout."""
+    rng = np.random.default_rng(0)
+    ground = rng.integers(0, 80, (72, 128, 3), dtype=np.uint8)
+    root = tmp_path / "davis"
+    for kind in ("JPEGImages", "Annotations"):
+        (root / kind / "480p" / "square").mkdir(parents=True)
+    for index in range(6):
+        frame, mask = ground.copy(), np.zeros((72, 128), np.uint8)
+        mask[20:50, 10 + 5 * index : 40 + 5 * index] = 255
+        frame[mask > 0] = (40, 120, 230)
+        name = f"480p/square/{index:05d}"
+        cv2.imwrite(str(root / "JPEGImages" / f"{name}.jpg"), frame)
+        cv2.imwrite(str(root / "Annotations" / f"{name}.png"), mask)
+    return root

@@ -1,5 +1,6 @@
 """Weights on disk: safetensors with the student's config in the header."""
 
+import hashlib
 import json
 import os
 from pathlib import Path
@@ -18,6 +19,22 @@ FORMAT = "edge-vos/student/1"
 def default_weights_path() -> Path:
     """Return the path of the shipped student's weights."""
     return Path(__file__).parent.parent / "weights" / "student.safetensors"
+
+
+def default_teacher_path() -> Path:
+    """Return the path of the shipped teacher's weights."""
+    return default_weights_path().with_name("teacher.safetensors")
+
+
+def weights_sha256(path: Path) -> str:
+    """Return the digest of a weights file.
+
+    Raises:
+        CheckpointError: if there is none.
+    """
+    if not path.is_file():
+        raise CheckpointError(f"weights {path} do not exist", "a safetensors file")
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def save_student(

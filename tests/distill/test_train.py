@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 import torch
 
+from edge_vos.distill.config import TrainConfig, learning_rate_factor
 from edge_vos.distill.data import Footage, make_batch
 from edge_vos.distill.rollout import coverage, memory_order
+from edge_vos.distill.run_folder import StepRecord
 from edge_vos.distill.train import (
-    StepRecord,
-    TrainConfig,
-    learning_rate_factor,
     load_state,
     new_state,
+    objective_of,
     train,
     train_step,
 )
@@ -32,9 +32,10 @@ def test_the_loss_falls_on_one_batch(footage: Footage, config: TrainConfig) -> N
     config = dataclasses.replace(config, steps=1000)
     state = new_state(config)
     batch = make_batch(footage, config.clips, 0, 0)
-    first = train_step(state, batch, config).loss
+    objective = objective_of(state, config)
+    first = train_step(state, batch, config, objective).loss
     for _ in range(20):
-        last = train_step(state, batch, config).loss
+        last = train_step(state, batch, config, objective).loss
     assert last < 0.9 * first
 
 
@@ -70,7 +71,8 @@ def test_resumes_to_the_same_losses(footage: Footage, config: TrainConfig, tmp_p
 def test_the_frozen_part_stays_and_the_rest_moves(footage: Footage, config: TrainConfig) -> None:
     state = new_state(config)
     before = {name: value.clone() for name, value in state.student.state_dict().items()}
-    train_step(state, make_batch(footage, config.clips, 0, 0), config)
+    batch = make_batch(footage, config.clips, 0, 0)
+    train_step(state, batch, config, objective_of(state, config))
     moved = {
         name
         for name, value in state.student.state_dict().items()

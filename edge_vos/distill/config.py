@@ -1,0 +1,113 @@
+"""A training run as data."""
+
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+from edge_vos.distill.data import ClipConfig
+from edge_vos.distill.objectives import DistillConfig
+from edge_vos.errors import UsageError
+from edge_vos.model.config import PRESETS, StudentConfig
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Describe a run; the same config and seed give the same student on the same machine.
+
+    Args:
+        preset: name in ``edge_vos.model.config.PRESETS``.
+        overrides: fields of that preset that differ, such as ``{"offset_range": 0.0}``.
+        clips: shape of the batches.
+        steps: optimizer steps in all.
+        learning_rate: peak, for everything but the encoder.
+        encoder_learning_rate: peak, for the encoder's stage at stride 16.
+        weight_decay: of AdamW.
+        warmup: steps of linear warm-up.
+        cooldown: share of the steps, at the end, over which the rate falls linearly to zero.
+        clip_norm: largest norm of the gradient.
+        ema: decay of the moving average of the weights.
+        keep: share of the cells that cross-entropy keeps once bootstrapping has set in.
+        keep_ramp: share of the steps over which it sets in.
+        freeze_norm: leave the statistics of every BatchNorm alone, as fine-tuning wants.
+        distill: what is taken over from a teacher; ``None`` learns from labels.
+        teacher_sha256: digest of the teacher's weights, where there is one.
+        seed: of the initial weights and of every batch.
+        checkpoint_every: steps between checkpoints.
+
+    Raises:
+        UsageError: if the preset or one of its fields does not exist.
+    """
+
+    preset: str = "small"
+    overrides: dict[str, Any] = field(default_factory=dict)
+    clips: ClipConfig = field(default_factory=ClipConfig)
+    steps: int = 4500
+    learning_rate: float = 8e-4
+    encoder_learning_rate: float = 1.5e-4
+    weight_decay: float = 0.03
+    warmup: int = 100
+    cooldown: float = 0.5
+    clip_norm: float = 1.0
+    ema: float = 0.998
+    keep: float = 0.2
+    keep_ramp: float = 0.25
+    freeze_norm: bool = False
+    distill: DistillConfig | None = None
+    teacher_sha256: str = ""
+    seed: int = 0
+    checkpoint_every: int = 250
+
+    def __post_init__(self) -> None:
+        if self.preset not in PRESETS:
+            raise UsageError(
+                f"preset {self.preset!r} does not exist", f"one of {', '.join(PRESETS)}"
+            )
+        unknown = sorted(set(self.overrides) - {f.name for f in fields(StudentConfig)})
+        if unknown:
+            raise UsageError(f"a student has no {', '.join(unknown)}", "fields of StudentConfig")
+
+    @property
+    def student(self) -> StudentConfig:
+        """Return the student's shape."""
+        return StudentConfig.from_dict({**PRESETS[self.preset].to_dict(), **self.overrides})
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as plain values, ready for JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "TrainConfig":
+        """Build a config from ``to_dict``'s result; what is missing has its default.
+
+        Raises:
+            UsageError: if a field is unknown.
+        """
+        for kind, given in (
+            (cls, values),
+            (ClipConfig, values.get("clips", {})),
+            (DistillConfig, values.get("distill") or {}),
+        ):
+            if unknown := sorted(set(given) - {f.name for f in fields(kind)}):
+                raise UsageError(
+                    f"unknown field {unknown[0]!r}",
+                    f"fields of {kind.__name__}: {', '.join(f.name for f in fields(kind))}",
+                )
+        made = dict(values)
+        if "clips" in made:
+            made["clips"] = ClipConfig(**_tupled(made["clips"]))
+        if made.get("distill") is not None:
+            made["distill"] = DistillConfig(**_tupled(made["distill"]))
+        return cls(**made)
+
+
+def learning_rate_factor(step: int, config: TrainConfig) -> float:
+    """Return the factor on the peak learning rate: warm-up, constant, linear cool-down."""
+    if step < config.warmup:
+        return (step + 1) / config.warmup
+    start = config.steps * (1 - config.cooldown)
+    if step < start:
+        return 1.0
+    return max(0.0, (config.steps - step) / max(1.0, config.steps - start))
+
+
+def _tupled(values: dict[str, Any]) -> dict[str, Any]:
+    return {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}

@@ -1,0 +1,157 @@
+"""What a run minimises: agreement with labels, or with a teacher."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from edge_vos.distill.data import Batch
+from edge_vos.distill.losses import bootstrapped_cross_entropy, soft_jaccard
+from edge_vos.distill.relations import (
+    attention_kl,
+    cka,
+    inter_object_relation,
+    intra_object_relation,
+    logit_kl,
+    pool_keys,
+)
+from edge_vos.distill.rollout import Prediction, coverage, rollout
+from edge_vos.errors import UsageError
+from edge_vos.model.config import StudentConfig
+from edge_vos.model.identity import PATCH
+from edge_vos.model.student import Student
+
+MAPS = ("long_term", "short_term", "self_attention")
+COMPARISONS = ("cka", "kl")
+
+Terms = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class DistillConfig:
+    """Weigh what a student takes over from its teacher; 0 leaves a term out.
+
+    Args:
+        masks: bootstrapped cross-entropy and soft Jaccard against the teacher's probabilities.
+        inter: relation between the objects at each position (DIST).
+        intra: relation between the positions of each object (DIST).
+        divergence: of the softened logits (Hinton), for comparison.
+        attention: distance of the attention maps.
+        maps: which maps, of ``MAPS``.
+        comparison: how maps are compared, one of ``COMPARISONS``.
+        temperature: divides the logits in relations and divergence.
+    """
+
+    masks: float = 1.0
+    inter: float = 0.5
+    intra: float = 0.5
+    divergence: float = 0.0
+    attention: float = 0.5
+    maps: tuple[str, ...] = MAPS
+    comparison: str = "cka"
+    temperature: float = 2.0
+
+    def __post_init__(self) -> None:
+        unknown = sorted(set(self.maps) - set(MAPS))
+        if unknown:
+            raise UsageError(f"unknown attention maps {unknown}", f"some of {MAPS}")
+        if self.comparison not in COMPARISONS:
+            raise UsageError(f"unknown comparison {self.comparison!r}", f"one of {COMPARISONS}")
+
+
+class LabelObjective(nn.Module):
+    """Compare the masks with the labels."""
+
+    def __init__(self, student: Student) -> None:
+        super().__init__()
+        self.student = student
+
+    def forward(self, batch: Batch, keep: float) -> Terms:
+        """Return the terms of the loss, averaged over clips and over all frames but the first.
+
+        Args:
+            batch: clips with labels.
+            keep: share of the cells that cross-entropy keeps.
+        """
+        predictions = rollout(self.student, batch)
+        device = predictions[0].logits.device
+        active = torch.from_numpy(batch.active).to(device)
+        target = coverage(torch.from_numpy(batch.labels).to(device), active.shape[1])
+        return _mask_terms(predictions, list(target.unbind(1))[1:], active, keep)
+
+
+class DistillObjective(nn.Module):
+    """Compare the student with its teacher, both on their own memory; no label is looked at."""
+
+    def __init__(self, student: Student, teacher: Student, config: DistillConfig) -> None:
+        super().__init__()
+        self.student = student
+        self.teacher = teacher.requires_grad_(False).eval()
+        self.config = config
+
+    def forward(self, batch: Batch, keep: float) -> Terms:
+        """Return the weighted terms of the loss, averaged over clips and frames.
+
+        Args:
+            batch: clips; only images, prompts and which ids are in use are read.
+            keep: share of the cells that cross-entropy keeps.
+        """
+        config = self.config
+        with torch.no_grad():
+            taught = rollout(self.teacher, batch)
+        learned = rollout(self.student, batch)
+        active = torch.from_numpy(batch.active).to(learned[0].logits.device)
+        terms: Terms = {}
+        if config.masks:
+            targets = [prediction.probability for prediction in taught]
+            for name, term in _mask_terms(learned, targets, active, keep).items():
+                terms[name] = config.masks * term
+        for name, weight, relation in (
+            ("inter", config.inter, inter_object_relation),
+            ("intra", config.intra, intra_object_relation),
+            ("divergence", config.divergence, logit_kl),
+        ):
+            if weight:
+                values = [
+                    relation(s.logits, t.logits, active, config.temperature)
+                    for s, t in zip(learned, taught, strict=True)
+                ]
+                terms[name] = weight * torch.stack(values).mean()
+        if config.attention:
+            values = [
+                self._map_distance(name, s, t)
+                for s, t in zip(learned, taught, strict=True)
+                for name in config.maps
+            ]
+            terms["attention"] = config.attention * torch.stack(values).mean()
+        return terms
+
+    def _map_distance(self, name: str, learned: Prediction, taught: Prediction) -> Tensor:
+        ours, theirs = getattr(learned.maps, name), getattr(taught.maps, name)
+        if self.config.comparison == "cka":
+            return cka(ours, theirs)
+        slots = self.student.config.slots if name == "long_term" else 1
+        grid, theirs_grid = (
+            _key_grid(model.config, name, learned.logits) for model in (self.student, self.teacher)
+        )
+        return attention_kl(ours, pool_keys(theirs, slots, theirs_grid, grid))
+
+
+def _key_grid(config: StudentConfig, name: str, logits: Tensor) -> tuple[int, int]:
+    """Return rows and columns of the reference points of a memory slot."""
+    stride = {
+        "long_term": config.long_stride,
+        "short_term": config.short_stride,
+        "self_attention": config.self_stride,
+    }[name]
+    height, width = logits.shape[2] // PATCH, logits.shape[3] // PATCH
+    return -(-height // stride), -(-width // stride)
+
+
+def _mask_terms(
+    predictions: list[Prediction], targets: list[Tensor], active: Tensor, keep: float
+) -> Terms:
+    pairs = list(zip([p.probability for p in predictions], targets, strict=True))
+    entropy = [bootstrapped_cross_entropy(found, target, keep) for found, target in pairs]
+    jaccard = [soft_jaccard(found, target, active) for found, target in pairs]
+    return {"cross_entropy": torch.stack(entropy).mean(), "jaccard": torch.stack(jaccard).mean()}

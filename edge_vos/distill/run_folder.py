@@ -1,0 +1,128 @@
+"""A run's folder: checkpoint, averaged weights, log, curves; each written beside and renamed."""
+
+import csv
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from edge_vos.errors import CheckpointError
+
+CHECKPOINT = "checkpoint.pt"
+WEIGHTS = "student.safetensors"
+LOG = "log.csv"
+_FIXED = ("step", "loss", "learning_rate", "seconds")
+
+
+@dataclass(frozen=True)
+class StepRecord:
+    """Hold what one step logged.
+
+    Args:
+        step: number of the step, from 1.
+        loss: the sum of the terms.
+        terms: of the loss, weighted, by name.
+        learning_rate: of everything but the encoder.
+        seconds: that the step took.
+    """
+
+    step: int
+    loss: float
+    terms: Mapping[str, float]
+    learning_rate: float
+    seconds: float
+
+
+def write_checkpoint(run: Path, content: Mapping[str, Any]) -> None:
+    """Write what the next step needs."""
+    temporary = run / f"{CHECKPOINT}.tmp"
+    torch.save(dict(content), temporary)
+    os.replace(temporary, run / CHECKPOINT)
+
+
+def read_checkpoint(run: Path) -> dict[str, Any]:
+    """Read what ``write_checkpoint`` wrote.
+
+    Raises:
+        CheckpointError: if there is none, or it cannot be read.
+    """
+    path = run / CHECKPOINT
+    if not path.is_file():
+        raise CheckpointError(
+            f"{run} holds no {CHECKPOINT}", "the folder of a run", "Start one without --resume"
+        )
+    try:
+        content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, KeyError, TypeError, ValueError, EOFError) as error:
+        raise CheckpointError(f"{path} cannot be read: {error}", "a checkpoint") from error
+    return content
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file whole or not at all."""
+    temporary = path.with_name(f"{path.name}.tmp")
+    temporary.write_text(text, encoding="utf-8")
+    os.replace(temporary, path)
+
+
+def read_log(run: Path, step: int) -> list[StepRecord]:
+    """Read the records up to ``step``; what came after the checkpoint will be run again."""
+    path = run / LOG
+    if not path.is_file():
+        return []
+    with path.open(newline="") as file:
+        rows = [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
+    return [
+        StepRecord(
+            int(row["step"]),
+            row["loss"],
+            {name: value for name, value in row.items() if name not in _FIXED},
+            row["learning_rate"],
+            row["seconds"],
+        )
+        for row in rows
+        if row["step"] <= step
+    ]
+
+
+def write_log(run: Path, log: list[StepRecord]) -> None:
+    """Write the log as CSV and its curves as PNG."""
+    if not log:
+        return
+    names = list(log[-1].terms)
+    lines = [",".join(("step", "loss", *names, "learning_rate", "seconds"))]
+    for row in log:
+        terms = [repr(row.terms.get(name, 0.0)) for name in names]
+        fields = [row.step, repr(row.loss), *terms, repr(row.learning_rate), repr(row.seconds)]
+        lines.append(",".join(map(str, fields)))
+    write_text(run / LOG, "\n".join(lines) + "\n")
+    _plot(run / "curves.png", log, names)
+
+
+def write_config(run: Path, values: Mapping[str, Any]) -> None:
+    """Write a run's config for people to read; the checkpoint holds the one that counts."""
+    run.mkdir(parents=True, exist_ok=True)
+    write_text(run / "config.json", json.dumps(values, indent=2) + "\n")
+
+
+def _plot(path: Path, log: list[StepRecord], names: list[str]) -> None:
+    import matplotlib.figure as figure
+
+    window = max(1, len(log) // 100)
+    chunks = [log[i : i + window] for i in range(0, len(log), window)]
+    steps = [chunk[-1].step for chunk in chunks]
+    picture = figure.Figure(figsize=(8, 4), layout="constrained")
+    axes = picture.subplots()
+    for name in names:
+        means = [sum(r.terms.get(name, 0.0) for r in chunk) / len(chunk) for chunk in chunks]
+        axes.plot(steps, means, label=name)
+    axes.set(xlabel="step", ylabel=f"loss, mean of {window} steps", ylim=(0, None))
+    axes.grid(alpha=0.3)
+    axes.legend()
+    temporary = path.with_suffix(".tmp.png")
+    picture.savefig(temporary)
+    os.replace(temporary, path)
