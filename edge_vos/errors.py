@@ -6,7 +6,8 @@ A message has three parts: what failed (with the value), what was expected, what
     EdgeVosError
     ├── UsageError         the command line itself is wrong                   (exit code 2)
     ├── SourceError        a camera, file or folder cannot be opened or read
-    │   └── SourceLost     it worked, then it stopped: unplugged, stalled, truncated
+    │   └── SourceLost     it worked, then it stopped: unplugged, truncated
+    │       └── SourceTimeout  it is there and gives no frames
     ├── SinkError          an output exists, or cannot be written
     ├── PromptError        a mask, box or point that cannot be used
     ├── ShapeError         a size or a tensor that does not fit
@@ -45,6 +46,10 @@ class SourceError(EdgeVosError):
 
 class SourceLost(SourceError):
     """Report a source that worked and then stopped before its end."""
+
+
+class SourceTimeout(SourceLost):
+    """Report a source that is still there and gave no frame for too long."""
 
 
 class SinkError(EdgeVosError):

@@ -5,19 +5,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_vos.runtime.frame import Frame
-from edge_vos.runtime.masks import davis_palette, overlay
+from edge_vos.runtime.masks import davis_palette
 from edge_vos.runtime.segmenter import FrameResult
 
 FONT = cv2.FONT_HERSHEY_SIMPLEX
+PLATE = (50, 50, 50)
+Colour = tuple[int, int, int]
 _ALPHA = 0.45
+_THREE = np.ones((3, 3), np.uint8)
 
 
 class Painter:
-    """Draw objects, their ids and confidences; the last picture is kept for the next who asks."""
+    """Draw objects, their ids and confidences, in a picture that is used again for each frame.
+
+    Only the boxes of the objects are worked on. The picture is kept for the next who asks for the
+    same result.
+    """
 
     def __init__(self) -> None:
-        self._colours = davis_palette()[:, ::-1].tolist()
-        self._last: tuple[FrameResult, NDArray[np.uint8]] | None = None
+        self.colours: list[Colour] = [tuple(bgr) for bgr in davis_palette()[:, ::-1].tolist()]
+        self._tints: dict[int, NDArray[np.uint8]] = {}
+        self._result: FrameResult | None = None
+        self._picture = np.empty((0, 0, 3), np.uint8)
 
     def paint(self, frame: Frame, result: FrameResult) -> NDArray[np.uint8]:
         """Return the frame with its objects drawn over it.
@@ -27,27 +36,53 @@ class Painter:
             result: what was found in it.
 
         Returns:
-            (H, W, 3) uint8, BGR; shared, not to be changed.
+            (H, W, 3) uint8, BGR; not to be changed, and good until the next call.
         """
-        if self._last is None or self._last[0] is not result:
-            self._last = (result, self._draw(frame, result))
-        return self._last[1]
+        if self._result is not result:
+            if self._picture.shape != frame.image.shape:
+                self._picture = np.empty_like(frame.image)
+            np.copyto(self._picture, frame.image)
+            self._draw(self._picture, result)
+            self._result = result
+        return self._picture
 
-    def _draw(self, frame: Frame, result: FrameResult) -> NDArray[np.uint8]:
-        picture = overlay(frame.image, result.mask, _ALPHA)
+    def _draw(self, picture: NDArray[np.uint8], result: FrameResult) -> None:
+        seen = [state for state in result.objects if not state.lost]
+        for state in seen:
+            left, top, width, height = state.box_xywh
+            window = (slice(top, top + height), slice(left, left + width))
+            self._tint(picture[window], result.mask[window], state.id)
         scale = text_scale(picture)
-        lost = []
-        for state in result.objects:
-            if state.lost:
-                lost.append(state.id)
-                continue
-            left, top, _, _ = state.box_xywh
+        for state in seen:  # above all tints
             text = f"{state.id}  {100 * state.confidence:.0f}%"
-            draw_label(picture, text, (left, top), scale, self._colours[state.id])
-        if lost:
-            text = f"lost: {', '.join(map(str, lost))}"
-            draw_label(picture, text, (0, picture.shape[0]), scale, (60, 60, 60))
-        return picture
+            corner = (state.box_xywh[0], state.box_xywh[1])
+            draw_label(picture, text, corner, scale, self.colours[state.id])
+        if lost := [str(state.id) for state in result.objects if state.lost]:
+            draw_label(picture, f"lost: {', '.join(lost)}", (0, picture.shape[0]), scale, PLATE)
+
+    def _tint(self, part: NDArray[np.uint8], labels: NDArray[np.uint8], object_id: int) -> None:
+        """Tint an object's pixels in place, and draw its outline."""
+        one = (labels == object_id).view(np.uint8)
+        cv2.copyTo(cv2.LUT(part, self._table(object_id)), one, part)
+        thickness = 1 + part.shape[0] // 200
+        # What lies outside the box is not the object: the outline closes along it, too.
+        inner = cv2.erode(
+            one, _THREE, iterations=thickness, borderType=cv2.BORDER_CONSTANT, borderValue=0
+        )
+        cv2.bitwise_xor(one, inner, dst=one)
+        solid = np.empty_like(part)
+        corner = (part.shape[1], part.shape[0])
+        cv2.rectangle(solid, (0, 0), corner, self.colours[object_id], -1)
+        cv2.copyTo(solid, one, part)
+
+    def _table(self, object_id: int) -> NDArray[np.uint8]:
+        """Return what each level becomes under an object's colour, for blue, green and red."""
+        if object_id not in self._tints:
+            levels = np.arange(256, dtype=np.float32)[:, np.newaxis]
+            colour = np.array(self.colours[object_id], np.float32)
+            table = np.rint((1 - _ALPHA) * levels + _ALPHA * colour).astype(np.uint8)
+            self._tints[object_id] = np.ascontiguousarray(table[np.newaxis])
+        return self._tints[object_id]
 
 
 def text_scale(picture: NDArray[np.uint8]) -> float:
@@ -55,12 +90,17 @@ def text_scale(picture: NDArray[np.uint8]) -> float:
     return max(0.35, float(picture.shape[0]) / 1000)
 
 
+def darken(part: NDArray[np.uint8]) -> None:
+    """Darken a part of a picture in place, so that text on it can be read."""
+    cv2.convertScaleAbs(part, dst=part, alpha=0.35)
+
+
 def draw_label(
     picture: NDArray[np.uint8],
     text: str,
     corner_xy: tuple[int, int],
     scale: float,
-    colour: tuple[int, int, int],
+    colour: Colour,
 ) -> int:
     """Write on a filled plate whose lower left corner is given, moved to lie in the picture.
 

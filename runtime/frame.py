@@ -54,7 +54,7 @@ class Source:
     Attributes:
         uri: what the user asked for.
         fps: frames a second, nominal.
-        size: height and width of every frame.
+        size: height and width of the first frame; a camera may change it later.
         frames: how many there will be; ``None`` where nobody knows, or it never ends.
         is_live: whether frames come when they come (a camera) and not when asked for.
         is_endless: whether the source never ends by itself.

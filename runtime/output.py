@@ -2,11 +2,13 @@
 
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Protocol, Self
+from typing import ClassVar, Protocol, Self
 
 from edge_vos.errors import SinkError
+from edge_vos.runtime.append import AppendFile
 from edge_vos.runtime.frame import Frame
 from edge_vos.runtime.masks import encode_rle, write_palette_png
 from edge_vos.runtime.segmenter import FrameResult
@@ -19,12 +21,20 @@ class Sink(Protocol):
 
     Attributes:
         uri: where they go: the path, ``window`` or ``none``.
+        files: files and folders that hold results, as paths.
+        shows: whether a person sees the results at once.
     """
 
     uri: str
+    files: tuple[str, ...] = ()
+    shows: ClassVar[bool] = False
 
     def write(self, frame: Frame, result: FrameResult) -> None:
         """Take one frame and what was found in it."""
+
+    def pump(self) -> None:
+        """Answer the user while no results come; called some fifty times a second."""
+        return
 
     def close(self) -> None:
         """Complete the output; closing twice does nothing."""
@@ -54,6 +64,25 @@ class Nothing(Sink):
         """Do nothing."""
 
 
+class Callback(Sink):
+    """Hand results to a function.
+
+    Args:
+        function: is called with each frame and its result, in the thread that runs the sinks.
+    """
+
+    def __init__(self, function: Callable[[Frame, FrameResult], object]) -> None:
+        self.uri = "callback"
+        self._function = function
+
+    def write(self, frame: Frame, result: FrameResult) -> None:
+        """Call the function; what it raises ends the run."""
+        self._function(frame, result)
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
 class MaskFolder(Sink):
     """Write one palette PNG a frame, as DAVIS has them: 00000.png and on, by the frame's index.
 
@@ -67,6 +96,7 @@ class MaskFolder(Sink):
 
     def __init__(self, path: Path, overwrite: bool = False) -> None:
         self.uri = str(path)
+        self.files = (self.uri,)
         self._path = path
         self._made = not path.exists()
         make_folder(path)
@@ -95,13 +125,15 @@ class MaskFolder(Sink):
         """Leave no folder that this made and nothing was written to."""
         if self._made and self._path.is_dir() and not any(self._path.iterdir()):
             self._path.rmdir()
+            self.files = ()
 
 
 class JsonLines(Sink):
     """Write one JSON document a frame: time, objects, boxes, confidences, COCO run lengths.
 
     Args:
-        path: the file; it has its name when it is complete, and ``masks.partial.jsonl`` before.
+        path: the file; it has its name when it is complete, and ``masks.partial.jsonl`` before,
+            with whole lines only.
 
     Raises:
         SinkError: if it cannot be written.
@@ -109,18 +141,18 @@ class JsonLines(Sink):
 
     def __init__(self, path: Path) -> None:
         self.uri = str(path)
+        self.files = (self.uri,)
         self._path = path
         self._partial = path.with_name(f"{path.stem}.partial{path.suffix}")
         self._count = 0
         try:
-            # By lines: a killed process leaves whole ones.
-            self._file: IO[str] | None = self._partial.open("w", encoding="utf-8", buffering=1)
+            self._file = AppendFile(self._partial)
         except OSError as error:
             raise unwritable(path, error) from error
 
     def write(self, frame: Frame, result: FrameResult) -> None:
         """Write one line."""
-        if self._file is None:
+        if self._file.closed:
             return
         line = {
             "frame": frame.index,
@@ -138,7 +170,7 @@ class JsonLines(Sink):
             ],
         }
         try:
-            self._file.write(json.dumps(line) + "\n")
+            self._file.append(f"{json.dumps(line)}\n".encode())
         except OSError as error:
             raise unwritable(self._path, error) from error
         self._count += 1
@@ -149,15 +181,15 @@ class JsonLines(Sink):
         Raises:
             SinkError: if it cannot be written to its end.
         """
-        file, self._file = self._file, None
-        if file is None:
+        if self._file.closed:
             return
         try:
-            file.close()
+            self._file.close()
             if self._count:
                 self._partial.replace(self._path)
             else:
                 self._partial.unlink(missing_ok=True)
+                self.files = ()
         except OSError as error:
             raise unwritable(self._path, error) from error
 

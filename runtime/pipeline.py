@@ -14,16 +14,15 @@ from typing import Any, Literal
 
 import numpy as np
 
-from edge_vos.errors import PromptError, SourceLost
+from edge_vos.errors import PromptError, SourceLost, SourceTimeout
 from edge_vos.runtime.channel import Channel, ChannelEnd
 from edge_vos.runtime.controls import Controls
 from edge_vos.runtime.frame import Frame, Source
 from edge_vos.runtime.output import Sink
 from edge_vos.runtime.segmenter import FrameResult, Segmenter
-from edge_vos.runtime.stage_times import StageTimes
-from edge_vos.runtime.window import Window
+from edge_vos.runtime.stage_times import Pulse, StageTimes
 
-Ending = Literal["end", "frames", "stopped", "lost"]
+Ending = Literal["end", "frames", "stopped", "lost", "timeout"]
 Observer = Callable[[Frame, FrameResult], None]
 
 _POLL_S = 0.02  # how often a waiting thread looks whether it shall stop
@@ -39,15 +38,13 @@ class RunOptions:
         frames: stop after so many processed frames; ``None`` is to the end.
         prompt_from_truth: prompt with the exact mask of the first frame, where the source has one.
         interactive: prompts may come while it runs; frames before the first one pass unsegmented,
-            and a prompt that is refused is told in the window.
-        stall_s: a camera that gives no frame for so many seconds is lost.
+            and a prompt that is refused is told to the user.
     """
 
     live: bool = False
     frames: int | None = None
     prompt_from_truth: bool = False
     interactive: bool = False
-    stall_s: float = 10.0
 
 
 @dataclass(frozen=True)
@@ -59,12 +56,13 @@ class RunReport:
         dropped: frames that came and were left out, because newer ones came.
         fps: processed frames a second at the wall clock, from the first frame to the last output.
         latency_ms: p50, p90, p99 and max in milliseconds of ``capture``, ``pre``, ``infer``,
-            ``post``, ``memory``, ``draw`` (all sinks) and ``end_to_end`` (from capture to the last
-            sink).
+            ``post``, ``memory``, ``draw`` (all sinks), ``display`` (from capture to the last sink
+            that shows) and ``end_to_end`` (from capture to the last sink).
         object_ids: every object that was followed, ascending.
         ended: at the source's ``end``, after the asked-for number of ``frames``, ``stopped`` by
-            the user, or because the source was ``lost``.
-        lost: what happened to a lost source.
+            the user, because the source was ``lost``, or because it gave nothing for too long:
+            ``timeout``.
+        lost: what happened to the source in the last two cases.
     """
 
     frames: int
@@ -93,7 +91,7 @@ def run(
         source: gives the frames; it was not iterated before.
         segmenter: with its prompts, if they are known beforehand. It belongs to another thread
             until this returns.
-        sinks: take the results, in this thread.
+        sinks: take the results, in this thread; those that show take them first.
         options: how to run.
         controls: to stop, pause or prompt from elsewhere.
         observe: is called in this thread after the sinks took a frame.
@@ -112,15 +110,14 @@ def run(
         _capture(source, options.live, captured)
 
     def infer() -> None:
-        _infer(source, segmenter, options, controls, captured, stepped)
+        _infer(segmenter, options, controls, captured, stepped)
 
     with ExitStack() as stack:
         for sink in sinks:
             stack.callback(sink.close)
         stack.enter_context(_thread(capture, gives=captured, patience_s=_PATIENCE_S))
         stack.enter_context(_thread(infer, takes=captured, gives=stepped))
-        report = _deliver(stepped, sinks, options, controls, observe)
-    return replace(report, dropped=captured.dropped)
+        return _deliver(stepped, captured, sinks, options, controls, observe)
 
 
 @contextmanager
@@ -174,7 +171,6 @@ def _capture(source: Source, live: bool, captured: Channel[Frame]) -> None:
 
 
 def _infer(
-    source: Source,
     segmenter: Segmenter,
     options: RunOptions,
     controls: Controls,
@@ -184,40 +180,33 @@ def _infer(
     """Step through frames; while paused, again through the same one for each new prompt."""
     count = 0
     frame: Frame | None = None
-    last_s = time.perf_counter()
     while not stepped.cancelled and count != options.frames:
-        asked = _apply(segmenter, options, controls)
-        if frame is not None and controls.paused.is_set():
-            last_s = time.perf_counter()
+        stays = controls.paused.is_set()
+        asked = _apply(segmenter, frame if stays else None, options, controls)
+        if frame is not None and stays:
             if not asked:
                 time.sleep(_POLL_S)
                 continue
-            frame = replace(frame, captured_s=last_s)
+            frame = replace(frame, captured_s=time.perf_counter())
         else:
             try:
                 new = captured.get(_POLL_S)
             except ChannelEnd:
                 return
             if new is None:
-                waited_s = time.perf_counter() - last_s
-                if source.is_live and waited_s > options.stall_s:
-                    raise SourceLost(
-                        f"The camera {source.uri} gave no frame for {waited_s:.0f} s",
-                        "a camera that stays connected",
-                        "Check its cable, then start again",
-                    )
                 continue
             frame = new
             if count == 0 and options.prompt_from_truth and frame.truth is not None:
                 segmenter.prompt(frame.truth)
         stepped.put((frame, _step(frame, segmenter, options, controls)))
         count += 1
-        last_s = time.perf_counter()
 
 
-def _apply(segmenter: Segmenter, options: RunOptions, controls: Controls) -> bool:
+def _apply(
+    segmenter: Segmenter, frame: Frame | None, options: RunOptions, controls: Controls
+) -> bool:
     try:
-        return controls.apply(segmenter)
+        return controls.apply(segmenter, frame)
     except PromptError as error:
         if not options.interactive:
             raise
@@ -247,14 +236,16 @@ def _unsegmented(frame: Frame, segmenter: Segmenter) -> FrameResult:
 
 def _deliver(
     stepped: Channel[tuple[Frame, FrameResult]],
+    captured: Channel[Frame],
     sinks: Sequence[Sink],
     options: RunOptions,
     controls: Controls,
     observe: Observer | None,
 ) -> RunReport:
     """Hand results to the sinks and measure, until there are no more or somebody stops it."""
-    times = StageTimes()
-    windows = [sink for sink in sinks if isinstance(sink, Window)]
+    times, pulse = StageTimes(), Pulse()
+    screens = [sink for sink in sinks if sink.shows]
+    files = [sink for sink in sinks if not sink.shows]
     object_ids: set[int] = set()
     frames, first_s, last_s = 0, 0.0, 0.0
     ended: Ending = "stopped"
@@ -266,29 +257,41 @@ def _deliver(
             ended = "frames" if frames == options.frames else "end"
             break
         except SourceLost as error:
-            ended, lost = "lost", error
+            ended, lost = "timeout" if isinstance(error, SourceTimeout) else "lost", error
             break
         if item is None:
-            for window in windows:
-                window.pump()
+            for sink in sinks:
+                sink.pump()
             continue
         frame, result = item
         start_s = time.perf_counter()
-        for sink in sinks:
+        for sink in screens:
+            sink.write(frame, result)
+        shown_s = time.perf_counter()
+        for sink in files:
             sink.write(frame, result)
         last_s = time.perf_counter()
         first_s = first_s if frames else frame.captured_s
         frames += 1
         object_ids.update(state.id for state in result.objects)
-        times.add(
-            {
-                "capture": frame.capture_ms,
-                **result.timings_ms,
-                "draw": (last_s - start_s) * 1e3,
-                "end_to_end": (last_s - frame.captured_s) * 1e3,
-            }
-        )
+        timings_ms = {
+            "capture": frame.capture_ms,
+            **result.timings_ms,
+            "draw": (last_s - start_s) * 1e3,
+            **({"display": (shown_s - frame.captured_s) * 1e3} if screens else {}),
+            "end_to_end": (last_s - frame.captured_s) * 1e3,
+        }
+        times.add(timings_ms)
+        pulse.beat(last_s, timings_ms)
+        controls.vitals = pulse.vitals(frames, captured.dropped)
         if observe is not None:
             observe(frame, result)
-    fps = frames / (last_s - first_s) if frames else 0.0
-    return RunReport(frames, 0, fps, times.summary(), tuple(sorted(object_ids)), ended, lost)
+    return RunReport(
+        frames=frames,
+        dropped=captured.dropped,
+        fps=frames / (last_s - first_s) if frames else 0.0,
+        latency_ms=times.summary(),
+        object_ids=tuple(sorted(object_ids)),
+        ended=ended,
+        lost=lost,
+    )

@@ -4,6 +4,7 @@ Boxes and points go to GrabCut (Rother et al., 2004): colour models of inside an
 graph cut between them. It needs no network, and a mask that it gets wrong can be corrected.
 """
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,12 +17,15 @@ from edge_vos.runtime.masks import read_mask
 from edge_vos.runtime.preprocess import check_frame
 
 # Chosen on the first frames of 30 DAVIS sequences: boxes gave a mean J of 0.72, points 0.57.
-_SIDE_PX = {"box": 256, "point": 192}  # GrabCut's cost grows with the area that it looks at
+# GrabCut's cost grows with the area that it looks at.
+_SIDE_PX = {"box": 256, "point": 192, "guess": 256}
 _ITERATIONS = 3
 _BOX_MARGIN = 0.15  # how much of the surroundings, by the box's side, shows the background
 _LEAST_FILL = 0.15  # a smaller part of its box is a failed cut
 _SURE_CORE = 0.5  # the box's inner ellipse that a second try takes for granted
 _SURE_RADIUS, _LIKELY_RADIUS, _REACH_RADIUS = 0.06, 0.22, 0.4  # around a point, by the short side
+_COLOUR_WEIGHT = 2.0  # how far off a click a colour is, in short sides, by its distance in [0, 1]
+_GUESS_DOUBT = 0.15  # to either side of a guess's outline, by the root of its area
 
 _MASK_INSTEAD = "Give a mask (--mask FILE), or another box or point"
 
@@ -159,18 +163,14 @@ def mask_from_point(
     Raises:
         PromptError: if a point lies outside the frame, none is on the object, or nothing is found.
     """
-    frame_height, frame_width = check_frame(frame)
+    check_frame(frame)
     on = [True] * len(points) if labels is None else [label == 1 for label in labels]
     if len(on) != len(points) or not any(on):
         raise PromptError(
             f"{len(points)} points with {sum(on)} of {len(on)} labels on the object",
             "a label for each point, at least one of them 1",
         )
-    for x, y in points:
-        if not (0 <= x < frame_width and 0 <= y < frame_height):
-            raise PromptError(
-                f"The point {x},{y}", f"x,y inside the frame of {frame_width}x{frame_height} pixels"
-            )
+    _check_points(points, frame.shape)
     small, scale = _shrink(frame, _SIDE_PX["point"])
     hints = np.full(small.shape[:2], cv2.GC_BGD, np.uint8)
     seeds = [(int(x * scale), int(y * scale)) for x, y in points]
@@ -188,6 +188,93 @@ def mask_from_point(
     kept = {int(parts[y, x]) for x, y in inside} - {0}
     found = np.isin(parts, sorted(kept)).astype(np.uint8)
     return _found(_enlarge(found, frame.shape), f"the point {points[0][0]},{points[0][1]}")
+
+
+def mask_from_guess(frame: NDArray[np.uint8], guess: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Find the object that a rough mask covers.
+
+    Args:
+        frame: (H, W, 3) uint8, BGR.
+        guess: (H, W) uint8, not zero about where the object is.
+
+    Returns:
+        (H, W) uint8: 1 on the object, which is near the guess.
+
+    Raises:
+        PromptError: if the guess has another size or is empty, or nothing is found.
+    """
+    check_size(guess, check_frame(frame))
+    left, top, width, height = cv2.boundingRect(guess)
+    if not width:
+        raise PromptError("The guess is empty", "a rough mask of an object", _MASK_INSTEAD)
+    margin = int(max(width, height) * _BOX_MARGIN) + 16
+    rows = slice(max(top - margin, 0), top + height + margin)
+    columns = slice(max(left - margin, 0), left + width + margin)
+    small, _ = _shrink(frame[rows, columns], _SIDE_PX["guess"])
+    likely = cv2.resize((guess[rows, columns] > 0).astype(np.float32), small.shape[1::-1]) > 0.5
+    reach = max(round(_GUESS_DOUBT * math.sqrt(np.count_nonzero(likely))), 1)
+    disk = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
+    hints = np.where(likely, cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
+    hints[cv2.erode(likely.view(np.uint8), disk) > 0] = cv2.GC_FGD
+    hints[cv2.dilate(likely.view(np.uint8), disk) == 0] = cv2.GC_BGD
+    mask = np.zeros(guess.shape, np.uint8)
+    mask[rows, columns] = _enlarge(_cut(small, hints), mask[rows, columns].shape)
+    return _found(mask, f"the guess around {left + width // 2},{top + height // 2}")
+
+
+def correct_mask(
+    frame: NDArray[np.uint8],
+    mask: NDArray[np.uint8],
+    points: Sequence[tuple[int, int]],
+    labels: Sequence[int],
+) -> NDArray[np.uint8]:
+    """Find an object anew from its mask and from points on it and beside it.
+
+    Args:
+        frame: (H, W, 3) uint8, BGR.
+        mask: (H, W) uint8, not zero where the object was thought to be.
+        points: pixels as (x, y).
+        labels: 1 for each point on the object, 0 for each beside it.
+
+    Returns:
+        (H, W) uint8: 1 on the object.
+
+    Raises:
+        PromptError: if a point lies outside the frame, the mask has another size, or nothing is
+            left of the object.
+    """
+    check_size(mask, check_frame(frame))
+    _check_points(points, frame.shape)
+    small, scale = _shrink(frame, _SIDE_PX["box"])
+    likely = cv2.resize((mask > 0).astype(np.float32), small.shape[1::-1]) > 0.5
+    side = min(small.shape[:2])
+    reach = max(round(_SURE_RADIUS * side), 1)
+    disk = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
+    hints = np.where(likely, cv2.GC_PR_FGD, cv2.GC_BGD).astype(np.uint8)
+    hints[(cv2.dilate(likely.view(np.uint8), disk) > 0) & ~likely] = cv2.GC_PR_BGD
+    rows, columns = np.indices(small.shape[:2])
+    colours = small.astype(np.float32) / 255
+    seeds = [(int(x * scale), int(y * scale)) for x, y in points]
+    for (x, y), label in zip(seeds, labels, strict=True):
+        # A click speaks for what is near it in place and alike in colour.
+        away = np.hypot(columns - x, rows - y) / side
+        unlike = np.linalg.norm(colours - colours[y, x], axis=2)
+        near = away + _COLOUR_WEIGHT * unlike < _REACH_RADIUS
+        hints[near] = cv2.GC_PR_FGD if label == 1 else cv2.GC_PR_BGD
+    for seed, label in zip(seeds, labels, strict=True):
+        sure = cv2.GC_FGD if label == 1 else cv2.GC_BGD
+        cv2.circle(hints, seed, max(round(_SURE_RADIUS / 2 * side), 1), sure, -1)
+    found = _enlarge(_cut(small, hints), frame.shape)
+    return _found(found, f"the point {points[-1][0]},{points[-1][1]}" if points else "the mask")
+
+
+def _check_points(points: Sequence[tuple[int, int]], frame_shape: tuple[int, ...]) -> None:
+    frame_height, frame_width = frame_shape[:2]
+    for x, y in points:
+        if not (0 <= x < frame_width and 0 <= y < frame_height):
+            raise PromptError(
+                f"The point {x},{y}", f"x,y inside the frame of {frame_width}x{frame_height} pixels"
+            )
 
 
 def _shrink(frame: NDArray[np.uint8], side_px: int) -> tuple[NDArray[np.uint8], float]:

@@ -1,7 +1,7 @@
 """Step through a video: prompts and frames in, masks out."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -13,7 +13,13 @@ from edge_vos.runtime.labels import ObjectState, label_frame
 from edge_vos.runtime.memory import MemoryBank
 from edge_vos.runtime.model import LoadedModel
 from edge_vos.runtime.preprocess import NEUTRAL, Letterbox, check_frame
-from edge_vos.runtime.prompts import check_mask, check_size, mask_from_box, mask_from_point
+from edge_vos.runtime.prompts import (
+    check_mask,
+    check_size,
+    correct_mask,
+    mask_from_box,
+    mask_from_point,
+)
 from edge_vos.runtime.timing import Laps
 
 _log = logging.getLogger(__name__)
@@ -97,12 +103,18 @@ class Segmenter:
         self._add(_Prompt(frozenset(object_ids), lambda _: given))
         return object_ids
 
-    def prompt_box(self, box_xywh: tuple[int, int, int, int], object_id: int | None = None) -> int:
+    def prompt_box(
+        self,
+        box_xywh: tuple[int, int, int, int],
+        object_id: int | None = None,
+        beside: Sequence[tuple[int, int]] = (),
+    ) -> int:
         """Give a box around an object; its mask is found in the next frame.
 
         Args:
             box_xywh: left, top, width and height in the next frame.
             object_id: the object; ``None`` is a new one.
+            beside: pixels, as (x, y), that are not on the object.
 
         Returns:
             the object's id.
@@ -111,15 +123,29 @@ class Segmenter:
             PromptError: if the id is not one of the model's, or all are in use.
         """
         given = self._object_id(object_id)
-        self._add(_Prompt(frozenset({given}), lambda frame: mask_from_box(frame, box_xywh) * given))
+        not_on = tuple(beside)
+
+        def make(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
+            mask = mask_from_box(frame, box_xywh)
+            if not_on:
+                mask = correct_mask(frame, mask, not_on, [0] * len(not_on))
+            return mask * given
+
+        self._add(_Prompt(frozenset({given}), make))
         return given
 
-    def prompt_point(self, xy: tuple[int, int], object_id: int | None = None) -> int:
-        """Give a point on an object; its mask is found in the next frame.
+    def prompt_point(
+        self,
+        xy: tuple[int, int] | Sequence[tuple[int, int]],
+        object_id: int | None = None,
+        beside: Sequence[tuple[int, int]] = (),
+    ) -> int:
+        """Give one point or several on an object; its mask is found in the next frame.
 
         Args:
-            xy: a pixel of the next frame.
+            xy: a pixel of the next frame, or several of one object.
             object_id: the object; ``None`` is a new one.
+            beside: pixels, as (x, y), that are not on the object.
 
         Returns:
             the object's id.
@@ -128,7 +154,13 @@ class Segmenter:
             PromptError: if the id is not one of the model's, or all are in use.
         """
         given = self._object_id(object_id)
-        self._add(_Prompt(frozenset({given}), lambda frame: mask_from_point(frame, [xy]) * given))
+        on = [(int(x), int(y)) for x, y in np.reshape(np.asarray(xy, int), (-1, 2))]
+        points, labels = [*on, *beside], [1] * len(on) + [0] * len(beside)
+
+        def make(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
+            return mask_from_point(frame, points, labels) * given
+
+        self._add(_Prompt(frozenset({given}), make))
         return given
 
     def drop(self, object_id: int) -> None:

@@ -2,13 +2,14 @@
 
 import glob
 import os
-import re
 from pathlib import Path
 
 from edge_vos.errors import SourceError
-from edge_vos.runtime.camera import open_camera
+from edge_vos.runtime.camera import CAMERA, open_camera, parse_mode
 from edge_vos.runtime.frame import Frame, Source
 from edge_vos.runtime.image_folder import IMAGE_SUFFIXES, open_images
+from edge_vos.runtime.reconnect import Notice, Patience
+from edge_vos.runtime.stream import CSI, NETWORK, open_csi, open_network
 from edge_vos.runtime.synthetic import SCHEME as SYNTHETIC
 from edge_vos.runtime.synthetic import open_synthetic
 from edge_vos.runtime.video_file import open_video
@@ -17,27 +18,38 @@ __all__ = ["Frame", "Source", "open_source"]
 
 KINDS = (
     "a video file, a folder of images, a glob such as 'frames/*.png', "
-    "a camera (0, /dev/video0) or synthetic://"
+    "a camera (0, /dev/video0, csi://0), a stream (rtsp://, http://) or synthetic://"
 )
-_CAMERA = re.compile(r"(?:/dev/video)?(\d+)")
 
 
-def open_source(uri: str, *, loop: bool = False) -> Source:
-    """Open a camera, a video file, a folder or glob of images, or a synthetic scene.
+def open_source(
+    uri: str, *, loop: bool = False, reconnect_s: float = 60.0, notice: Notice | None = None
+) -> Source:
+    """Open a camera, a stream, a video file, a folder or glob of images, or a synthetic scene.
 
     Args:
-        uri: ``0``, ``/dev/video0``, ``clip.mp4``, ``frames/``, ``frames/*.png``,
+        uri: ``0``, ``/dev/video0?width=1280&height=720&fps=30&format=MJPG``,
+            ``csi://0?width=1280&height=720``, ``rtsp://camera/stream``,
+            ``http://camera/video.mjpg``, ``clip.mp4``, ``frames/``, ``frames/*.png``,
             ``synthetic://?size=480x640&objects=3&frames=300&seed=0&fps=30``.
         loop: begin again at the end of a file or folder; a synthetic scene for which no
             ``frames`` are given never ends.
+        reconnect_s: how long to try to get a lost camera or stream back.
+        notice: is told when it is lost and when it is back; by any thread.
 
     Raises:
         SourceError: if there is no such source, or it cannot be read.
     """
     if uri.startswith(SYNTHETIC):
         return open_synthetic(uri, loop)
-    if camera := _CAMERA.fullmatch(uri):
-        return open_camera(uri, int(camera[1]))
+    patience = Patience(reconnect_s=reconnect_s)
+    if camera := CAMERA.fullmatch(uri):
+        mode = parse_mode(uri, camera[2] or "")
+        return open_camera(uri, int(camera[1]), mode, patience, notice)
+    if uri.startswith(CSI):
+        return open_csi(uri, patience, notice)
+    if uri.startswith(NETWORK):
+        return open_network(uri, patience, notice)
     if "://" in uri:
         raise SourceError(f"The source {uri!r} is of an unknown kind", KINDS)
     path = Path(uri)
@@ -90,4 +102,4 @@ def _open_file(uri: str, path: Path, loop: bool) -> Source:
         raise SourceError(f"The file {uri!r} may not be read", "a readable file", f"ls -l {path}")
     if path.suffix.lower() in IMAGE_SUFFIXES:
         return open_images(uri, [path], loop)
-    return open_video(uri, path, loop)
+    return open_video(uri, str(path), path.suffix, loop)

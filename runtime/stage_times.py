@@ -1,12 +1,16 @@
-"""Latencies by stage over a run of any length, in constant memory."""
+"""Latencies by stage over a run of any length, in constant memory, and those of just now."""
 
 import random
 from array import array
+from collections import deque
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from edge_vos.runtime.timing import percentiles
 
 CAPACITY = 4096
+_RECENT = 60  # frames over which their rate is taken
+_SMOOTHING = 0.1  # how much of each new value
 
 
 class StageTimes:
@@ -40,3 +44,57 @@ class StageTimes:
             stage: percentiles(kept) | {"max": self._max[stage]}
             for stage, kept in self._kept.items()
         }
+
+
+@dataclass(frozen=True)
+class Vitals:
+    """Say how a run is doing just now.
+
+    Args:
+        fps: frames a second that came out, over the last two seconds or so.
+        stages_ms: milliseconds by stage, smoothed.
+        latency_ms: from capture to display or, without one, to the last output; smoothed.
+        frames: that came out since the start.
+        dropped: that were left out since the start, because newer ones came.
+    """
+
+    fps: float = 0.0
+    stages_ms: Mapping[str, float] = field(default_factory=dict)
+    latency_ms: float = 0.0
+    frames: int = 0
+    dropped: int = 0
+
+
+class Pulse:
+    """Follow the last frames of a run, for those who watch it."""
+
+    def __init__(self) -> None:
+        self._moments_s: deque[float] = deque(maxlen=_RECENT)
+        self._stages_ms: dict[str, float] = {}
+
+    def beat(self, now_s: float, timings_ms: Mapping[str, float]) -> None:
+        """Take one frame's milliseconds by stage.
+
+        Args:
+            now_s: when it came out, on the clock of ``time.perf_counter``.
+            timings_ms: as for :class:`StageTimes`.
+        """
+        self._moments_s.append(now_s)
+        for stage, value_ms in timings_ms.items():
+            before_ms = self._stages_ms.get(stage, value_ms)
+            self._stages_ms[stage] = before_ms + _SMOOTHING * (value_ms - before_ms)
+
+    def vitals(self, frames: int, dropped: int) -> Vitals:
+        """Return how the run is doing."""
+        span_s = self._moments_s[-1] - self._moments_s[0] if self._moments_s else 0.0
+        stages_ms = dict(self._stages_ms)
+        end_to_end_ms = stages_ms.pop("end_to_end", 0.0)
+        if "draw" in stages_ms:  # the last one, though frames without objects know no other
+            stages_ms["draw"] = stages_ms.pop("draw")
+        return Vitals(
+            fps=(len(self._moments_s) - 1) / span_s if span_s > 0 else 0.0,
+            stages_ms=stages_ms,
+            latency_ms=stages_ms.pop("display", end_to_end_ms),
+            frames=frames,
+            dropped=dropped,
+        )

@@ -3,7 +3,6 @@
 import math
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -14,25 +13,26 @@ from edge_vos.runtime.frame import Shot, Source
 
 FALLBACK_FPS = 30.0  # for a file that does not tell
 # These containers count their frames. Elsewhere OpenCV derives the number from the duration, which
-# an audio track or a varying rate makes too large.
+# an audio track or a varying rate makes too large: there the last frame's time tells.
 _COUNTED = (".mp4", ".mov", ".m4v", ".avi")
 
 
-def open_video(uri: str, path: Path, loop: bool = False) -> Source:
+def open_video(uri: str, path: str, suffix: str, loop: bool = False) -> Source:
     """Open a video file.
 
-    Frames that the decoder cannot mend are left out by it. A file that ends well before the number
-    of frames that it announces is lost, not at its end.
+    Frames that the decoder cannot mend are left out by it. A file that ends well before what it
+    announces is lost, not at its end.
 
     Args:
         uri: what the user asked for.
-        path: the file.
+        path: the file, or its address on a server.
+        suffix: of its name, such as ``.mp4``; it tells what the container announces.
         loop: begin again at the end.
 
     Raises:
         SourceError: if it is not a video, or no frame of it can be decoded.
     """
-    capture = _Capture(uri, path)
+    capture = _Capture(uri, path, suffix.lower())
     image = capture.read()
     if image is None:
         capture.release()
@@ -56,9 +56,9 @@ def open_video(uri: str, path: Path, loop: bool = False) -> Source:
 class _Capture:
     """Read a file from its beginning, again where asked to."""
 
-    def __init__(self, uri: str, path: Path) -> None:
+    def __init__(self, uri: str, path: str, suffix: str) -> None:
         self._path = path
-        self._capture = cv2.VideoCapture(str(path))
+        self._capture = cv2.VideoCapture(path)
         if not self._capture.isOpened():
             raise SourceError(
                 f"The file {uri!r} cannot be opened as a video",
@@ -69,19 +69,28 @@ class _Capture:
         self.fps = fps if math.isfinite(fps) and 0 < fps <= 1000 else FALLBACK_FPS
         # Containers without an index answer with nonsense, also negative.
         self.announced_frames = max(0, int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT)))
-        slack = 0.02 * self.announced_frames
-        if path.suffix.lower() not in _COUNTED:
-            slack = max(slack, 0.05 * self.announced_frames, self.fps)
-        self.least_frames = self.announced_frames - max(3, math.ceil(slack))
+        self.is_counted = suffix in _COUNTED
+        slack = max(3, math.ceil(0.02 * self.announced_frames))
+        self._least_frames = self.announced_frames - slack
+        duration_s = self.announced_frames / self.fps
+        self._least_s = duration_s - max(1.0, 0.05 * duration_s)
+        self._last_s = 0.0
+
+    def broke_off(self, count: int) -> bool:
+        """Tell whether it ended, after so many frames, well before what it announces."""
+        return count < self._least_frames and (self.is_counted or self._last_s < self._least_s)
 
     def read(self) -> NDArray[np.uint8] | None:
         ok, image = self._capture.read()
-        return np.asarray(image, np.uint8) if ok else None
+        if not ok:
+            return None
+        self._last_s = float(self._capture.get(cv2.CAP_PROP_POS_MSEC)) / 1e3
+        return np.asarray(image, np.uint8)
 
     def rewind(self) -> None:
         # Seeking to frame 0 is inexact in some containers.
         self._capture.release()
-        self._capture = cv2.VideoCapture(str(self._path))
+        self._capture = cv2.VideoCapture(self._path)
 
     def release(self) -> None:
         self._capture.release()
@@ -96,7 +105,7 @@ def _shots(uri: str, capture: _Capture, first: NDArray[np.uint8], loop: bool) ->
         if image is not None:
             count += 1
             yield Shot(image, start_s)
-        elif count < capture.least_frames:
+        elif capture.broke_off(count):
             raise SourceLost(
                 f"The video {uri!r} broke off after {count} of {capture.announced_frames} frames",
                 "an intact file",

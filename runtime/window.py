@@ -1,63 +1,79 @@
 """Show results in a window and let the user prompt in it."""
 
-from pathlib import Path
+from collections.abc import Callable
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from edge_vos.errors import SinkError
-from edge_vos.runtime.controls import Controls
-from edge_vos.runtime.drawing import Painter, draw_label, text_scale
+from edge_vos.runtime.drawing import FONT, PLATE, Painter, darken, draw_label, text_scale
 from edge_vos.runtime.frame import Frame
-from edge_vos.runtime.masks import davis_palette
 from edge_vos.runtime.output import Sink
-from edge_vos.runtime.segmenter import FrameResult, Segmenter
+from edge_vos.runtime.prompting import ACCEPT, Prompting
+from edge_vos.runtime.segmenter import FrameResult
 
 TITLE = "edge-vos"
 HELP = (
     "drag: box around an object",
     "click: point on an object",
+    "right click: point beside it",
+    "Enter: follow it, Esc: leave it",
+    "u: undo",
     "n: next object id",
+    "d: drop the object under the pointer",
     "r: forget all objects",
     "space: pause, go on",
+    "v: record, stop recording",
     "s: save this picture",
+    "i: show or hide the figures",
     "h: show or hide this",
     "q: quit",
 )
 _LEAST_DRAG_PX = 5  # less is a click
-_QUIT_KEYS = (ord("q"), 27)
-_PLATE = (50, 50, 50)
+_ESCAPE = 27
+_RED = (40, 40, 230)
 
 
 class Window(Sink):
-    """Show the overlay; keys and mouse act on the run through its controls.
+    """Show the overlay; keys and mouse act on the run.
 
     Everything here belongs to one thread: the one that made it.
 
     Args:
         size: height and width of the frames.
-        controls: what keys and mouse act on.
+        prompting: what keys and mouse do.
         painter: draws the overlay.
-        snapshots: the folder for saved pictures.
 
     Raises:
         SinkError: if OpenCV can open no window.
     """
 
-    def __init__(
-        self, size: tuple[int, int], controls: Controls, painter: Painter, snapshots: Path = Path()
-    ) -> None:
+    shows = True
+
+    def __init__(self, size: tuple[int, int], prompting: Prompting, painter: Painter) -> None:
         self.uri = "window"
-        self._controls = controls
+        self._prompting = prompting
+        self._controls = prompting.controls
         self._painter = painter
-        self._snapshots = snapshots
-        self._picture: NDArray[np.uint8] | None = None
-        self._objects: tuple[int, ...] = ()
-        self._object_id = 1
+        self._frame: tuple[Frame, FrameResult] | None = None
+        self._canvas = np.empty((0, 0, 3), np.uint8)
         self._drag_xyxy: tuple[int, int, int, int] | None = None
-        self._help = False
+        self._pointer_xy = (-1, -1)
+        self._help, self._figures = False, True
         self._open = True
+        self._keys: dict[str, Callable[[], object]] = {
+            "q": self._controls.stop.set,
+            "\r": prompting.accept,
+            "\n": prompting.accept,
+            "u": prompting.undo,
+            "n": prompting.choose_next,
+            "d": lambda: prompting.drop(prompting.under(self._pointer_xy)),
+            "r": prompting.reset,
+            " ": prompting.pause,
+            "v": prompting.record,
+            "s": prompting.snapshot,
+        }
         try:
             # Plain: Qt's toolbar would take the space that the picture needs.
             cv2.namedWindow(TITLE, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO | cv2.WINDOW_GUI_NORMAL)
@@ -72,16 +88,16 @@ class Window(Sink):
 
     def write(self, frame: Frame, result: FrameResult) -> None:
         """Show one frame and act on the keys that were pressed."""
-        self._picture = self._painter.paint(frame, result)
-        self._objects = tuple(state.id for state in result.objects)
+        self._frame = (frame, result)
+        self._prompting.see(frame, result)
         self.pump()
 
     def pump(self) -> None:
         """Redraw, and act on the keys that were pressed; call it while no frames come."""
         if not self._open:
             return
-        if self._picture is not None:
-            cv2.imshow(TITLE, self._compose(self._picture))
+        if self._frame is not None:
+            cv2.imshow(TITLE, self._compose(*self._frame))
         key = cv2.pollKey() & 0xFF
         if key != 0xFF:
             self._on_key(key)
@@ -96,24 +112,23 @@ class Window(Sink):
                 cv2.destroyWindow(TITLE)
 
     def _on_key(self, key: int) -> None:
-        if key in _QUIT_KEYS:
-            self._controls.stop.set()
-        elif key == ord(" "):
-            paused = self._controls.paused
-            paused.clear() if paused.is_set() else paused.set()
-        elif key == ord("r"):
-            self._object_id = 1
-            self._controls.requests.put(Segmenter.reset)
-        elif key == ord("n"):
-            self._object_id = self._object_id % self._controls.objects + 1
-        elif key == ord("h"):
+        letter = chr(key)
+        if key == _ESCAPE:
+            leave = self._prompting.sketch is not None
+            self._prompting.cancel() if leave else self._controls.stop.set()
+        elif letter == "h":
             self._help = not self._help
-        elif key == ord("s"):
-            self._save()
+        elif letter == "i":
+            self._figures = not self._figures
+        elif letter in self._keys:
+            self._keys[letter]()
 
     def _on_mouse(self, event: int, x: int, y: int, flags: int, _: object) -> None:
+        self._pointer_xy = (x, y)
         if event == cv2.EVENT_LBUTTONDOWN:
             self._drag_xyxy = (x, y, x, y)
+        elif event == cv2.EVENT_RBUTTONDOWN:
+            self._prompting.click((x, y), positive=False)
         elif self._drag_xyxy is not None:
             self._drag_xyxy = (*self._drag_xyxy[:2], x, y)
             if event == cv2.EVENT_LBUTTONUP:
@@ -125,40 +140,64 @@ class Window(Sink):
     def _prompt(self, drag_xyxy: tuple[int, int, int, int]) -> None:
         x0, y0, x1, y1 = drag_xyxy
         left, top, width, height = min(x0, x1), min(y0, y1), abs(x1 - x0), abs(y1 - y0)
-        object_id = self._object_id
-        self._controls.say("")
         if max(width, height) < _LEAST_DRAG_PX:
-            self._controls.requests.put(lambda s: s.prompt_point((x1, y1), object_id))
+            self._prompting.click((x1, y1))
         else:
-            box = (left, top, width, height)
-            self._controls.requests.put(lambda s: s.prompt_box(box, object_id))
+            self._prompting.box((left, top, width, height))
 
-    def _save(self) -> None:
-        if self._picture is None:
-            return
-        number = 0
-        while (path := self._snapshots / f"edge-vos-{number:03d}.png").exists():
-            number += 1
-        saved = cv2.imwrite(str(path), self._picture)
-        self._controls.say(f"saved {path}" if saved else f"cannot write {path}")
-
-    def _compose(self, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Draw what only the window shows: the drag, the current object, help and messages."""
-        shown = picture.copy()
-        scale = text_scale(shown)
-        line_height = round(36 * scale)
-        colour = davis_palette()[self._object_id, ::-1].tolist()
+    def _compose(self, frame: Frame, result: FrameResult) -> NDArray[np.uint8]:
+        """Draw what only the window shows: the drag, the figures, help and messages."""
+        sketch = self._prompting.sketch
+        picture = sketch.picture if sketch is not None else self._painter.paint(frame, result)
+        if self._canvas.shape != picture.shape:
+            self._canvas = np.empty_like(picture)
+        canvas = self._canvas
+        np.copyto(canvas, picture)
+        scale = text_scale(canvas)
+        object_id = sketch.object_id if sketch is not None else self._prompting.object_id
+        colour = self._painter.colours[object_id or 0]
         if self._drag_xyxy is not None:
             x0, y0, x1, y1 = self._drag_xyxy
-            cv2.rectangle(shown, (x0, y0), (x1, y1), colour, max(1, round(2 * scale)))
-        lines = [self._status(), self._controls.message, *(HELP if self._help else ())]
-        row = 0
-        for line, plate in zip(lines, [colour, *[_PLATE] * (len(lines) - 1)], strict=True):
+            cv2.rectangle(canvas, (x0, y0), (x1, y1), colour, max(1, round(2 * scale)))
+        if self._figures:
+            _panel(canvas, self._figure_lines(result), scale)
+        if self._prompting.recording.is_set():
+            radius = max(4, round(14 * scale))
+            cv2.circle(canvas, (canvas.shape[1] - 2 * radius, 2 * radius), radius, _RED, -1)
+        lines = [self._controls.message, *(HELP if self._help else ())]
+        bottom = canvas.shape[0]
+        for line, plate in [(self._status(), colour), *((line, PLATE) for line in lines[::-1])]:
             if line:
-                row = draw_label(shown, line, (0, row + line_height), scale, plate)
-        return shown
+                draw_label(canvas, line, (0, bottom), scale, plate)
+                bottom -= round(36 * scale)
+        return canvas
+
+    def _figure_lines(self, result: FrameResult) -> list[str]:
+        vitals = self._controls.vitals
+        stages = vitals.stages_ms.items()
+        lost = sum(state.lost for state in result.objects)
+        return [
+            f"{vitals.fps:.1f} FPS   {vitals.latency_ms:.0f} ms from camera to screen",
+            "   ".join(f"{stage} {value_ms:.1f}" for stage, value_ms in stages) + " ms",
+            f"{len(result.objects)} objects, {lost} lost   {vitals.dropped} dropped   "
+            f"{self._controls.about}",
+        ]
 
     def _status(self) -> str:
-        what = "" if self._objects else "drag a box around "
-        status = f"{what}object {self._object_id}; h for help"
+        if self._prompting.sketch is not None:
+            return ACCEPT
+        object_id = self._prompting.object_id
+        what = "" if self._prompting.living else "drag a box around "
+        status = f"{what}object {object_id}; h for help" if object_id else "h for help"
         return f"paused; {status}; space to go on" if self._controls.paused.is_set() else status
+
+
+def _panel(canvas: NDArray[np.uint8], lines: list[str], scale: float) -> None:
+    """Write lines on a dark plate in the upper left corner."""
+    scale *= 0.8
+    thickness, step = max(1, round(1.6 * scale)), round(38 * scale)
+    width = max(cv2.getTextSize(line, FONT, scale, thickness)[0][0] for line in lines)
+    darken(canvas[: step * len(lines) + step // 2, : width + step])
+    for row, line in enumerate(lines, start=1):
+        origin = (step // 2, row * step)
+        cv2.putText(canvas, line, origin, FONT, scale, (235, 235, 235), thickness, cv2.LINE_AA)

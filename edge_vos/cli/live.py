@@ -12,27 +12,44 @@ from edge_vos.cli.options import (
     JsonOption,
     MaskOption,
     ModelOption,
+    NegativeOption,
     OverwriteOption,
     PointOption,
+    ReconnectOption,
     ThreadsOption,
 )
 from edge_vos.errors import UsageError
 
-VIDEO_SUFFIXES = (".mp4", ".mkv", ".avi")
+VIDEO_SUFFIXES = (".mkv", ".mp4", ".avi")
 
 
 def live(
     source: Annotated[
-        str, typer.Argument(help="A camera (0, /dev/video0), a file or synthetic://.")
+        str,
+        typer.Argument(
+            help="A camera (0, '/dev/video0?width=1280&height=720', csi://0), "
+            "a stream (rtsp://, http://), a file or synthetic://."
+        ),
     ] = "0",
     headless: Annotated[bool, typer.Option("--headless", help="Open no window.")] = False,
+    serve: Annotated[
+        bool, typer.Option("--serve", help="Show a page in the browser instead of a window.")
+    ] = False,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="The page's port; 0 is any free one.")
+    ] = 8080,
+    host: Annotated[
+        str, typer.Option(help="The page's address; 0.0.0.0 lets other machines see it.")
+    ] = "127.0.0.1",
     frames: FramesOption = None,
     record: Annotated[
-        Path | None, typer.Option(help="Record the overlay: clip.mkv, clip.mp4 or clip.avi.")
+        Path | None,
+        typer.Option(help="Record the overlay: clip.mkv (crash-safe), .mp4 or .avi."),
     ] = None,
     mask: MaskOption = None,
     box: BoxOption = None,
     point: PointOption = None,
+    negative: NegativeOption = None,
     model: ModelOption = None,
     engine: EngineOption = None,
     threads: ThreadsOption = None,
@@ -42,24 +59,32 @@ def live(
             "--output",
             "-o",
             metavar="URI",
-            help="More outputs: clip.mp4|mkv|avi, a folder, masks.jsonl or none; repeat.",
+            help="More outputs: clip.mkv|mp4|avi, matte:|green:|blur: before one, a folder, "
+            "masks.jsonl or none; repeat.",
         ),
     ] = None,
     loop: Annotated[
         bool, typer.Option("--loop", help="Play a file or a folder again at its end.")
     ] = False,
+    reconnect: ReconnectOption = 60.0,
     overwrite: OverwriteOption = False,
     json_output: JsonOption = False,
 ) -> None:
     """Segment the newest frame of a camera: drag a box around an object in the window.
 
+    The mask is shown first: Enter follows it, a click adds to it, a right click takes away, u
+    undoes, Esc leaves it. Keys: h help, n next object, d drop, r reset, space pause, v record, s
+    snapshot, q quit. --serve shows the same on a page in the browser, to who has its address.
+
     A file or a synthetic scene plays the camera, at its own rate; a synthetic scene prompts
-    itself. Keys: h help, n next object, r reset, space pause, s snapshot, q quit. Ctrl-C ends the
-    run in good order: recordings are completed, and the exit code is 0.
+    itself. A lost camera is waited for. Ctrl-C ends the run in good order: recordings are
+    completed, and the exit code is 0.
 
     Examples: edge-vos live
 
-    edge-vos live /dev/video2 --record out.mkv
+    edge-vos live '/dev/video2?width=1280&height=720&format=MJPG' --record out.mkv
+
+    edge-vos live rtsp://camera/stream --serve
 
     edge-vos live synthetic:// --headless --frames 300 --json
     """
@@ -68,17 +93,18 @@ def live(
     from edge_vos.cli.prompts import Prompts
     from edge_vos.cli.session import SessionRequest, run_session
 
-    window = () if headless else ("window",)
+    shown = (f"serve://{host}:{port}",) if serve else () if headless else ("window",)
     recording = () if record is None else (str(record),)
     run_session(
         SessionRequest(
             source=source,
-            prompts=Prompts(mask, tuple(box or ()), tuple(point or ())),
-            outputs=(*window, *recording, *(output or ())),
+            prompts=Prompts(mask, tuple(box or ()), tuple(point or ()), tuple(negative or ())),
+            outputs=(*shown, *recording, *(output or ())),
             model=model,
             engine=engine,
             threads=threads,
             frames=frames,
+            reconnect_s=reconnect,
             overwrite=overwrite,
             live=True,
             # Like a camera it goes on until it is told to stop, unless `frames` are asked for.

@@ -5,7 +5,19 @@ import sys
 import typer
 
 from edge_vos import __version__
-from edge_vos.cli import bench, convert, demo, evaluate, inspect, live, segment, train, verify
+from edge_vos.cli import (
+    ablate,
+    bench,
+    convert,
+    demo,
+    distill,
+    evaluate,
+    inspect,
+    live,
+    segment,
+    train,
+    verify,
+)
 from edge_vos.errors import EdgeVosError, UsageError
 
 app = typer.Typer(
@@ -25,6 +37,8 @@ app.command("inspect")(inspect.inspect)
 app.command("bench")(bench.bench)
 app.command("eval")(evaluate.evaluate)
 app.add_typer(train.app, name="train")
+app.command("distill")(distill.distill)
+app.command("ablate")(ablate.ablate)
 
 
 def _print_version(value: bool) -> None:

@@ -15,7 +15,15 @@ BoxOption = Annotated[
     list[str] | None, typer.Option(metavar="X,Y,W,H", help="A box around an object; repeat.")
 ]
 PointOption = Annotated[
-    list[str] | None, typer.Option(metavar="X,Y", help="A point on an object; repeat.")
+    list[str] | None,
+    typer.Option(metavar="X,Y", help="A point on an object, or several: X,Y,X,Y; repeat."),
+]
+NegativeOption = Annotated[
+    list[str] | None,
+    typer.Option(metavar="X,Y", help="A point on none of these objects; repeat."),
+]
+ReconnectOption = Annotated[
+    float, typer.Option(min=0.0, metavar="SECONDS", help="Try so long to get a lost camera back.")
 ]
 ModelOption = Annotated[Path | None, typer.Option(help="A bundle; the shipped one by default.")]
 EngineOption = Annotated[str | None, typer.Option(help="The engine; the bundle's by default.")]

@@ -1,4 +1,4 @@
-"""Prompts as they are typed: `--mask FILE`, `--box X,Y,W,H`, `--point X,Y`."""
+"""Prompts as they are typed: `--mask FILE`, `--box X,Y,W,H`, `--point X,Y`, `--negative X,Y`."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,21 +17,31 @@ class Prompts:
     Args:
         mask: a label map's file.
         boxes: each ``X,Y,W,H``.
-        points: each ``X,Y``.
+        points: each ``X,Y``, or several points of one object: ``X,Y,X,Y``.
+        negatives: each ``X,Y``; on none of the objects.
 
     Raises:
-        UsageError: if a box or point is not written so.
+        UsageError: if a box or point is not written so, or a negative point has no box or point
+            beside it.
     """
 
     mask: Path | None = None
     boxes: tuple[str, ...] = ()
     points: tuple[str, ...] = ()
+    negatives: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for box in self.boxes:
-            _numbers("--box", box, "X,Y,W,H", "40,60,120,200")
+            _box(box)
         for point in self.points:
-            _numbers("--point", point, "X,Y", "320,240")
+            _points("--point", point)
+        for negative in self.negatives:
+            _points("--negative", negative)
+        if self.negatives and not (self.boxes or self.points):
+            raise UsageError(
+                f"--negative {self.negatives[0]} has nothing to be beside",
+                "a --box or a --point as well",
+            )
 
     def __bool__(self) -> bool:
         return self.mask is not None or bool(self.boxes) or bool(self.points)
@@ -47,22 +57,32 @@ class Prompts:
         if self.mask is not None:
             channels = segmenter.model.manifest.channels
             segmenter.prompt(load_mask_prompt(self.mask, frame_size, channels))
+        beside = [xy for negative in self.negatives for xy in _points("--negative", negative)]
         for box in self.boxes:
-            x, y, width, height = _numbers("--box", box, "X,Y,W,H", "")
-            segmenter.prompt_box((x, y, width, height))
+            segmenter.prompt_box(_box(box), beside=beside)
         for point in self.points:
-            x, y = _numbers("--point", point, "X,Y", "")
-            segmenter.prompt_point((x, y))
+            segmenter.prompt_point(_points("--point", point), beside=beside)
 
 
-def _numbers(option: str, text: str, form: str, example: str) -> tuple[int, ...]:
-    parts = text.split(",")
-    try:
-        numbers = tuple(int(part) for part in parts)
-    except ValueError:
-        numbers = ()
-    if len(numbers) != len(form.split(",")):
+def _box(text: str) -> tuple[int, int, int, int]:
+    numbers = _numbers(text)
+    if len(numbers) != 4:
         raise UsageError(
-            f"{option} {text} cannot be read", f"{form} in whole pixels, such as {example}"
+            f"--box {text} cannot be read", "X,Y,W,H in whole pixels, such as 40,60,120,200"
         )
-    return numbers
+    x, y, width, height = numbers
+    return x, y, width, height
+
+
+def _points(option: str, text: str) -> list[tuple[int, int]]:
+    numbers = _numbers(text)
+    if not numbers or len(numbers) % 2:
+        raise UsageError(f"{option} {text} cannot be read", "X,Y in whole pixels, such as 320,240")
+    return list(zip(numbers[::2], numbers[1::2], strict=True))
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError:
+        return ()

@@ -11,8 +11,10 @@ from edge_vos.cli.options import (
     JsonOption,
     MaskOption,
     ModelOption,
+    NegativeOption,
     OverwriteOption,
     PointOption,
+    ReconnectOption,
     ThreadsOption,
 )
 
@@ -21,13 +23,14 @@ def segment(
     source: Annotated[
         str,
         typer.Argument(
-            help="A video file, a folder of images, a glob, a camera (0, /dev/video0) "
-            "or synthetic://?objects=3."
+            help="A video file, a folder of images, a glob, a camera (0, /dev/video0, csi://0), "
+            "a stream (rtsp://, http://) or synthetic://?objects=3."
         ),
     ],
     mask: MaskOption = None,
     box: BoxOption = None,
     point: PointOption = None,
+    negative: NegativeOption = None,
     model: ModelOption = None,
     engine: EngineOption = None,
     threads: ThreadsOption = None,
@@ -37,10 +40,12 @@ def segment(
             "--output",
             "-o",
             metavar="URI",
-            help="clip.mp4|mkv|avi, a folder (palette PNGs), masks.jsonl, window or none; repeat.",
+            help="clip.mkv|mp4|avi, matte:|green:|blur: before one, a folder (palette PNGs), "
+            "masks.jsonl, window or none; repeat.",
         ),
     ] = None,
     frames: FramesOption = None,
+    reconnect: ReconnectOption = 60.0,
     overwrite: OverwriteOption = False,
     json_output: JsonOption = False,
 ) -> None:
@@ -53,6 +58,8 @@ def segment(
 
     edge-vos segment frames/ --mask 00000.png -o masks.jsonl --json
 
+    edge-vos segment clip.mp4 --point 320,240 --negative 40,40 -o green:cut-out.mkv
+
     edge-vos segment 'synthetic://?objects=5&frames=200' -o overlay.mkv
     """
     from edge_vos.cli.prompts import Prompts
@@ -61,12 +68,13 @@ def segment(
     run_session(
         SessionRequest(
             source=source,
-            prompts=Prompts(mask, tuple(box or ()), tuple(point or ())),
+            prompts=Prompts(mask, tuple(box or ()), tuple(point or ()), tuple(negative or ())),
             outputs=tuple(output or ()),
             model=model,
             engine=engine,
             threads=threads,
             frames=frames,
+            reconnect_s=reconnect,
             overwrite=overwrite,
             json_output=json_output,
         )

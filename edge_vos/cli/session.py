@@ -1,30 +1,28 @@
 """What `segment` and `live` share: outputs, signals, progress and the report."""
 
-import json
+import ctypes
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from edge_vos.cli.prompts import Prompts
+from edge_vos.cli.run_report import Watch, print_report
 from edge_vos.errors import PromptError, SinkError
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from edge_vos.runtime.controls import Controls
     from edge_vos.runtime.frame import Frame, Source
-    from edge_vos.runtime.pipeline import RunReport
+    from edge_vos.runtime.model import LoadedModel
     from edge_vos.runtime.segmenter import FrameResult
 
-SETTLED_FRAMES = 500
+_M_MMAP_THRESHOLD = -3  # of glibc's malloc.h
 
 
 @dataclass(frozen=True)
@@ -34,7 +32,7 @@ class SessionRequest:
     Args:
         source: the source's URI.
         prompts: for the first frame; an exact mask of the source serves when there are none.
-        outputs: sinks' URIs; ``window`` makes the run interactive.
+        outputs: sinks' URIs; a window or a page makes the run interactive.
         model: a bundle; ``None`` is the one that ships.
         engine: an engine's name; ``None`` is the bundle's.
         threads: of the engine; ``None`` is its choice.
@@ -42,6 +40,7 @@ class SessionRequest:
         overwrite: replace outputs that exist.
         live: take the newest frame, not every frame.
         loop: play a file again at its end.
+        reconnect_s: how long to try to get a lost camera back.
         json_output: print one JSON document on stdout and nothing else.
     """
 
@@ -55,6 +54,7 @@ class SessionRequest:
     overwrite: bool = False
     live: bool = False
     loop: bool = False
+    reconnect_s: float = 60.0
     json_output: bool = False
 
 
@@ -64,28 +64,35 @@ def run_session(request: SessionRequest) -> None:
     Raises:
         EdgeVosError: if anything that was asked for is wrong or fails.
     """
-    interactive = "window" in request.outputs
-    if interactive and (problem := display_problem()):
+    if "window" in request.outputs and (problem := display_problem()):
         raise SinkError(
             f"No window can be opened: {problem}",
             "a desktop session",
-            "Add --headless, and record with `--record clip.mkv`"
+            "Add --serve for a page in the browser, or --headless and `--record clip.mkv`"
             if request.live
             else "Leave `-o window` out, and record with `-o clip.mkv`",
         )
     _quieten()
+    _return_large_blocks()
     import cv2
 
     from edge_vos.runtime.controls import Controls
     from edge_vos.runtime.model import open_bundle
     from edge_vos.runtime.pipeline import RunOptions, run
     from edge_vos.runtime.segmenter import Segmenter
-    from edge_vos.runtime.sink import open_sinks
+    from edge_vos.runtime.sink import is_interactive, open_sinks
     from edge_vos.runtime.source import open_source
 
     cv2.setNumThreads(1)  # its threads would compete with the engine's
+    interactive = any(is_interactive(uri) for uri in request.outputs)
     with ExitStack() as stack:
-        source = open_source(request.source, loop=request.loop)
+        controls = Controls()
+        source = open_source(
+            request.source,
+            loop=request.loop,
+            reconnect_s=request.reconnect_s,
+            notice=_notice(controls),
+        )
         until_run = stack.enter_context(ExitStack())
         until_run.callback(source.close)
         _check_prompts(request, source, interactive)
@@ -94,7 +101,8 @@ def run_session(request: SessionRequest) -> None:
         stack.callback(model.runner.close)
         segmenter = Segmenter(model)
         request.prompts.give(segmenter, source.size)
-        controls = Controls(model.manifest.channels - 1)
+        controls.objects = model.manifest.channels - 1
+        controls.about = _about(model)
         if interactive and not request.live and not request.prompts and not source.has_truth:
             controls.paused.set()  # at the first frame, until it is prompted in the window
         watch = Watch()
@@ -107,6 +115,9 @@ def run_session(request: SessionRequest) -> None:
             overwrite=request.overwrite,
             controls=controls,
         )
+        for sink in sinks:
+            if url := getattr(sink, "url", None):
+                print(f"Open {url}", file=sys.stderr, flush=True)
         until_run.pop_all()  # from here on the run closes the source, in the thread that reads it
         total = request.frames if request.frames is not None else source.frames
         with _progress(total) as advance:
@@ -128,47 +139,32 @@ def run_session(request: SessionRequest) -> None:
                 controls,
                 observe,
             )
-    outputs = [sink.uri for sink in sinks if sink.uri not in ("window", "none")]
-    _print_report(request, report, outputs if report.frames else [], watch)
+    files = [file for sink in sinks for file in sink.files]
+    print_report(
+        report,
+        files,
+        watch,
+        live=request.live,
+        json_output=request.json_output,
+        hint=not request.outputs,
+    )
     if report.lost is not None:
         raise report.lost
 
 
-class Watch:
-    """Look at each result as it comes: memory of the process, and J where the truth is known.
+def _notice(controls: "Controls") -> Callable[[str], None]:
+    """Tell of a lost camera where the user looks: in the window, on the page, on stderr."""
 
-    Attributes:
-        rss_bytes: at frame 500, by which everything was used once, and at the last frame.
-    """
+    def notice(message: str) -> None:
+        controls.say(message)
+        print(message, file=sys.stderr, flush=True)
 
-    def __init__(self) -> None:
-        self.rss_bytes: dict[str, int | None] = {str(SETTLED_FRAMES): None, "end": None}
-        self._frames = 0
-        self._j_sum = 0.0
-        self._j_count = 0
+    return notice
 
-    @property
-    def j(self) -> float | None:
-        """Return the mean J over objects and frames after the first, 0-100."""
-        return 100 * self._j_sum / self._j_count if self._j_count else None
 
-    def __call__(self, frame: "Frame", result: "FrameResult") -> None:
-        """Look at one frame's result."""
-        from edge_vos.devices.telemetry import rss_bytes
-
-        self._frames += 1
-        self.rss_bytes["end"] = rss_bytes()
-        if self._frames == SETTLED_FRAMES:
-            self.rss_bytes[str(SETTLED_FRAMES)] = self.rss_bytes["end"]
-        if frame.truth is not None and self._frames > 1:
-            self._score(result, frame.truth)
-
-    def _score(self, result: "FrameResult", truth: "NDArray[np.uint8]") -> None:
-        from edge_vos.runtime.masks import jaccard
-
-        for state in result.objects:
-            self._j_sum += jaccard(result.mask == state.id, truth == state.id)
-            self._j_count += 1
+def _about(model: "LoadedModel") -> str:
+    height, width = model.manifest.size
+    return f"{model.engine} {model.manifest.precision} {height}x{width}"
 
 
 def display_problem() -> str | None:
@@ -213,6 +209,16 @@ def _quieten() -> None:
     os.environ.setdefault("QT_LOGGING_RULES", "*.warning=false")  # of fonts that its wheel lacks
 
 
+def _return_large_blocks() -> None:
+    """Have the C library give a frame's memory back when it is freed.
+
+    glibc keeps it otherwise, for each thread anew: 10 MB more at 480x640.
+    """
+    if sys.platform.startswith("linux"):
+        with suppress(OSError, AttributeError):  # another C library
+            ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, 1 << 18)
+
+
 def _check_prompts(request: SessionRequest, source: "Source", interactive: bool) -> None:
     if not request.prompts and not source.has_truth and not interactive:
         raise PromptError(
@@ -225,12 +231,16 @@ def _check_prompts(request: SessionRequest, source: "Source", interactive: bool)
 def _check_outputs(request: SessionRequest) -> None:
     """Keep an output from replacing what it is made from."""
     for uri in request.outputs:
-        if "://" not in request.source and Path(uri).resolve() == Path(request.source).resolve():
+        path = Path(uri.partition(":")[2] or uri)
+        if "://" not in request.source and path.resolve() == Path(request.source).resolve():
             raise SinkError(f"The output {uri} is the source itself", "another path")
 
 
 @contextmanager
 def _progress(total: int | None) -> Iterator[Callable[[], None]]:
+    if not sys.stderr.isatty():
+        yield lambda: None
+        return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
     from rich.progress import TimeElapsedColumn as Elapsed
@@ -246,9 +256,7 @@ def _progress(total: int | None) -> Iterator[Callable[[], None]]:
         Remaining(),
     )
     console = Console(stderr=True)
-    with Progress(
-        *columns, console=console, transient=True, disable=not console.is_terminal
-    ) as bar:
+    with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task("", total=total, rate="")
 
         def advance() -> None:
@@ -256,57 +264,3 @@ def _progress(total: int | None) -> Iterator[Callable[[], None]]:
             bar.update(task, advance=1, rate=f"{speed:.1f} frames/s" if speed else "")
 
         yield advance
-
-
-def _print_report(
-    request: SessionRequest, report: "RunReport", outputs: list[str], watch: Watch
-) -> None:
-    from edge_vos.devices.telemetry import peak_rss_bytes
-
-    document: dict[str, Any] = {
-        "frames": report.frames,
-        "dropped": report.dropped,
-        "fps": round(report.fps, 3),
-        "objects": len(report.object_ids),
-        "object_ids": list(report.object_ids),
-        "outputs": outputs,
-        "ended": report.ended,
-        "j": watch.j,
-        "latency_ms": report.latency_ms,
-        "peak_rss_bytes": peak_rss_bytes(),
-        "rss_bytes": watch.rss_bytes,
-    }
-    if request.json_output:
-        print(json.dumps(document))
-        return
-    _print_table(request, document)
-
-
-def _print_table(request: SessionRequest, document: dict[str, Any]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    console = Console()
-    table = Table(title="latency, ms", title_justify="left")
-    table.add_column("stage")
-    for column in ("p50", "p90", "p99", "max"):
-        table.add_column(column, justify="right")
-    for stage, values in document["latency_ms"].items():
-        table.add_row(stage, *(f"{value:.2f}" for value in values.values()))
-    if document["latency_ms"]:
-        console.print(table)
-    facts = [f"{document['frames']} frames", f"{document['fps']:.1f} frames/s"]
-    if request.live:
-        facts.append(f"{document['dropped']} dropped")
-    facts.append(f"{document['objects']} objects")
-    if document["j"] is not None:
-        facts.append(f"mean J {document['j']:.1f} %")
-    if document["peak_rss_bytes"] is not None:
-        facts.append(f"peak memory {document['peak_rss_bytes'] / 1e6:.0f} MB")
-    if document["ended"] == "stopped":
-        facts.append("stopped")
-    console.print(", ".join(facts), highlight=False)
-    for uri in document["outputs"]:
-        console.print(f"wrote {uri}", highlight=False, soft_wrap=True)
-    if not request.outputs:
-        print("Nothing was written: add `-o overlay.mkv` or `-o masks/`.", file=sys.stderr)

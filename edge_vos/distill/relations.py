@@ -31,7 +31,7 @@ def inter_object_relation(
     ``s = softmax(student / temperature)`` over the active ids, and ``t`` alike.
 
     Two active ids, a background and one object, sum to one, so their correlation is a mere sign
-    and has no gradient: clips with fewer than three active ids are left out.
+    and has no gradient: clips with fewer than three active ids count 0.
 
     Args:
         student: (B, K, h, w) logits.
@@ -40,13 +40,13 @@ def inter_object_relation(
         temperature: divides the logits.
 
     Returns:
-        A scalar in [0, 2]; 0 where no clip has three active ids.
+        A scalar in [0, 2], the mean over clips; 0 where no clip has three active ids.
     """
     s, t = (_soft(logits, active, temperature).flatten(2) for logits in (student, teacher))
     weight = active.to(s.dtype).unsqueeze(2)
     distance = 1 - _pearson(s, t, weight, dim=1).mean(1)
     related = (active.sum(1) >= _RELATED_IDS).to(s.dtype)
-    return (distance * related).sum() / related.sum().clamp(min=1)
+    return (distance * related).mean()
 
 
 def intra_object_relation(
@@ -54,7 +54,7 @@ def intra_object_relation(
 ) -> Tensor:
     """Return how the positions relate to each other for each object, as a Pearson distance.
 
-    DIST, eqs. 6 and 10: ``mean over active ids of 1 - rho(s[k, :], t[k, :])`` with
+    DIST, eqs. 6 and 10: ``mean over active ids, then clips, of 1 - rho(s[k, :], t[k, :])`` with
     ``s = softmax(student / temperature)`` over the active ids, and ``t`` alike.
 
     Args:
@@ -69,7 +69,7 @@ def intra_object_relation(
     s, t = (_soft(logits, active, temperature).flatten(2) for logits in (student, teacher))
     weight = active.to(s.dtype)
     distance = 1 - _pearson(s, t, torch.ones_like(s[:1, :1]), dim=2)
-    return (distance * weight).sum() / weight.sum().clamp(min=1)
+    return ((distance * weight).sum(1) / weight.sum(1)).mean()
 
 
 def logit_kl(student: Tensor, teacher: Tensor, active: Tensor, temperature: float = 1.0) -> Tensor:

@@ -3,6 +3,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from pathlib import Path
 
 import cv2
@@ -54,7 +55,7 @@ def test_json_is_one_document(tiny_bundle: Bundle, tmp_path: Path) -> None:
 
 
 def test_an_endless_scene_ends_by_ctrl_c(tiny_bundle: Bundle, tmp_path: Path) -> None:
-    recording = tmp_path / "a.mp4"
+    recording = tmp_path / "a.mkv"
     code = "from edge_vos.cli import main; main()"
     process = subprocess.Popen(
         [sys.executable, "-c", code, "live", SCENE, "--headless", "--threads", "1", "--json",
@@ -105,6 +106,90 @@ def test_a_display_that_cannot_be_reached_is_named(
     monkeypatch.setenv("DISPLAY", "localhost:987")
     monkeypatch.setattr(session.sys, "executable", "/bin/false")
     assert "cannot reach the display" in str(_refused(tiny_bundle, SCENE))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("delay_s", [0.05, 0.5])
+def test_a_signal_before_the_first_frame_leaves_nothing(
+    tiny_bundle: Bundle, tmp_path: Path, number: signal.Signals, delay_s: float
+) -> None:
+    """While Python starts, while it imports: no trace, no output that is not whole."""
+    recording = tmp_path / "a.mkv"
+    code = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+    code += "from edge_vos.cli import main; main()"
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, "live", SCENE, "--headless", "--threads", "1", "--json",
+         "--model", str(tiny_bundle.path), "--record", str(recording)],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        time.sleep(delay_s)
+        process.send_signal(number)
+        _, stderr = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    # Python itself answers the first moments, then the command, then the run in good order.
+    assert process.returncode in (0, 1, 130, -number, 128 + number), stderr
+    if process.returncode == 0:
+        assert recording.exists() is (_count(recording) > 0)
+    else:
+        assert not recording.exists()
+    assert not (tmp_path / "a.partial.mkv").exists()
+
+
+def test_a_page_takes_prompts_until_the_run_is_told_to_end(
+    tiny_bundle: Bundle, tmp_path: Path
+) -> None:
+    """The whole of --serve with a stand-in for the browser; tests/live has a real one."""
+    for index, left in enumerate((20, 22, 24)):
+        image = np.full((96, 144, 3), 60, np.uint8)
+        image[30:70, left : left + 40] = (30, 30, 220)
+        cv2.imwrite(str(tmp_path / f"{index}.png"), image)
+    lines = tmp_path / "masks.jsonl"
+    code = "from edge_vos.cli import main; main()"
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, "live", str(tmp_path), "--loop", "--serve", "--port", "0",
+         "--threads", "1", "--json", "--model", str(tiny_bundle.path), "-o", str(lines)],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        assert process.stderr is not None
+        url = process.stderr.readline().removeprefix("Open ").strip()
+        page, token = url.split("/?")
+
+        def ask(path: str, wish: object = None) -> dict[str, object]:
+            body = None if wish is None else json.dumps(wish).encode()
+            with urllib.request.urlopen(f"{page}/{path}?{token}", body, timeout=20) as answer:
+                return json.load(answer)
+
+        def until(key: str, wanted: object) -> None:
+            deadline_s = time.monotonic() + 60
+            while ask("state")[key] != wanted:
+                assert time.monotonic() < deadline_s, ask("state")
+                time.sleep(0.02)
+
+        deadline_s = time.monotonic() + 60
+        while not ask("state")["frames"]:
+            assert time.monotonic() < deadline_s
+        ask("do", {"action": "box", "box_xywh": [14, 24, 58, 52]})
+        until("sketch", True)
+        assert ask("state")["objects"] == []
+        ask("do", {"action": "accept"})
+        deadline_s = time.monotonic() + 60
+        while not (followed := ask("state")["objects"]):
+            assert time.monotonic() < deadline_s
+        assert [(item["id"], item["lost"]) for item in followed] == [(1, False)]
+        ask("do", {"action": "drop", "object_id": 1})
+        until("objects", [])
+        process.send_signal(signal.SIGINT)
+        stdout, stderr = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 0, stderr
+    document = json.loads(stdout)
+    assert (document["ended"], document["object_ids"]) == ("stopped", [1])
+    assert document["outputs"] == [str(lines)]
+    assert "display" in document["latency_ms"]
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks at /dev/video*")

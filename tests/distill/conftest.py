@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from edge_vos.distill.config import TrainConfig
 from edge_vos.distill.data import ClipConfig, Footage, Still, Video
-from edge_vos.distill.train import TrainConfig
 from edge_vos.runtime.masks import write_palette_png
 
 Scene = Callable[..., tuple[NDArray[np.uint8], NDArray[np.uint8]]]

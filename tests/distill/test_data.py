@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
+from edge_vos.distill.config import TrainConfig
 from edge_vos.distill.data import (
     ClipConfig,
     Footage,
@@ -13,7 +14,6 @@ from edge_vos.distill.data import (
     prefetch,
 )
 from edge_vos.distill.motion import Camera, Move, random_path, smooth_warp
-from edge_vos.distill.train import TrainConfig
 from edge_vos.errors import DatasetError
 
 

@@ -49,26 +49,26 @@ def _probability(logits: Tensor, clip: int, y: int, x: int) -> list[float]:
 
 def _naive_inter(student: Tensor, teacher: Tensor) -> float:
     clips = []
-    for clip in (0, 1):  # the third has two ids only
+    for clip in (0, 1):  # the third has two ids only, and counts 0
         cells = [
             1 - np.corrcoef(_probability(student, clip, y, x), _probability(teacher, clip, y, x))
             for y in range(4)
             for x in range(6)
         ]
         clips.append(np.mean(cells, axis=0)[0, 1])
-    return float(np.mean(clips))
+    return sum(clips) / 3
 
 
 def _naive_intra(student: Tensor, teacher: Tensor) -> float:
-    distances = []
+    clips = []
     for clip in range(3):
         maps = [
             np.array([_probability(z, clip, y, x) for y in range(4) for x in range(6)])
             for z in (student, teacher)
         ]
-        for k in range(maps[0].shape[1]):
-            distances.append(1 - np.corrcoef(maps[0][:, k], maps[1][:, k])[0, 1])
-    return float(np.mean(distances))
+        ids = range(maps[0].shape[1])
+        clips.append(np.mean([1 - np.corrcoef(maps[0][:, k], maps[1][:, k])[0, 1] for k in ids]))
+    return float(np.mean(clips))
 
 
 def _naive_kl(student: Tensor, teacher: Tensor) -> float:

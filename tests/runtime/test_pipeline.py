@@ -2,12 +2,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from edge_vos.errors import EngineError, PromptError, SinkError, SourceLost
+from edge_vos.errors import EngineError, PromptError, SinkError, SourceLost, SourceTimeout
 from edge_vos.runtime.channel import Channel, ChannelEnd
 from edge_vos.runtime.controls import Controls
 from edge_vos.runtime.frame import Frame, Shot, Source
@@ -16,6 +17,8 @@ from edge_vos.runtime.output import Sink
 from edge_vos.runtime.pipeline import RunOptions, run
 from edge_vos.runtime.runner import CallableRunner
 from edge_vos.runtime.segmenter import FrameResult, Segmenter
+from edge_vos.runtime.sink import open_sink
+from edge_vos.runtime.source import open_source
 from edge_vos.runtime.stage_times import CAPACITY, StageTimes
 
 STAGES = {"capture", "pre", "infer", "post", "memory", "draw", "end_to_end"}
@@ -47,17 +50,14 @@ def make_source(scene: Draw) -> Callable[..., Source]:
         *,
         fps: float = 1000.0,
         is_live: bool = False,
-        lost: bool = False,
-        hang: bool = False,
+        lost: SourceLost | None = None,
     ) -> Source:
         def shots() -> Iterator[Shot]:
             for index in range(count):
                 image, truth = scene((8 + index % 20, 8), size=SIZE, side=32)
                 yield Shot(image, time.perf_counter(), truth)
-            if lost:
-                raise SourceLost("The camera went away")
-            if hang:
-                time.sleep(1.0)
+            if lost is not None:
+                raise lost
 
         return Source("test", shots(), fps=fps, size=SIZE, frames=count, is_live=is_live)
 
@@ -157,23 +157,93 @@ def test_a_lost_source_is_told_after_what_came_before(
 ) -> None:
     sink = Kept()
     options = RunOptions(prompt_from_truth=True)
-    report = run(make_source(5, lost=True), Segmenter(tiny_model), [sink], options)
+    report = run(
+        make_source(5, lost=SourceLost("The camera went away")),
+        Segmenter(tiny_model),
+        [sink],
+        options,
+    )
     assert (report.frames, report.ended, len(sink.frames), sink.closed) == (5, "lost", 5, 1)
     assert isinstance(report.lost, SourceLost)
 
 
-def test_a_camera_that_gives_nothing_any_more_is_lost(
+def test_a_source_that_gives_nothing_any_more_is_told_apart_from_a_lost_one(
     tiny_model: LoadedModel, make_source: Callable[..., Source]
 ) -> None:
-    options = RunOptions(prompt_from_truth=True, stall_s=0.1)
-    source = make_source(3, is_live=True, hang=True)
-    report = run(source, Segmenter(tiny_model), [], options)
-    assert (report.frames, report.ended) == (3, "lost")
-    assert "gave no frame for" in str(report.lost)
+    source = make_source(3, is_live=True, lost=SourceTimeout("The camera gives nothing"))
+    report = run(source, Segmenter(tiny_model), [], RunOptions(prompt_from_truth=True))
+    assert (report.frames, report.ended) == (3, "timeout")
+    assert isinstance(report.lost, SourceTimeout)
+
+
+def test_what_shows_comes_first_and_its_latency_is_told(
+    tiny_model: LoadedModel, make_source: Callable[..., Source]
+) -> None:
+    class Screen(Kept):
+        shows = True
+
+    order: list[str] = []
+    file, screen = Kept("file"), Screen("screen")
+    for sink in (file, screen):
+        sink.write = lambda *_, name=sink.uri: order.append(name)  # type: ignore[method-assign]
+    controls = Controls()
+    report = run(
+        make_source(6),
+        Segmenter(tiny_model),
+        [file, screen],
+        RunOptions(prompt_from_truth=True),
+        controls,
+    )
+    assert order == ["screen", "file"] * 6
+    assert set(report.latency_ms) == {*STAGES, "display"}
+    for part in ("p50", "max"):
+        assert report.latency_ms["display"][part] <= report.latency_ms["end_to_end"][part]
+    assert (controls.vitals.frames, controls.vitals.dropped) == (6, 0)
+    assert controls.vitals.fps > 0
+    assert {"capture", "infer", "draw"} <= set(controls.vitals.stages_ms)
+
+
+def test_a_jump_of_the_wall_clock_changes_nothing(
+    tiny_model: LoadedModel, make_source: Callable[..., Source], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jumps = iter(range(10**9, 0, -(10**5)))
+    monkeypatch.setattr(time, "time", lambda: float(next(jumps)))
+    sink = Kept()
+    report = run(
+        make_source(20, is_live=True), Segmenter(tiny_model), [sink],
+        RunOptions(prompt_from_truth=True),
+    )  # fmt: skip
+    times = [frame.timestamp_s for frame in sink.frames]
+    assert times == sorted(times)
+    assert 0 <= times[-1] < 60
+    assert report.frames == 20
+
+
+def test_a_change_of_resolution_in_mid_stream_is_followed(
+    tiny_model: LoadedModel, scene: Draw, tmp_path: Path
+) -> None:
+    """A phone that is turned: what is on screen changes its size, a recording keeps its own."""
+
+    def shots() -> Iterator[Shot]:
+        for index in range(20):
+            size = SIZE if index < 10 else SIZE[::-1]
+            image, truth = scene((8, 8), size=size, side=32)
+            yield Shot(image, time.perf_counter(), truth)
+
+    source = Source("test", shots(), fps=25.0, size=SIZE, frames=20)
+    kept, recording = Kept(), open_sink(str(tmp_path / "a.mkv"), 25.0, SIZE)
+    report = run(
+        source, Segmenter(tiny_model), [kept, recording], RunOptions(prompt_from_truth=True)
+    )
+    assert report.frames == 20
+    assert [result.mask.shape for result in kept.results] == [SIZE] * 10 + [SIZE[::-1]] * 10
+    assert not any(state.lost for result in kept.results for state in result.objects)
+    with open_source(str(tmp_path / "a.mkv")) as recorded:
+        assert [frame.image.shape[:2] for frame in recorded] == [SIZE] * 20
 
 
 def test_an_engine_that_fails_closes_everything(
-    tiny_model: LoadedModel, make_source: Callable[..., Source]
+    tiny_model: LoadedModel, make_source: Callable[..., Source], tmp_path: Path
 ) -> None:
     calls: list[int] = []
 
@@ -185,9 +255,12 @@ def test_an_engine_that_fails_closes_everything(
 
     sink = Kept()
     model = replace(tiny_model, runner=CallableRunner(fail))
+    sinks = [sink, open_sink(str(tmp_path / "a.mkv"), 25.0, SIZE)]
     with pytest.raises(EngineError, match="broken"):
-        run(make_source(50), Segmenter(model), [sink], RunOptions(prompt_from_truth=True))
+        run(make_source(50), Segmenter(model), sinks, RunOptions(prompt_from_truth=True))
     assert (len(sink.frames), sink.closed) == (3, 1)
+    with open_source(str(tmp_path / "a.mkv")) as recorded:
+        assert sum(1 for _ in recorded) == 3
 
 
 def test_a_sink_that_fails_closes_the_others(
@@ -218,17 +291,17 @@ def test_an_interactive_run_waits_for_its_prompts(
 
     def act(frame: Frame, result: FrameResult) -> None:
         if frame.index == 3:
-            controls.requests.put(lambda s: s.prompt_box((500, 500, 9, 9)))
+            controls.requests.put(lambda s, _: s.prompt_box((500, 500, 9, 9)))
         elif frame.index == 20:
             assert "box 500" in controls.message
             assert frame.truth is not None
             mask = frame.truth
-            controls.requests.put(lambda s: s.prompt(mask))
+            controls.requests.put(lambda s, _: s.prompt(mask))
         elif frame.index == 40:
-            controls.requests.put(lambda s: s.prompt_box((1, 1, 9, 9), object_id=77))
+            controls.requests.put(lambda s, _: s.prompt_box((1, 1, 9, 9), object_id=77))
         elif frame.index == 60:
             assert "77" in controls.message
-            controls.requests.put(Segmenter.reset)
+            controls.requests.put(lambda s, _: s.reset())
 
     report = run(
         make_source(90), Segmenter(tiny_model), [sink], RunOptions(interactive=True), controls, act
@@ -249,7 +322,7 @@ def test_a_paused_run_stays_at_its_frame_and_answers_prompts(
         assert frame.truth is not None
         mask = frame.truth
         if len(sink.frames) == 1:
-            controls.requests.put(lambda s: s.prompt(mask))
+            controls.requests.put(lambda s, _: s.prompt(mask))
         else:
             controls.paused.clear()
 

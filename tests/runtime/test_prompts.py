@@ -8,7 +8,13 @@ from numpy.typing import NDArray
 
 from edge_vos.errors import PromptError, ShapeError
 from edge_vos.runtime.masks import jaccard, write_palette_png
-from edge_vos.runtime.prompts import check_mask, load_mask_prompt, mask_from_box, mask_from_point
+from edge_vos.runtime.prompts import (
+    check_mask,
+    load_mask_prompt,
+    mask_from_box,
+    mask_from_guess,
+    mask_from_point,
+)
 
 Scene = Callable[..., tuple[NDArray[np.uint8], NDArray[np.uint8]]]
 
@@ -150,3 +156,16 @@ def test_a_mask_file_is_read_and_checked(tmp_path: Path) -> None:
         load_mask_prompt(tmp_path / "mask.png", (8, 6), 11)
     with pytest.raises(PromptError, match="id 3"):
         load_mask_prompt(tmp_path / "mask.png", (6, 8), 3)
+
+
+def test_a_rough_guess_is_cut_out_along_the_edges(
+    picture: tuple[NDArray[np.uint8], NDArray[np.bool_]],
+) -> None:
+    frame, truth = picture
+    guess = np.roll(cv2.erode(truth.astype(np.uint8), np.ones((5, 5), np.uint8)), 9, axis=1)
+    found = mask_from_guess(frame, guess)
+    assert jaccard(found > 0, truth) > 0.95 > 0.85 > jaccard(guess > 0, truth)
+    with pytest.raises(PromptError, match="empty"):
+        mask_from_guess(frame, np.zeros_like(guess))
+    with pytest.raises(PromptError, match="240x320"):
+        mask_from_guess(frame, guess[1:])

@@ -1,4 +1,8 @@
 import json
+import resource
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -9,7 +13,9 @@ from edge_vos.errors import SinkError
 from edge_vos.runtime.drawing import Painter
 from edge_vos.runtime.frame import Frame
 from edge_vos.runtime.labels import ObjectState
-from edge_vos.runtime.masks import decode_rle, read_mask
+from edge_vos.runtime.masks import davis_palette, decode_rle, read_mask
+from edge_vos.runtime.matte import GREEN, alpha
+from edge_vos.runtime.output import Callback
 from edge_vos.runtime.segmenter import FrameResult
 from edge_vos.runtime.sink import open_sink, open_sinks
 
@@ -50,19 +56,145 @@ def test_a_video_opens_again_with_every_frame(tmp_path: Path, name: str) -> None
     capture.release()
 
 
-@pytest.mark.parametrize("name", ["a.mkv", "a.avi"])
-def test_a_killed_recording_plays_as_far_as_it_was_written(tmp_path: Path, name: str) -> None:
-    sink = open_sink(str(tmp_path / name), 25.0, SIZE)
-    noise = np.random.default_rng(0).integers(0, 255, (200, *SIZE, 3), np.uint8)
-    for index in range(200):
-        _, result = _pair(index % 60)
-        sink.write(Frame(noise[index], index, 0.0, 0.0, 0.0), result)
-    left = tmp_path / f"left-{name}"
-    left.write_bytes((tmp_path / name.replace(".", ".partial.")).read_bytes())
+def test_a_killed_recording_holds_every_frame(tmp_path: Path) -> None:
+    sink = open_sink(str(tmp_path / "a.mkv"), 25.0, SIZE)
+    for index in range(20):
+        sink.write(*_pair(index))
+    left = tmp_path / "left.mkv"
+    left.write_bytes((tmp_path / "a.partial.mkv").read_bytes())
     sink.close()
-    capture = cv2.VideoCapture(str(left))
-    assert sum(1 for _ in iter(lambda: capture.read()[0], False)) > 50
+    assert len(_read(left)) == 20
+
+
+def _read(path: Path) -> list[tuple[int, np.ndarray]]:
+    """Return each picture of a video and when it is shown, in milliseconds."""
+    capture = cv2.VideoCapture(str(path))
+    shown = []
+    while (read := capture.read())[0]:
+        shown.append((round(capture.get(cv2.CAP_PROP_POS_MSEC)), read[1]))
     capture.release()
+    return shown
+
+
+def test_frames_that_were_dropped_leave_their_time(tmp_path: Path) -> None:
+    for name in ("a.mkv", "a.mp4"):
+        with open_sink(str(tmp_path / name), 25.0, SIZE) as sink:
+            for index in (5, 6, 7, 15, 16):
+                sink.write(*_pair(index))
+    assert [time_ms for time_ms, _ in _read(tmp_path / "a.mkv")] == [0, 40, 80, 400, 440]
+    repeated = _read(tmp_path / "a.mp4")
+    assert [time_ms for time_ms, _ in repeated] == list(range(0, 480, 40))
+    assert np.abs(repeated[9][1].astype(int) - repeated[2][1]).max() < 25
+    assert np.abs(repeated[10][1].astype(int) - repeated[9][1]).max() > 25
+
+
+def test_a_camera_that_was_away_for_long_does_not_fill_the_disk(tmp_path: Path) -> None:
+    with open_sink(str(tmp_path / "a.avi"), 25.0, SIZE) as sink:
+        frame, result = _pair(0)
+        for time_s in (0.0, 3600.0, 3600.04):
+            sink.write(replace(frame, timestamp_s=time_s), result)
+    assert len(_read(tmp_path / "a.avi")) == 1 + 5 * 25 + 2
+
+
+def test_a_frame_of_another_size_is_fitted_in(tmp_path: Path) -> None:
+    frame, result = _pair(0)
+    tall = replace(frame, image=np.full((160, 120, 3), 200, np.uint8), timestamp_s=0.04)
+    nothing = replace(result, mask=np.zeros((160, 120), np.uint8), objects=())
+    with open_sink(str(tmp_path / "a.mkv"), 25.0, SIZE) as sink:
+        sink.write(frame, result)
+        sink.write(tall, nothing)
+    second = _read(tmp_path / "a.mkv")[1][1]
+    assert second.shape == (*SIZE, 3)
+    assert (second[60, 10].max() < 20, second[60, 80].min() > 180) == (True, True)
+
+
+@pytest.fixture
+def small_disk() -> Iterator[None]:
+    """Let no file grow beyond 60 kB."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, limits[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+@pytest.mark.usefixtures("small_disk")
+@pytest.mark.parametrize("name", ["a.mkv", "a.jsonl"])
+def test_a_full_disk_is_named_and_what_was_written_stays(tmp_path: Path, name: str) -> None:
+    rng = np.random.default_rng(0)
+    path = tmp_path / name
+    sink, written = open_sink(str(path), 25.0, SIZE), 0
+
+    def fill() -> None:
+        nonlocal written
+        for index in range(400):
+            frame, result = _pair(index % 60)
+            noise = rng.integers(0, 255, (*SIZE, 3), np.uint8)
+            sink.write(replace(frame, image=noise, timestamp_s=index / 25), result)
+            written += 1
+
+    with pytest.raises(SinkError, match=r"a\.\w+ cannot be written .*room on its disk"):
+        fill()
+    sink.close()
+    assert [file.name for file in tmp_path.iterdir()] == [name]
+    assert path.stat().st_size <= 60_000
+    if name == "a.mkv":
+        assert len(_read(path)) == written > 1
+    else:
+        lines = path.read_text().splitlines()
+        assert len(lines) == written > 1
+        assert json.loads(lines[-1])["frame"] == (written - 1) % 60
+
+
+def test_a_nearly_full_disk_ends_an_mp4_in_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its index needs room, too."""
+    sink = open_sink(str(tmp_path / "a.mp4"), 25.0, SIZE)
+    for index in range(30):
+        sink.write(*_pair(index))
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(1, 1, 1000))
+    with pytest.raises(SinkError, match=r"disk of .* is full"):
+        sink.write(*_pair(30))
+    sink.close()
+    assert len(_read(tmp_path / "a.mp4")) == 30
+
+
+def _certain(frame: Frame, result: FrameResult) -> tuple[Frame, FrameResult]:
+    """Give the background's probability that fits the mask."""
+    probability = np.zeros((5, 32, 40), np.float32)  # of 128x160: a row of cells is padding
+    probability[1, 1:31] = result.mask[2::4, 2::4] == 1
+    probability[0] = 1 - probability[1]
+    return frame, replace(result, probability=probability)
+
+
+def test_objects_are_cut_out(tmp_path: Path) -> None:
+    for scheme in ("matte", "green", "blur"):
+        with open_sink(f"{scheme}:{tmp_path}/{scheme}.mkv", 25.0, SIZE) as sink:
+            assert sink.files == (f"{tmp_path}/{scheme}.mkv",)
+            frame, result = _pair(0)
+            frame.image[:, 80:] = 30
+            sink.write(*_certain(frame, result))
+    inside, outside, edge = (60, 45), (20, 20), (100, 79)
+    pictures = {s: _read(tmp_path / f"{s}.mkv")[0][1] for s in ("matte", "green", "blur")}
+    assert (pictures["matte"][inside] > 250).all()
+    assert (pictures["matte"][outside] < 5).all()
+    assert np.abs(pictures["green"][inside].astype(int) - 90).max() < 8
+    assert np.abs(pictures["green"][outside].astype(int) - GREEN).max() < 8
+    assert np.abs(pictures["blur"][inside].astype(int) - 90).max() < 8
+    assert 50 < pictures["blur"][edge][0] < 80
+
+
+def test_a_matte_is_half_where_the_network_is_in_doubt() -> None:
+    frame, result = _pair(0)
+    doubtful = replace(result, probability=np.full((5, 32, 40), 0.5, np.float32))
+    assert set(np.unique(alpha(frame, doubtful))) <= {127, 128}
+
+
+def test_a_function_takes_results() -> None:
+    taken = []
+    with Callback(lambda frame, result: taken.append((frame.index, len(result.objects)))) as sink:
+        sink.write(*_pair(3))
+    assert taken == [(3, 2)]
 
 
 def test_a_folder_holds_masks_by_frame_index(tmp_path: Path) -> None:
@@ -125,9 +257,12 @@ def test_overwriting_a_folder_removes_old_masks_and_nothing_else(tmp_path: Path)
     assert sorted(file.name for file in tmp_path.iterdir()) == ["00000.png", "notes.txt"]
 
 
-@pytest.mark.parametrize("uri", ["a.gif", "ftp://x/a.mp4", "http://x", "a.mp3"])
+@pytest.mark.parametrize(
+    "uri",
+    ["a.gif", "ftp://x/a.mp4", "http://x", "a.mp3", "matte:a.jsonl", "green:masks", "serve:///"],
+)
 def test_an_unknown_kind_is_refused(uri: str) -> None:
-    with pytest.raises(SinkError, match="unknown kind"):
+    with pytest.raises(SinkError, match=r"unknown kind|cannot be read"):
         open_sink(uri, 25.0, SIZE)
 
 
@@ -136,11 +271,6 @@ def test_an_unwritable_place_is_refused(tmp_path: Path, name: str) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(SinkError, match="cannot be written"):
         open_sink(str(tmp_path / "file" / name), 25.0, SIZE)
-
-
-def test_a_window_without_a_display_is_refused() -> None:
-    with pytest.raises(SinkError, match="--headless"):
-        open_sink("window", 25.0, SIZE, display=False)
 
 
 def test_none_forgets() -> None:
@@ -157,8 +287,31 @@ def test_several_open_together_or_not_at_all(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_picture_is_drawn_once_for_all() -> None:
+def test_a_file_is_not_given_to_two_outputs(tmp_path: Path) -> None:
+    with pytest.raises(SinkError, match="file of another output"):
+        open_sinks([f"{tmp_path}/a.mkv", f"matte:{tmp_path}/a.mkv"], 25.0, SIZE)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_picture_is_drawn_once_for_all_and_in_place() -> None:
     painter, (frame, result) = Painter(), _pair(0)
-    assert painter.paint(frame, result) is painter.paint(frame, result)
-    assert painter.paint(*_pair(1)) is not painter.paint(frame, result)
+    picture = painter.paint(frame, result)
+    drawn = picture.copy()
+    picture[0, 0] = 7
+    assert painter.paint(frame, result)[0, 0, 0] == 7
+    assert painter.paint(*_pair(1)) is picture
+    assert (painter.paint(frame, result)[0, 0] == drawn[0, 0]).all()
     assert (frame.image == 90).all()
+
+
+def test_only_the_object_is_tinted_and_outlined() -> None:
+    frame, result = _pair(0)
+    picture = Painter().paint(frame, result).astype(int)
+    palette = davis_palette()[1, ::-1].astype(int)
+    assert np.abs(picture[60, 45] - (0.55 * 90 + 0.45 * palette)).max() <= 1
+    assert (picture[60, 20] == palette).all()  # the outline, inside the box
+    assert (picture[79, 45] == palette).all()
+    plain = np.ones(SIZE, bool)
+    plain[20:80, 20:120] = False  # the object and its label
+    plain[100:] = False  # the words on lost objects
+    assert (picture[plain] == 90).all()

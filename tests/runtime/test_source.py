@@ -1,3 +1,4 @@
+import struct
 from pathlib import Path
 
 import cv2
@@ -6,6 +7,7 @@ import pytest
 
 from edge_vos.errors import SourceError, SourceLost
 from edge_vos.runtime import camera
+from edge_vos.runtime.matroska import MatroskaWriter
 from edge_vos.runtime.source import Frame, open_source
 
 SIZE = (48, 64)
@@ -143,56 +145,109 @@ def test_a_missing_camera_is_refused_and_synthetic_is_offered() -> None:
             open_source(uri)
 
 
-class _Camera:
-    """Give three frames and then fail, as a camera does that is unplugged."""
+class FileCamera:
+    """Play a camera from a file, through the code that opens a camera."""
 
-    def __init__(self, *_: object) -> None:
-        self.left, self.released = 3, 0
+    def __init__(self, path: Path) -> None:
+        self._capture = cv2.VideoCapture(str(path))
+        self.settings: list[tuple[int, float]] = []
 
-    def isOpened(self) -> bool:  # noqa: N802
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._capture, name)
+
+    def set(self, name: int, value: float) -> bool:
+        self.settings.append((name, value))
         return True
 
-    def set(self, *_: object) -> bool:
-        return True
 
-    def get(self, _: int) -> float:
-        return 0.0
+@pytest.fixture
+def plug(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[FileCamera]:
+    """Plug in a camera that gives twelve frames and is gone then; every opening is noted."""
+    path, opened = _write_video(tmp_path / "camera.avi", 12, "MJPG"), []
+    real = cv2.VideoCapture
 
-    def grab(self) -> bool:
-        self.left -= 1
-        return self.left >= 0
+    def play(*arguments: object) -> object:
+        if arguments and isinstance(arguments[0], str):
+            return real(*arguments)
+        monkeypatch.setattr(camera.cv2, "VideoCapture", real)
+        opened.append(FileCamera(path))
+        monkeypatch.setattr(camera.cv2, "VideoCapture", play)
+        return opened[-1]
 
-    def retrieve(self) -> tuple[bool, np.ndarray]:
-        return True, _picture(self.left)
+    def unplugged_after_the_first(index: int) -> None:
+        if opened:
+            raise SourceError(f"There is no camera {index}")
 
-    def read(self) -> tuple[bool, np.ndarray]:
-        return self.grab(), _picture(self.left)
-
-    def release(self) -> None:
-        self.released += 1
+    monkeypatch.setattr(camera, "_check_device", unplugged_after_the_first)
+    monkeypatch.setattr(camera.cv2, "VideoCapture", play)
+    return opened
 
 
-def test_a_camera_that_stops_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
-    made: list[_Camera] = []
-    monkeypatch.setattr(camera, "_check_device", lambda _: None)
-    monkeypatch.setattr(camera.cv2, "VideoCapture", lambda *_: made.append(_Camera()) or made[-1])
-    taken = []
-    with open_source("0") as source:
-        assert (source.is_live, source.frames, source.size, source.fps) == (True, None, SIZE, 30.0)
-        with pytest.raises(SourceLost, match="Camera 0 stopped"):
+def test_a_camera_that_is_unplugged_is_lost(plug: list[FileCamera]) -> None:
+    taken, notices = [], []
+    with open_source("0", reconnect_s=0.6, notice=notices.append) as source:
+        assert (source.is_live, source.frames, source.size) == (True, None, SIZE)
+        with pytest.raises(SourceLost, match="Camera 0 stopped giving frames"):
             taken.extend(source)
-    assert _levels(taken) == [2, 1, 0]
-    assert [frame.timestamp_s >= 0 for frame in taken] == [True] * 3
+    assert len(taken) == 11  # one went to finding out its size
+    times = [frame.timestamp_s for frame in taken]
+    assert times == sorted(times)
+    assert times[0] == 0
+    assert notices == ["Camera 0 stopped giving frames; trying again"]
     source.close()
-    assert made[0].released == 1
 
 
-def test_a_camera_without_frames_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(camera, "_check_device", lambda _: None)
-    monkeypatch.setattr(_Camera, "read", lambda self: (False, None))
-    monkeypatch.setattr(camera.cv2, "VideoCapture", _Camera)
+def test_a_camera_is_asked_for_its_mode(plug: list[FileCamera]) -> None:
+    with open_source("/dev/video0?width=64&height=48&fps=20&format=MJPG", reconnect_s=0):
+        pass
+    asked = dict(plug[0].settings)
+    assert asked[cv2.CAP_PROP_FOURCC] == cv2.VideoWriter.fourcc(*"MJPG")
+    assert (asked[cv2.CAP_PROP_FRAME_WIDTH], asked[cv2.CAP_PROP_FRAME_HEIGHT]) == (64, 48)
+    assert asked[cv2.CAP_PROP_FPS] == 20
+
+
+def test_a_mode_that_the_camera_has_not_is_refused(plug: list[FileCamera]) -> None:
+    with pytest.raises(SourceError, match=r"width=64 instead of 1920.*fps=20\.0 .*v4l2-ctl"):
+        open_source("/dev/video0?width=1920&height=48&fps=25")
+
+
+@pytest.mark.parametrize(
+    "query", ["width=wide", "width=0", "zoom=2", "format=MJPEG", "fps=-1", "fps=nan"]
+)
+def test_a_mode_that_cannot_be_read_is_refused(query: str) -> None:
+    with pytest.raises(SourceError, match="Expected"):
+        open_source(f"/dev/video0?{query}")
+
+
+def test_a_camera_without_frames_is_refused(
+    monkeypatch: pytest.MonkeyPatch, plug: list[FileCamera]
+) -> None:
+    monkeypatch.setattr(FileCamera, "read", lambda self: (False, None), raising=False)
     with pytest.raises(SourceError, match="gives no frame"):
         open_source("0")
+
+
+def test_a_phone_held_upright_gives_upright_frames(tmp_path: Path) -> None:
+    """The matrix in an MP4's track header turns the picture by 90 degrees."""
+    path = _write_video(tmp_path / "a.mp4", 5, "mp4v")
+    content = bytearray(path.read_bytes())
+    matrix = content.index(b"tkhd") + 4 + 40
+    turned = (0, 1 << 16, 0, -(1 << 16), 0, 0, SIZE[0] << 16, 0, 1 << 30)
+    content[matrix : matrix + 36] = struct.pack(">9i", *turned)
+    path.write_bytes(content)
+    with open_source(str(path)) as source:
+        assert source.size == SIZE[::-1]
+        assert [frame.image.shape for frame in source] == [(*SIZE[::-1], 3)] * 5
+
+
+def test_a_recording_with_pauses_is_whole(tmp_path: Path) -> None:
+    """A duration at the nominal rate announces more frames than such a file has."""
+    writer = MatroskaWriter(tmp_path / "a.mkv", 30.0, SIZE)
+    for time_s in (0.0, 0.1, 5.0, 9.0):
+        writer.write(cv2.imencode(".jpg", _picture(90))[1].tobytes(), time_s)
+    writer.close()
+    with open_source(str(tmp_path / "a.mkv")) as source:
+        assert sum(1 for _ in source) == 4
 
 
 @pytest.mark.skipif(not CLIPS.is_dir(), reason="no real clips beside the repository")

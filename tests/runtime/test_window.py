@@ -11,7 +11,9 @@ from edge_vos.errors import SinkError
 from edge_vos.runtime.controls import Controls
 from edge_vos.runtime.drawing import Painter
 from edge_vos.runtime.frame import Frame
+from edge_vos.runtime.prompting import Prompting
 from edge_vos.runtime.segmenter import FrameResult
+from edge_vos.runtime.stage_times import Vitals
 from edge_vos.runtime.window import Window
 
 SIZE = (120, 160)
@@ -30,7 +32,7 @@ class Desktop:
         patch.setattr(cv2, "destroyWindow", lambda *_: None)
         patch.setattr(cv2, "setMouseCallback", lambda _, act: setattr(self, "mouse", act))
         patch.setattr(cv2, "getWindowProperty", lambda *_: self.visible)
-        patch.setattr(cv2, "imshow", lambda _, picture: self.shown.append(picture))
+        patch.setattr(cv2, "imshow", lambda _, picture: self.shown.append(picture.copy()))
         patch.setattr(cv2, "pollKey", lambda: ord(self.keys.pop(0)) if self.keys else -1)
 
     def drag(self, x0: int, y0: int, x1: int, y1: int) -> None:
@@ -40,17 +42,21 @@ class Desktop:
         self.mouse(cv2.EVENT_LBUTTONUP, x1, y1, 0, None)
 
 
-class Asked:
-    """Write down what a segmenter is asked for."""
+class Doings(Prompting):
+    """Write down what is done."""
 
-    def __init__(self) -> None:
-        self.calls: list[object] = []
+    def __init__(self, controls: Controls, snapshots: Path) -> None:
+        super().__init__(controls, snapshots)
+        self.done: list[object] = []
 
-    def prompt_box(self, box: object, object_id: int) -> None:
-        self.calls.append(("box", box, object_id))
+    def box(self, box_xywh: tuple[int, int, int, int]) -> None:
+        self.done.append(("box", box_xywh))
 
-    def prompt_point(self, xy: object, object_id: int) -> None:
-        self.calls.append(("point", xy, object_id))
+    def click(self, xy: tuple[int, int], positive: bool = True) -> None:
+        self.done.append(("click", xy, positive))
+
+    def drop(self, object_id: int | None = None) -> None:
+        self.done.append(("drop", object_id))
 
 
 @pytest.fixture
@@ -59,79 +65,108 @@ def desktop(monkeypatch: pytest.MonkeyPatch) -> Desktop:
 
 
 @pytest.fixture
-def controls() -> Controls:
-    return Controls(objects=3)
+def doings(tmp_path: Path) -> Doings:
+    return Doings(Controls(objects=3, about="onnx fp32 64x96"), tmp_path)
 
 
 @pytest.fixture
-def window(desktop: Desktop, controls: Controls, tmp_path: Path) -> Window:
-    window = Window(SIZE, controls, Painter(), tmp_path)
+def window(desktop: Desktop, doings: Doings) -> Window:
+    window = Window(SIZE, doings, Painter())
     frame = Frame(np.full((*SIZE, 3), 90, np.uint8), 0, 0.0, 0.0, 0.0)
     empty = np.zeros(SIZE, np.uint8)
     window.write(frame, FrameResult(empty, np.zeros((4, 30, 40), np.float32), (), {}, 0))
     return window
 
 
-def _asked(controls: Controls) -> list[object]:
-    asked = Asked()
-    controls.apply(asked)  # type: ignore[arg-type]
-    return asked.calls
-
-
 def test_a_drag_is_a_box_and_a_click_a_point(
-    window: Window, desktop: Desktop, controls: Controls
+    window: Window, desktop: Desktop, doings: Doings
 ) -> None:
     desktop.drag(100, 80, 40, 20)
     desktop.drag(30, 30, 31, 30)
-    assert _asked(controls) == [("box", (40, 20, 60, 60), 1), ("point", (31, 30), 1)]
+    desktop.mouse(cv2.EVENT_RBUTTONDOWN, 50, 60, cv2.EVENT_FLAG_RBUTTON, None)
+    desktop.mouse(cv2.EVENT_RBUTTONUP, 50, 60, 0, None)
+    assert doings.done == [
+        ("box", (40, 20, 60, 60)), ("click", (31, 30), True), ("click", (50, 60), False),
+    ]  # fmt: skip
 
 
 def test_a_drag_is_shown_while_it_lasts(window: Window, desktop: Desktop) -> None:
     window.pump()
     before = desktop.shown[-1]
     desktop.mouse(cv2.EVENT_LBUTTONDOWN, 60, 60, cv2.EVENT_FLAG_LBUTTON, None)
-    desktop.mouse(cv2.EVENT_MOUSEMOVE, 120, 100, cv2.EVENT_FLAG_LBUTTON, None)
+    desktop.mouse(cv2.EVENT_MOUSEMOVE, 120, 90, cv2.EVENT_FLAG_LBUTTON, None)
     window.pump()
-    assert (desktop.shown[-1][100, 60:120] != before[100, 60:120]).any()
-    desktop.mouse(cv2.EVENT_MOUSEMOVE, 125, 105, 0, None)  # released outside
+    assert (desktop.shown[-1][90, 60:120] != before[90, 60:120]).any()
+    desktop.mouse(cv2.EVENT_MOUSEMOVE, 125, 95, 0, None)  # released outside
     window.pump()
     assert np.array_equal(desktop.shown[-1], before)
 
 
-def test_n_goes_through_the_ids(window: Window, desktop: Desktop, controls: Controls) -> None:
-    for _ in range(4):
-        desktop.drag(10, 10, 50, 50)
-        desktop.keys.append("n")
-        window.pump()
-    assert [call[2] for call in _asked(controls)] == [1, 2, 3, 1]  # type: ignore[index]
-
-
-def test_keys(window: Window, desktop: Desktop, controls: Controls, tmp_path: Path) -> None:
-    plain = desktop.shown[-1]
-    for key in ["h", "s"]:
+def _press(window: Window, desktop: Desktop, keys: str) -> None:
+    for key in keys:
         desktop.keys.append(key)
         window.pump()
+
+
+def test_n_goes_through_the_ids(window: Window, desktop: Desktop, doings: Doings) -> None:
+    chosen = []
+    for _ in range(4):
+        chosen.append(doings.object_id)
+        _press(window, desktop, "n")
+    assert chosen == [1, 2, 3, 1]
+
+
+def test_keys(window: Window, desktop: Desktop, doings: Doings, tmp_path: Path) -> None:
+    controls, plain = doings.controls, desktop.shown[-1]
+    _press(window, desktop, "hs")
     window.pump()
     assert np.count_nonzero(desktop.shown[-1] != plain) > 500
     assert [path.name for path in tmp_path.iterdir()] == ["edge-vos-000.png"]
     assert cv2.imread(str(tmp_path / "edge-vos-000.png")).shape == (*SIZE, 3)
     for paused in (True, False):
-        desktop.keys.append(" ")
-        window.pump()
+        _press(window, desktop, " ")
         assert controls.paused.is_set() is paused
-    desktop.keys.append("r")
-    window.pump()
+    for recording in (True, False):
+        _press(window, desktop, "v")
+        assert doings.recording.is_set() is recording
+    desktop.mouse(cv2.EVENT_MOUSEMOVE, 7, 7, 0, None)
+    _press(window, desktop, "d")
+    assert doings.done == [("drop", None)]
+    _press(window, desktop, "r")
     assert controls.requests.qsize() == 1
     assert not controls.stop.is_set()
-    desktop.keys.append("q")
-    window.pump()
+    _press(window, desktop, "q")
     assert controls.stop.is_set()
 
 
-def test_the_close_button_quits(window: Window, desktop: Desktop, controls: Controls) -> None:
+def test_escape_quits_where_there_is_nothing_to_leave(
+    window: Window, desktop: Desktop, doings: Doings
+) -> None:
+    _press(window, desktop, "\x1b")
+    assert doings.controls.stop.is_set()
+
+
+def test_the_figures_are_shown_and_hidden(window: Window, desktop: Desktop, doings: Doings) -> None:
+    doings.controls.vitals = Vitals(30.0, {"infer": 9.5}, 33.0, 100, 2)
+    window.pump()
+    assert desktop.shown[-1][2, 2, 0] < 40  # on a dark plate
+    assert desktop.shown[-1][:50, :120].max() > 200
+    _press(window, desktop, "i")
+    window.pump()
+    assert (desktop.shown[-1][:50] == 90).all()
+
+
+def test_recording_is_seen(window: Window, desktop: Desktop, doings: Doings) -> None:
+    doings.recording.set()
+    window.pump()
+    blue, green, red = desktop.shown[-1][10, 150].astype(int)
+    assert red > 200 > blue + green
+
+
+def test_the_close_button_quits(window: Window, desktop: Desktop, doings: Doings) -> None:
     desktop.visible = 0.0
     window.pump()
-    assert controls.stop.is_set()
+    assert doings.controls.stop.is_set()
     window.close()
     window.close()
 
@@ -142,4 +177,4 @@ def test_opencv_without_windows_is_told(monkeypatch: pytest.MonkeyPatch) -> None
 
     monkeypatch.setattr(cv2, "namedWindow", fail)
     with pytest.raises(SinkError, match=r"no window.*--headless"):
-        Window(SIZE, Controls(), Painter())
+        Window(SIZE, Prompting(Controls()), Painter())

@@ -1,0 +1,122 @@
+"""What `segment` and `live` tell at the end: latencies, memory, and J where the truth is known."""
+
+import json
+import sys
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from edge_vos.runtime.frame import Frame
+    from edge_vos.runtime.pipeline import RunReport
+    from edge_vos.runtime.segmenter import FrameResult
+
+SETTLED_FRAMES = 500
+
+
+class Watch:
+    """Look at each result as it comes: memory of the process, and J where the truth is known.
+
+    Attributes:
+        rss_bytes: at frame 500, by which everything was used once, and at the last frame.
+    """
+
+    def __init__(self) -> None:
+        self.rss_bytes: dict[str, int | None] = {str(SETTLED_FRAMES): None, "end": None}
+        self._frames = 0
+        self._j_sum = 0.0
+        self._j_count = 0
+
+    @property
+    def j(self) -> float | None:
+        """Return the mean J over objects and frames after the first, 0-100."""
+        return 100 * self._j_sum / self._j_count if self._j_count else None
+
+    def __call__(self, frame: "Frame", result: "FrameResult") -> None:
+        """Look at one frame's result."""
+        from edge_vos.devices.telemetry import rss_bytes
+
+        self._frames += 1
+        self.rss_bytes["end"] = rss_bytes()
+        if self._frames == SETTLED_FRAMES:
+            self.rss_bytes[str(SETTLED_FRAMES)] = self.rss_bytes["end"]
+        if frame.truth is not None and self._frames > 1:
+            self._score(result, frame.truth)
+
+    def _score(self, result: "FrameResult", truth: "NDArray[np.uint8]") -> None:
+        from edge_vos.runtime.masks import jaccard
+
+        for state in result.objects:
+            self._j_sum += jaccard(result.mask == state.id, truth == state.id)
+            self._j_count += 1
+
+
+def print_report(
+    report: "RunReport",
+    files: list[str],
+    watch: Watch,
+    *,
+    live: bool,
+    json_output: bool,
+    hint: bool,
+) -> None:
+    """Print what a run did, as a table for people or as one JSON document.
+
+    Args:
+        report: of the run.
+        files: that hold results.
+        watch: what was seen meanwhile.
+        live: frames may have been dropped.
+        json_output: print JSON.
+        hint: tell people how to keep the results.
+    """
+    from edge_vos.devices.telemetry import peak_rss_bytes
+
+    document: dict[str, Any] = {
+        "frames": report.frames,
+        "dropped": report.dropped,
+        "fps": round(report.fps, 3),
+        "objects": len(report.object_ids),
+        "object_ids": list(report.object_ids),
+        "outputs": files,
+        "ended": report.ended,
+        "j": watch.j,
+        "latency_ms": report.latency_ms,
+        "peak_rss_bytes": peak_rss_bytes(),
+        "rss_bytes": watch.rss_bytes,
+    }
+    if json_output:
+        print(json.dumps(document))
+        return
+    _print_table(document, live)
+    if hint:
+        print("Nothing was written: add `-o overlay.mkv` or `-o masks/`.", file=sys.stderr)
+
+
+def _print_table(document: dict[str, Any], live: bool) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    table = Table(title="latency, ms", title_justify="left")
+    table.add_column("stage")
+    for column in ("p50", "p90", "p99", "max"):
+        table.add_column(column, justify="right")
+    for stage, values in document["latency_ms"].items():
+        table.add_row(stage, *(f"{value:.2f}" for value in values.values()))
+    if document["latency_ms"]:
+        console.print(table)
+    facts = [f"{document['frames']} frames", f"{document['fps']:.1f} frames/s"]
+    if live:
+        facts.append(f"{document['dropped']} dropped")
+    facts.append(f"{document['objects']} objects")
+    if document["j"] is not None:
+        facts.append(f"mean J {document['j']:.1f} %")
+    if document["peak_rss_bytes"] is not None:
+        facts.append(f"peak memory {document['peak_rss_bytes'] / 1e6:.0f} MB")
+    if document["ended"] == "stopped":
+        facts.append("stopped")
+    console.print(", ".join(facts), highlight=False)
+    for uri in document["outputs"]:
+        console.print(f"wrote {uri}", highlight=False, soft_wrap=True)

@@ -1,0 +1,70 @@
+"""Record while somebody wants it: begun and stopped by a key or a button."""
+
+from pathlib import Path
+
+from edge_vos.errors import SinkError
+from edge_vos.runtime.frame import Frame
+from edge_vos.runtime.matte import Render
+from edge_vos.runtime.output import Sink
+from edge_vos.runtime.prompting import Prompting, next_free
+from edge_vos.runtime.recording import Recording
+from edge_vos.runtime.segmenter import FrameResult
+
+
+class Recorder(Sink):
+    """Record to edge-vos-000.mkv and on, a file for each time that recording is switched on.
+
+    A recording that fails is told to the user; the run goes on.
+
+    Args:
+        prompting: says when to record.
+        fps: nominal.
+        size: height and width of the frames.
+        render: makes the pictures.
+        folder: for the files.
+    """
+
+    def __init__(
+        self,
+        prompting: Prompting,
+        fps: float,
+        size: tuple[int, int],
+        render: Render,
+        folder: Path = Path(),
+    ) -> None:
+        self.uri = "recorder"
+        self._prompting = prompting
+        self._fps, self._size, self._render, self._folder = fps, size, render, folder
+        self._recording: Recording | None = None
+
+    def write(self, frame: Frame, result: FrameResult) -> None:
+        """Record one frame, where that is wanted."""
+        self.pump()
+        if not self._prompting.recording.is_set():
+            return
+        try:
+            if self._recording is None:
+                path = next_free(self._folder, ".mkv")
+                self._recording = Recording(path, self._fps, self._size, self._render)
+            self._recording.write(frame, result)
+        except SinkError as error:
+            self._prompting.recording.clear()
+            self._prompting.controls.say(str(error))
+            self._complete()
+
+    def pump(self) -> None:
+        """Complete the recording when nobody wants more of it."""
+        if self._recording is not None and not self._prompting.recording.is_set():
+            self._complete()
+            self._prompting.controls.say(f"recorded {self.files[-1]}" if self.files else "")
+
+    def close(self) -> None:
+        """Complete what is being recorded."""
+        self._prompting.recording.clear()
+        self._complete()
+
+    def _complete(self) -> None:
+        recording, self._recording = self._recording, None
+        if recording is not None:
+            recording.close()
+            self.files = (*self.files, *recording.files)

@@ -1,0 +1,127 @@
+"""The page in a real browser without a screen, prompted by its mouse."""
+
+import base64
+import json
+import shutil
+import subprocess
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.live.conftest import FRAME_SIZE, RED_XYWH, Live
+
+BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
+DRIVER = shutil.which("chromedriver")
+pytestmark = pytest.mark.skipif(
+    BROWSER is None or DRIVER is None,
+    reason="no Chromium with its driver: apt-get install chromium chromium-driver",
+)
+
+
+class Browser:
+    """Drive Chromium by the W3C WebDriver protocol."""
+
+    def __init__(self, address: str) -> None:
+        self._address = address
+        options = {
+            "binary": BROWSER,
+            "args": ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
+                     "--window-size=1040,760"],
+        }  # fmt: skip
+        wanted = {"alwaysMatch": {"goog:chromeOptions": options}}
+        session = self._ask("session", {"capabilities": wanted})["sessionId"]
+        self._session = f"session/{session}"
+
+    def _ask(self, path: str, body: object = None, method: str | None = None) -> Any:
+        data = None if body is None else json.dumps(body).encode()
+        headers = {"Content-Type": "application/json"}
+        request = urllib.request.Request(f"{self._address}/{path}", data, headers, method=method)
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return json.load(answer)["value"]
+
+    def open(self, url: str) -> None:
+        self._ask(f"{self._session}/url", {"url": url})
+
+    def evaluate(self, script: str) -> Any:
+        body = {"script": f"return {script}", "args": []}
+        return self._ask(f"{self._session}/execute/sync", body)
+
+    def wait(self, script: str) -> None:
+        deadline_s = time.monotonic() + 60
+        while not self.evaluate(script):
+            assert time.monotonic() < deadline_s, script
+            time.sleep(0.1)
+
+    def mouse(self, *steps: dict[str, object]) -> None:
+        pointer = {"type": "pointer", "id": "mouse", "actions": list(steps)}
+        self._ask(f"{self._session}/actions", {"actions": [pointer]})
+
+    def look(self, path: Path) -> None:
+        path.write_bytes(base64.b64decode(self._ask(f"{self._session}/screenshot")))
+
+    def quit(self) -> None:
+        self._ask(self._session, method="DELETE")
+
+
+@pytest.fixture
+def browser(tmp_path: Path) -> Iterator[Browser]:
+    driver = subprocess.Popen(
+        [str(DRIVER), "--port=0"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    )
+    try:
+        assert driver.stdout is not None
+        port = next(
+            line.rstrip(". \n").rsplit(" ", 1)[1]
+            for line in driver.stdout
+            if "started successfully on port" in line
+        )
+        browser = Browser(f"http://127.0.0.1:{port}")
+        yield browser
+        browser.quit()
+    finally:
+        driver.terminate()
+        driver.communicate()
+
+
+def test_a_box_drawn_on_the_page_is_followed(
+    start: Callable[..., Live], clip: Path, browser: Browser, artefacts: Path
+) -> None:
+    run = start(str(clip), "--loop", "--serve", "--port", "0")
+    assert run.process.stderr is not None
+    browser.open(run.process.stderr.readline().removeprefix("Open ").strip())
+    browser.wait("document.getElementById('stream').naturalWidth > 0 && state.frames > 0")
+    assert browser.evaluate("document.getElementById('stream').naturalWidth") == FRAME_SIZE[1]
+    box = browser.evaluate("document.getElementById('draw').getBoundingClientRect().toJSON()")
+    scale = box["width"] / FRAME_SIZE[1]
+
+    def move(x: float, y: float) -> dict[str, object]:
+        place = {"x": round(box["x"] + x * scale), "y": round(box["y"] + y * scale)}
+        return {"type": "pointerMove", "duration": 50, **place}
+
+    x, y, width, height = RED_XYWH
+    down, up = ({"type": f"pointer{what}", "button": 0} for what in ("Down", "Up"))
+    browser.mouse(move(x - 14, y - 10), down, move(x + width + 14, y + height + 10), up)
+    browser.wait("state.sketch")
+    browser.wait("!document.getElementById('accept').disabled")
+    browser.look(artefacts / "browser-preview.png")
+    assert run.objects() == []
+    browser.evaluate("document.getElementById('accept').click()")
+    run.wait(lambda: run.objects() == [1])
+    browser.wait("document.getElementById('objects').rows.length === 1")
+    browser.look(artefacts / "browser-followed.png")
+
+    browser.mouse(move(270, 120), down, up)  # a click on the green field
+    browser.wait("state.sketch")
+    browser.evaluate("send('accept')")
+    run.wait(lambda: run.objects() == [1, 2])
+    browser.evaluate("document.getElementById('reset').click()")
+    run.wait(lambda: run.objects() == [])
+
+    run.process.terminate()
+    browser.wait("document.getElementById('message').textContent === 'the run has ended'")
+    report = run.report()
+    assert (report["ended"], report["object_ids"]) == ("stopped", [1, 2])

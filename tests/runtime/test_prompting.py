@@ -1,0 +1,234 @@
+"""Prompting as a person does it: sketches, undo, objects that come and go, recordings."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from edge_vos.runtime import prompting as module
+from edge_vos.runtime.controls import Controls
+from edge_vos.runtime.drawing import Painter
+from edge_vos.runtime.frame import Frame
+from edge_vos.runtime.labels import ObjectState
+from edge_vos.runtime.masks import jaccard
+from edge_vos.runtime.model import LoadedModel
+from edge_vos.runtime.prompting import Prompting
+from edge_vos.runtime.recorder import Recorder
+from edge_vos.runtime.segmenter import FrameResult, Segmenter
+
+Draw = Callable[..., tuple[NDArray[np.uint8], NDArray[np.uint8]]]
+SIZE = (128, 192)
+
+
+@pytest.fixture
+def truth(scene: Draw) -> NDArray[np.uint8]:
+    return scene((32, 32), (112, 32))[1]
+
+
+@pytest.fixture
+def frame(scene: Draw) -> Frame:
+    """Two squares, red and green, with a little noise: GrabCut wants colours that vary."""
+    image = scene((32, 32), (112, 32))[0]
+    noise = np.random.default_rng(0).integers(0, 12, image.shape, np.uint8)
+    return Frame(cv2.add(image, noise), 7, 0.2, 0.0, 0.0)
+
+
+def _result(mask: NDArray[np.uint8]) -> FrameResult:
+    objects = tuple(
+        ObjectState(i, 4096, cv2.boundingRect((mask == i).astype(np.uint8)), 0.9, lost=False)
+        for i in range(1, 3)
+        if (mask == i).any()
+    )
+    return FrameResult(mask, np.zeros((5, 16, 24), np.float32), objects, {}, 0)
+
+
+@pytest.fixture
+def prompting(frame: Frame, tmp_path: Path) -> Prompting:
+    prompting = Prompting(Controls(objects=3), tmp_path)
+    prompting.see(frame, _result(np.zeros(SIZE, np.uint8)))
+    return prompting
+
+
+def test_a_box_is_shown_before_it_is_followed(
+    prompting: Prompting, frame: Frame, truth: NDArray[np.uint8], tiny_model: LoadedModel
+) -> None:
+    prompting.box((26, 26, 76, 76))
+    sketch = prompting.sketch
+    assert sketch is not None
+    assert jaccard(sketch.mask == 1, truth == 1) > 0.9
+    assert (sketch.picture[60, 60] != frame.image[60, 60]).any()
+    assert prompting.controls.requests.empty()
+    prompting.accept()
+    assert prompting.sketch is None
+    segmenter = Segmenter(tiny_model)
+    prompting.controls.apply(segmenter)
+    result = segmenter.step(frame.image)
+    assert [state.id for state in result.objects] == [1]
+    assert result.frame_index == 1  # the frame that was drawn on went before
+    assert jaccard(result.mask == 1, truth == 1) > 0.8
+
+
+def test_where_the_run_stays_at_the_frame_it_is_stepped_once(
+    prompting: Prompting, frame: Frame, tiny_model: LoadedModel
+) -> None:
+    prompting.box((26, 26, 76, 76))
+    prompting.accept()
+    segmenter = Segmenter(tiny_model)
+    prompting.controls.apply(segmenter, frame)
+    assert segmenter.step(frame.image).frame_index == 0
+
+
+def test_clicks_add_and_take_away_and_are_undone(
+    prompting: Prompting, truth: NDArray[np.uint8]
+) -> None:
+    areas = []
+    for act in (
+        lambda: prompting.box((24, 24, 162, 80)),  # both squares
+        lambda: prompting.click((144, 64), positive=False),
+        prompting.undo,
+        prompting.undo,
+    ):
+        act()
+        areas.append(np.count_nonzero(prompting.sketch.mask) if prompting.sketch else None)
+        if len(areas) == 2 and prompting.sketch is not None:
+            assert not prompting.sketch.mask[truth == 2][::7].all()
+    assert areas[0] is not None
+    assert areas[1] is not None
+    assert areas[1] < areas[0]
+    assert areas[2:] == [areas[0], None]
+
+
+def test_a_click_begins_with_a_point(prompting: Prompting, truth: NDArray[np.uint8]) -> None:
+    prompting.click((64, 64))
+    assert prompting.sketch is not None
+    assert jaccard(prompting.sketch.mask == 1, truth == 1) > 0.6
+    prompting.cancel()
+    assert prompting.sketch is None
+
+
+def test_a_click_on_an_object_corrects_that_object(
+    prompting: Prompting, frame: Frame, truth: NDArray[np.uint8]
+) -> None:
+    found = truth.copy()
+    found[:, 144:] = 0
+    prompting.see(frame, _result(found))
+    prompting.click((120, 64))
+    assert prompting.sketch is not None
+    assert prompting.sketch.object_id == 2
+    prompting.accept()
+    assert prompting.living == (1, 2)
+    prompting.undo()  # a correction cannot be taken back, and nothing new was added
+    assert "nothing to undo" in prompting.controls.message
+
+
+def test_a_right_click_needs_an_object(prompting: Prompting) -> None:
+    prompting.click((64, 64), positive=False)
+    assert prompting.sketch is None
+    assert "begin on one" in prompting.controls.message
+
+
+def test_a_box_without_an_object_is_told(prompting: Prompting) -> None:
+    prompting.box((500, 500, 10, 10))
+    assert prompting.sketch is None
+    assert "The box 500" in prompting.controls.message
+
+
+def test_ids_are_given_in_turn_until_there_are_none(
+    prompting: Prompting, frame: Frame, truth: NDArray[np.uint8]
+) -> None:
+    given = []
+    for _ in range(3):
+        prompting.box((26, 26, 76, 76))
+        given.append(prompting.object_id)
+        prompting.accept()
+    assert given == [1, 2, 3]
+    prompting.box((26, 26, 76, 76))
+    assert prompting.sketch is None
+    assert "All 3 objects are in use" in prompting.controls.message
+    prompting.drop(2)
+    assert prompting.object_id == 2
+    prompting.choose_next()
+    assert prompting.object_id == 3
+    prompting.box((106, 26, 76, 76))
+    assert prompting.sketch is not None
+    assert prompting.sketch.object_id == 3
+
+
+def test_undo_drops_the_last_new_object(
+    prompting: Prompting, frame: Frame, tiny_model: LoadedModel
+) -> None:
+    for box in ((26, 26, 76, 76), (106, 26, 76, 76)):
+        prompting.box(box)
+        prompting.accept()
+    prompting.undo()
+    segmenter = Segmenter(tiny_model)
+    prompting.controls.apply(segmenter)
+    assert segmenter.object_ids == prompting.living == (1,)
+    prompting.drop()
+    prompting.drop()
+    assert "no object to drop" in prompting.controls.message
+    prompting.controls.apply(segmenter)
+    assert segmenter.object_ids == ()
+
+
+def test_a_reset_forgets_everything(prompting: Prompting, tiny_model: LoadedModel) -> None:
+    prompting.box((26, 26, 76, 76))
+    prompting.accept()
+    prompting.reset()
+    segmenter = Segmenter(tiny_model)
+    prompting.controls.apply(segmenter)
+    assert (segmenter.object_ids, prompting.object_id) == ((), 1)
+
+
+def test_a_sketch_that_nobody_touches_is_let_go(
+    prompting: Prompting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prompting.box((26, 26, 76, 76))
+    begun_s = module.time.monotonic()
+    monkeypatch.setattr(module.time, "monotonic", lambda: begun_s + 1000)
+    assert prompting.sketch is None
+
+
+def test_snapshots_are_numbered(prompting: Prompting, tmp_path: Path) -> None:
+    prompting.snapshot()
+    prompting.snapshot()
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "edge-vos-000.png", "edge-vos-001.png",
+    ]  # fmt: skip
+    prompting._snapshots = tmp_path / "missing"
+    prompting.snapshot()
+    assert "cannot write" in prompting.controls.message
+
+
+def test_recordings_are_switched_on_and_off(
+    prompting: Prompting, frame: Frame, tmp_path: Path
+) -> None:
+    recorder = Recorder(prompting, 25.0, SIZE, Painter().paint, tmp_path)
+    result = _result(np.zeros(SIZE, np.uint8))
+    for index in range(30):
+        if index in (5, 10, 20):
+            prompting.record()
+        recorder.write(replace(frame, index=index, timestamp_s=index / 25), result)
+    recorder.close()
+    assert recorder.files == (f"{tmp_path}/edge-vos-000.mkv", f"{tmp_path}/edge-vos-001.mkv")
+    counts = []
+    for path in recorder.files:
+        capture = cv2.VideoCapture(path)
+        counts.append(sum(1 for _ in iter(lambda c=capture: c.read()[0], False)))
+        capture.release()
+    assert counts == [5, 10]
+
+
+def test_a_recording_that_fails_does_not_end_the_run(
+    prompting: Prompting, frame: Frame, tmp_path: Path
+) -> None:
+    recorder = Recorder(prompting, 25.0, SIZE, Painter().paint, tmp_path / "missing")
+    prompting.record()
+    recorder.write(frame, _result(np.zeros(SIZE, np.uint8)))
+    assert not prompting.recording.is_set()
+    assert "cannot be written" in prompting.controls.message
+    assert recorder.files == ()

@@ -1,0 +1,119 @@
+"""What one frame costs in the steady loop: engine calls, copies, and memory that is asked for."""
+
+import tracemalloc
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from edge_vos.runtime.drawing import Painter
+from edge_vos.runtime.frame import Frame, Shot, Source
+from edge_vos.runtime.model import LoadedModel
+from edge_vos.runtime.output import Sink
+from edge_vos.runtime.pipeline import RunOptions, run
+from edge_vos.runtime.runner import CallableRunner
+from edge_vos.runtime.segmenter import FrameResult, Segmenter
+
+Draw = Callable[..., tuple[NDArray[np.uint8], NDArray[np.uint8]]]
+SIZE = (480, 640)
+FRAME_BYTES = SIZE[0] * SIZE[1] * 3
+BIG_BYTES = 64 << 10
+
+
+class Engine:
+    """Answer as the tiny student did once, from arrays that are there; write down what it gets."""
+
+    def __init__(self, model: LoadedModel) -> None:
+        self._model = model
+        self._answer: dict[str, NDArray[np.float32]] | None = None
+        self.calls = 0
+        self.inputs: set[tuple[int, ...]] = set()
+
+    def __call__(self, inputs: dict[str, NDArray[np.float32]]) -> dict[str, NDArray[np.float32]]:
+        self.calls += 1
+        self.inputs.add(tuple(array.ctypes.data for array in inputs.values()))
+        if self._answer is None:
+            self._answer = dict(self._model.runner.run(inputs))
+        return self._answer
+
+
+class Meter(Sink):
+    """Paint as a window does, and keep the addresses of what it is given."""
+
+    def __init__(self) -> None:
+        self.uri = "meter"
+        self.painter = Painter()
+        self.frames: list[int] = []
+        self.pictures: set[int] = set()
+
+    def write(self, frame: Frame, result: FrameResult) -> None:
+        self.frames.append(frame.image.ctypes.data)
+        self.pictures.add(self.painter.paint(frame, result).ctypes.data)
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.fixture
+def images(scene: Draw) -> list[NDArray[np.uint8]]:
+    """Frames that are there before the loop begins, as in a camera's buffers."""
+    return [scene((64 + 4 * i, 64), size=SIZE, side=256)[0] for i in range(4)]
+
+
+@pytest.fixture
+def truth(scene: Draw) -> NDArray[np.uint8]:
+    return scene((64, 64), size=SIZE, side=256)[1]
+
+
+def test_a_frame_is_one_engine_call_no_copy_and_one_picture(
+    tiny_model: LoadedModel, images: list[NDArray[np.uint8]], truth: NDArray[np.uint8]
+) -> None:
+    """The arrays that the source gave reach the sinks; buffers are made once and written again."""
+
+    def shots() -> Iterator[Shot]:
+        for index in range(40):
+            yield Shot(images[index % 4], 0.0, truth)
+
+    engine, meter = Engine(tiny_model), Meter()
+    segmenter = Segmenter(replace(tiny_model, runner=CallableRunner(engine)))
+    source = Source("test", shots(), fps=1000.0, size=SIZE, frames=40)
+    report = run(source, segmenter, [meter], RunOptions(prompt_from_truth=True))
+    assert report.frames == engine.calls == 40
+    assert meter.frames == [images[index % 4].ctypes.data for index in range(40)]
+    assert len(engine.inputs) == 1
+    assert len(meter.pictures) == 1
+
+
+def test_a_frame_asks_for_little_memory_and_keeps_none(
+    tiny_model: LoadedModel, images: list[NDArray[np.uint8]], truth: NDArray[np.uint8]
+) -> None:
+    """Beside its mask a step may hold the background's probability and what one object needs."""
+    segmenter = Segmenter(replace(tiny_model, runner=CallableRunner(Engine(tiny_model))))
+    segmenter.prompt(truth)
+    painter = Painter()
+    stepped, drawn, kept = [], [], []
+    tracemalloc.start()
+    try:
+        for index in range(30):
+            frame = Frame(images[index % 4], index, 0.0, 0.0, 0.0)
+            before, _ = tracemalloc.get_traced_memory()
+            tracemalloc.reset_peak()
+            result = segmenter.step(frame.image)
+            after, peak = tracemalloc.get_traced_memory()
+            stepped.append(peak - before)
+            tracemalloc.reset_peak()
+            painter.paint(frame, result)
+            _, peak = tracemalloc.get_traced_memory()
+            drawn.append(peak - after)
+            del result
+            kept.append(tracemalloc.get_traced_memory()[0])
+    finally:
+        tracemalloc.stop()
+    steady = slice(10, None)
+    assert max(stepped[steady]) < 3 * FRAME_BYTES
+    # A tint and a solid colour in the object's box, never a second picture of the frame.
+    box_bytes = 256 * 256 * 3
+    assert max(drawn[steady]) < 2 * box_bytes + BIG_BYTES
+    assert max(kept[steady]) - min(kept[steady]) < BIG_BYTES
