@@ -18,9 +18,10 @@ import typer
 from edge_vos.errors import DatasetError, EngineError, SinkError, UsageError
 
 if TYPE_CHECKING:
+    from edge_vos.distill.config import TrainConfig
     from edge_vos.distill.data import Footage
     from edge_vos.distill.run_folder import StepRecord
-    from edge_vos.distill.train import TrainConfig, TrainState
+    from edge_vos.distill.train import TrainState
     from edge_vos.model.student import Student
 
 DavisOption = Annotated[Path, typer.Option(help="Folder in DAVIS 2016 layout.")]

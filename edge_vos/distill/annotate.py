@@ -108,8 +108,9 @@ def _find_parts(teacher: Student, still: Still) -> Image:
 
 
 def _write_jpeg(path: Path, picture: Image) -> None:
-    path.write_bytes(cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1])
+    _, encoded = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+    path.write_bytes(encoded.tobytes())
 
 
 def _write_png(path: Path, mask: Image) -> None:
-    path.write_bytes(cv2.imencode(".png", mask)[1])
+    path.write_bytes(cv2.imencode(".png", mask)[1].tobytes())

@@ -204,7 +204,7 @@ def train(
     objective: nn.Module = objective_of(state, config, teacher)
     if dist.is_initialized():
         if next(state.student.parameters()).is_cuda:
-            objective = nn.SyncBatchNorm.convert_sync_batchnorm(objective)
+            objective = nn.SyncBatchNorm.convert_sync_batchnorm(objective)  # type: ignore[no-untyped-call]
         objective = DistributedDataParallel(objective, broadcast_buffers=not config.freeze_norm)
     deadline = time.monotonic() + 60 * minutes
     record = None

@@ -6,6 +6,7 @@ propagation made deformable. No state hides in the module; the runtime owns the 
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import torch
@@ -79,7 +80,7 @@ class Student(nn.Module):
         x = self.project(self.encoder.deep(stride8))
         x, self_attention = self.self_propagation(x)
         key = self.key(x)
-        for layer in self.deeper:
+        for layer in self._deeper_layers():
             x, self_attention = layer.self_propagation(x)
             key = torch.cat([key, layer.key(x)], dim=1)
         return Features(stride4, stride8, x, key, self_attention)
@@ -88,7 +89,8 @@ class Student(nn.Module):
         self, features: Features, keys: Tensor, values: Tensor, valid: Tensor
     ) -> tuple[Tensor, AttentionMaps]:
         """Read the memory and decode: logits (B, K, H/4, W/4) and the last layer's maps."""
-        layers = [self.memory_propagation, *(layer.memory_propagation for layer in self.deeper)]
+        deeper = self._deeper_layers()
+        layers = [self.memory_propagation, *(layer.memory_propagation for layer in deeper)]
         reads = [
             layer(features.visual, query, key, values, valid)
             for layer, query, key in zip(
@@ -101,8 +103,11 @@ class Student(nn.Module):
         logits = self.decoder(readout, features.visual, features.stride8, features.stride4)
         return logits, AttentionMaps(features.self_attention, long_map, short_map)
 
+    def _deeper_layers(self) -> list[DeeperLayer]:
+        return [cast(DeeperLayer, layer) for layer in self.deeper]
+
     def _by_layer(self, key: Tensor) -> tuple[Tensor, ...]:
-        return key.split(self.config.key_channels, 1) if self.deeper else (key,)
+        return torch.split(key, self.config.key_channels, 1) if self.deeper else (key,)
 
     def forward(
         self,
