@@ -1,16 +1,26 @@
 """The clip on which a conversion is verified: frames, and prompts to follow through them."""
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import cycle, islice
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edge_vos.errors import SourceError
+from edge_vos.runtime.masks import read_mask
+from edge_vos.runtime.prompts import check_size
 from edge_vos.runtime.source import open_source
 
-FRAMES = 60
+FRAMES = 100
 """How many frames a closed loop runs for: memory has filled long before."""
+
+LEAST_FRAMES = 8
+"""A clip that is shorter than ``FRAMES`` is played there and back; this is the least of one."""
+
+Mask = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -21,27 +31,27 @@ class Clip:
         name: what it is called in reports; no path of this machine.
         frames: T frames (H, W, 3) uint8, BGR.
         truth: T label maps (H, W) uint8, or ``None`` where nobody knows the truth.
+        start: (H, W) uint8 label map of the first frame, where only that is known.
     """
 
     name: str
     frames: tuple[NDArray[np.uint8], ...]
-    truth: tuple[NDArray[np.uint8], ...] | None
+    truth: tuple[Mask, ...] | None
+    start: Mask | None = None
 
-    def mask(self, index: int) -> NDArray[np.uint8]:
+    def mask(self, index: int) -> Mask:
         """Return the label map to prompt a frame with.
 
-        Where nobody knows the truth these are two rectangles: agreement of two engines can be
-        seen on any region.
+        Where nobody knows the truth it is the start's, and without one two rectangles: agreement
+        of two engines can be seen on any region.
         """
         if self.truth is not None:
             return self.truth[index]
-        height, width = self.frames[index].shape[:2]
-        mask = np.zeros((height, width), np.uint8)
-        mask[height // 8 : height // 2, width // 8 : width // 2] = 1
-        mask[height // 3 : height * 3 // 4, width // 2 : width * 7 // 8] = 2
-        return mask
+        if self.start is not None:
+            return self.start
+        return rectangles(self.frames[index].shape[:2], 2)
 
-    def prompts(self) -> dict[int, NDArray[np.uint8]]:
+    def prompts(self) -> dict[int, Mask]:
         """Return the masks to give by frame: all objects at first, one corrected half way."""
         first, half = self.mask(0), len(self.frames) // 2
         last = first.max()
@@ -49,30 +59,85 @@ class Clip:
         return {0: first, half: correction} if correction.any() else {0: first}
 
 
-def synthetic_uri(size: tuple[int, int]) -> str:
-    """Return the default clip for an image size: a generated scene with exact masks."""
-    return f"synthetic://?size={size[0]}x{size[1]}&objects=3&frames={FRAMES}&seed=0"
+def rectangles(size: tuple[int, ...], objects: int) -> Mask:
+    """Return a (H, W) uint8 label map of that many rectangles, evenly spread."""
+    height, width = size
+    columns = math.ceil(math.sqrt(objects))
+    rows = math.ceil(objects / columns)
+    mask = np.zeros((height, width), np.uint8)
+    for index in range(objects):
+        row, column = divmod(index, columns)
+        top, left = row * height // rows, column * width // columns
+        tall, wide = height // rows, width // columns
+        mask[top + tall // 6 : top + tall * 5 // 6, left + wide // 6 : left + wide * 5 // 6] = (
+            index + 1
+        )
+    return mask
+
+
+def synthetic_uri(
+    size: tuple[int, int], objects: int = 3, frames: int = FRAMES, seed: int = 0
+) -> str:
+    """Return a generated scene with exact masks; by default the clip that conversions verify on."""
+    return f"synthetic://?size={size[0]}x{size[1]}&objects={objects}&frames={frames}&seed={seed}"
 
 
 def load_clip(uri: str, frames: int = FRAMES) -> Clip:
-    """Read the first frames of a source.
+    """Read the first frames of a source, and the masks that lie beside it.
+
+    Masks lie beside ``bear.mp4`` as ``bear.png`` (of the first frame), and beside the folder
+    ``JPEGImages/480p/bear`` in ``Annotations/480p/bear``, as DAVIS has them. A clip with too few
+    frames is played there and back.
 
     Args:
         uri: as ``edge_vos.runtime.source.open_source`` takes it.
         frames: how many.
 
     Raises:
-        SourceError: if it cannot be read or has fewer frames.
+        SourceError: if it cannot be read or has fewer than ``LEAST_FRAMES`` frames.
+        PromptError: if a mask beside it cannot be used.
     """
     with open_source(uri) as source:
         taken = list(islice(source, frames))
-    if len(taken) < frames:
+    if len(taken) < min(frames, LEAST_FRAMES):
         raise SourceError(
             f"{uri} has {len(taken)} frames",
-            f"at least {frames}, for a closed loop",
+            f"at least {LEAST_FRAMES}, for a closed loop",
             "Leave --calibrate out to verify on a generated scene",
         )
+    images = [frame.image for frame in taken]
     masks = [frame.truth for frame in taken if frame.truth is not None]
-    known = len(masks) == frames and masks[0].any()
-    name = uri if "://" in uri else uri.rstrip("/\\").replace("\\", "/").rsplit("/", 1)[-1]
-    return Clip(name, tuple(frame.image for frame in taken), tuple(masks) if known else None)
+    if "://" not in uri:
+        masks = [_read(path, images[0].shape[:2]) for path in masks_beside(Path(uri))[:frames]]
+    known = len(masks) == len(images) and bool(masks[0].any())
+    start = masks[0] if masks and not known and masks[0].any() else None
+    name = uri if "://" in uri else Path(uri).name
+    if len(images) < frames:
+        name = f"{name}, {len(images)} frames there and back"
+    return Clip(
+        name,
+        tuple(_there_and_back(images, frames)),
+        tuple(_there_and_back(masks, frames)) if known else None,
+        start,
+    )
+
+
+def masks_beside(path: Path) -> list[Path]:
+    """Return the masks that lie beside a video file or a folder of images, in frame order."""
+    parts = list(path.resolve().parts)
+    if "JPEGImages" in parts:
+        place = len(parts) - 1 - parts[::-1].index("JPEGImages")
+        folder = Path(*parts[:place], "Annotations", *parts[place + 1 :])
+        return sorted(folder.glob("*.png"))
+    first = path.with_suffix(".png")
+    return [first] if first.is_file() and first != path else []
+
+
+def _read(path: Path, size: tuple[int, ...]) -> Mask:
+    mask = read_mask(path)
+    check_size(mask, size)
+    return mask
+
+
+def _there_and_back(items: Sequence[Mask], count: int) -> list[Mask]:
+    return list(islice(cycle([*items, *items[-2:0:-1]]), count))

@@ -1,11 +1,11 @@
 """Verify an engine against eager PyTorch: every call, and a closed loop over a clip.
 
 Both run in the loop that ships, ``edge_vos.runtime.segmenter.Segmenter``, so what is verified is
-what users get. In the first pass both get the same inputs, those of the eager student with its own
-memory; in the second the engine feeds on its own memory.
+what users get. In the first pass the engine gets the inputs that eager PyTorch had, with its
+memory; in the second it feeds on its own memory.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -13,17 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_vos.bundle import Manifest
-from edge_vos.converters.clip import Clip
-from edge_vos.runtime.golden import Golden, Script, check_golden
+from edge_vos.converters.parity import ComparingRunner, TensorError
+from edge_vos.converters.reference import Reference, follow
+from edge_vos.runtime.golden import GoldenReport, check_golden
 from edge_vos.runtime.masks import jaccard
-from edge_vos.runtime.model import LoadedModel
-from edge_vos.runtime.preprocess import Letterbox
 from edge_vos.runtime.runner import Runner, Tensors
-from edge_vos.runtime.segmenter import FrameResult, Segmenter
-
-GOLDEN_FRAMES = 6
-GOLDEN_STRIDE = 4
-GOLDEN_PIXELS = 32_000
+from edge_vos.runtime.segmenter import FrameResult
 
 Score = Callable[[NDArray[np.bool_], NDArray[np.bool_]], float]
 """Scores the mask of one object against its truth, in [0, 1]."""
@@ -34,40 +29,48 @@ class Tolerance:
     """Say what an engine may differ by.
 
     Args:
-        max_abs_error: of a probability in one call; of a key or value as a part of its largest.
         mask_iou: the least mean overlap of the masks over a closed loop.
+        mean_abs_error: of an output in one call, on average over the tensor; of a key or value as
+            a part of its largest.
+        max_abs_error: the same at any place of the tensor; ``None`` where single places may be
+            off by any amount, as in a quantized mask's outline, and are only reported.
+        jf_drop: how many points of J&F may be lost where the clip has a truth.
+        golden_iou: the least mean overlap over the recording that goes along: a few frames, at the
+            probability's size, where one cell of an outline weighs as much as 16 pixels.
     """
 
-    max_abs_error: float
     mask_iou: float
+    mean_abs_error: float
+    max_abs_error: float | None
+    jf_drop: float
+    golden_iou: float
 
+
+FP32 = Tolerance(0.999, mean_abs_error=1e-5, max_abs_error=1e-4, jf_drop=0.1, golden_iou=0.999)
+FP16 = Tolerance(0.995, mean_abs_error=1e-3, max_abs_error=None, jf_drop=0.5, golden_iou=0.98)
+QUANTIZED = Tolerance(0.97, mean_abs_error=2e-2, max_abs_error=None, jf_drop=1.0, golden_iou=0.92)
 
 TOLERANCES: dict[tuple[str, str], Tolerance] = {
-    ("onnx", "fp32"): Tolerance(max_abs_error=1e-4, mask_iou=0.999),
+    ("onnx", "fp32"): FP32,
+    ("onnx", "fp16"): FP16,
+    ("onnx", "int8"): QUANTIZED,
+    ("litert", "fp32"): FP32,
+    ("litert", "fp16"): FP16,
+    ("litert", "int8"): QUANTIZED,
+    ("executorch-xnnpack", "fp32"): FP32,
+    ("executorch-xnnpack", "int8"): QUANTIZED,
+    ("executorch-coreml", "fp16"): FP16,
+    ("executorch-vulkan", "fp32"): FP32,
+    ("coreml", "fp32"): FP32,
+    ("coreml", "fp16"): FP16,
+    ("coreml", "int8"): QUANTIZED,
+    ("coreml", "palette6"): QUANTIZED,
+    ("coreml", "palette4"): QUANTIZED,
+    ("coreml", "w8a8"): QUANTIZED,
+    ("tensorrt", "fp32"): FP32,
+    ("tensorrt", "fp16"): FP16,
 }
 """By (backend, precision)."""
-
-
-@dataclass(frozen=True)
-class TensorError:
-    """Say how far an output of the engine lies from eager PyTorch's at worst.
-
-    Args:
-        max_abs_error: the largest difference.
-        relative_error: the same as a part of the largest value, for a key or value; of a
-            probability the difference itself.
-        call: in which call.
-        index: where in the tensor.
-        expected: eager PyTorch's value there.
-        found: the engine's value there.
-    """
-
-    max_abs_error: float
-    relative_error: float
-    call: int
-    index: tuple[int, ...]
-    expected: float
-    found: float
 
 
 @dataclass(frozen=True)
@@ -80,11 +83,14 @@ class Verification:
         frames: how many frames.
         tensors: the worst of every output over all calls.
         mask_iou: mean over frames and objects of the closed loop.
-        worst_frame_iou: the lowest of a frame.
+        worst_frame: the frame of the closed loop with the lowest overlap.
+        worst_frame_iou: its overlap.
         drift: largest error of a probability in the closed loop; not judged.
         jf: eager PyTorch's J&F in percent, ``None`` where nobody knows the truth.
         jf_drop: what the engine loses of it, in points.
-        golden_passed: whether the recording that goes along was met.
+        golden: how it did on the recording that goes along.
+        latency_ms: median time of a call with one thread, on this machine.
+        evaluated_by: what stood in for the engine; empty where the engine itself ran.
     """
 
     tolerance: Tolerance
@@ -92,11 +98,14 @@ class Verification:
     frames: int
     tensors: dict[str, TensorError]
     mask_iou: float
+    worst_frame: int
     worst_frame_iou: float
     drift: float
     jf: float | None
     jf_drop: float | None
-    golden_passed: bool
+    golden: GoldenReport
+    latency_ms: float
+    evaluated_by: str = ""
 
     @property
     def max_abs_error(self) -> float:
@@ -104,48 +113,90 @@ class Verification:
         return self.tensors["probability"].max_abs_error
 
     @property
+    def worst_tensor(self) -> str:
+        """Return the output that is furthest off, by its mean error."""
+        # NaN is worse than any number.
+        errors = {name: error.mean_error for name, error in self.tensors.items()}
+        return max(errors, key=lambda name: (np.isnan(errors[name]), errors[name]))
+
+    @property
     def failures(self) -> tuple[str, ...]:
         """Return what was not met, in words; none if all was."""
         found = []
-        limit = self.tolerance.max_abs_error
+        limits = self.tolerance
         for name, error in self.tensors.items():
             # Written so that NaN fails.
-            if not error.relative_error <= limit:
+            if limits.max_abs_error is not None and not (
+                error.relative_error <= limits.max_abs_error
+            ):
                 found.append(
-                    f"{name} is off by {error.relative_error:.2g} in call {error.call} at "
+                    f"{name} is off by {error.relative_error:.2g} in frame {error.call} at "
                     f"{error.index}: {error.found:.6g} instead of {error.expected:.6g} "
-                    f"(allowed {limit:g})"
+                    f"(allowed {limits.max_abs_error:g})"
                 )
-        if not self.mask_iou >= self.tolerance.mask_iou:
+            elif not error.mean_error <= limits.mean_abs_error:
+                found.append(
+                    f"{name} is off by {error.mean_error:.2g} on average (allowed "
+                    f"{limits.mean_abs_error:g}), most in frame {error.call} at {error.index}: "
+                    f"{error.found:.6g} instead of {error.expected:.6g}"
+                )
+        if not self.mask_iou >= limits.mask_iou:
             found.append(
-                f"masks overlap by {self.mask_iou:.5f} over {self.frames} frames "
-                f"(at least {self.tolerance.mask_iou:g})"
+                f"masks overlap by {self.mask_iou:.5f} over {self.frames} frames (at least "
+                f"{limits.mask_iou:g}), least in frame {self.worst_frame} with "
+                f"{self.worst_frame_iou:.3f}"
             )
-        if not self.golden_passed:
-            found.append("the recorded loop is not met")
+        if self.jf_drop is not None and not self.jf_drop <= limits.jf_drop:
+            found.append(
+                f"J&F falls by {self.jf_drop:.2f} points from {self.jf:.1f} "
+                f"(at most {limits.jf_drop:g})"
+            )
+        if not self.golden.passed:
+            found.append(
+                f"in the recording, masks overlap by {self.golden.mask_iou:.5f}, a probability is "
+                f"off by {self.golden.max_abs_error:.2g} ({self.golden.mean_abs_error:.2g} on "
+                f"average), the last entry by {self.golden.entry_error:.2g} "
+                f"({self.golden.mean_entry_error:.2g})"
+            )
         return tuple(found)
 
     @property
-    def passed(self) -> bool:
-        """Return whether everything was met."""
+    def agrees(self) -> bool:
+        """Return whether everything was met, by the engine or by what stood in for it."""
         return not self.failures
 
+    @property
+    def executed(self) -> bool:
+        """Return whether the engine itself ran."""
+        return not self.evaluated_by
+
+    @property
+    def passed(self) -> bool:
+        """Return whether the engine itself ran and everything was met."""
+        return self.executed and self.agrees
+
     def report(self) -> dict[str, Any]:
-        """Return all of it as JSON has it; a figure that is no number is null."""
+        """Return all of it as JSON has it, except what differs from run to run.
+
+        A figure that is no number is null.
+        """
         closed_loop = {
             "frames": self.frames,
             "mask_iou": self.mask_iou,
+            "worst_frame": self.worst_frame,
             "worst_frame_iou": self.worst_frame_iou,
             "max_abs_error": self.drift,
         }
         report = {
-            "executed": True,
+            "executed": self.executed,
+            "evaluated_by": self.evaluated_by,
             "passed": self.passed,
             "failures": list(self.failures),
             "tolerance": asdict(self.tolerance),
             "clip": self.clip,
             "parity": {name: asdict(error) for name, error in self.tensors.items()},
             "closed_loop": closed_loop,
+            "golden": asdict(self.golden),
             "max_abs_error": self.max_abs_error,
             "mask_iou": self.mask_iou,
             "jf": self.jf,
@@ -154,130 +205,61 @@ class Verification:
         return _finite(report)  # type: ignore[no-any-return]
 
 
-class ComparingRunner:
-    """Answer as the reference does and note how far the candidate is off in each call."""
-
-    def __init__(self, reference: Runner, candidate: Runner) -> None:
-        self._reference = reference
-        self._candidate = candidate
-        self._call = 0
-        self.worst: dict[str, TensorError] = {}
-
-    def run(self, inputs: Tensors) -> dict[str, NDArray[np.float32]]:
-        """Run both on the same inputs."""
-        expected, found = self._reference.run(inputs), self._candidate.run(inputs)
-        for name, array in expected.items():
-            error = _tensor_error(name, array, found[name], self._call)
-            worst = self.worst.get(name)
-            # NaN is worse than any number, and the first one stays.
-            if worst is None or not (
-                np.isnan(worst.relative_error) or error.relative_error <= worst.relative_error
-            ):
-                self.worst[name] = error
-        self._call += 1
-        return expected
-
-    def close(self) -> None:
-        """Leave both open: they are their owners'."""
-
-
 def verify(
-    reference: Runner,
+    reference: Reference,
     candidate: Runner,
     manifest: Manifest,
-    clip: Clip,
-    golden: Golden,
     tolerance: Tolerance,
     score: Score | None = None,
-) -> Verification:
-    """Verify an engine on a clip.
+    *,
+    evaluated_by: str = "",
+    stride: int = 1,
+) -> tuple[Verification, Tensors]:
+    """Verify an engine on the clip that eager PyTorch followed.
 
     Args:
-        reference: eager PyTorch.
+        reference: eager PyTorch's run.
         candidate: the engine.
         manifest: the tensors and the memory policy.
-        clip: at least one frame.
-        golden: what ``record_golden`` made with the reference.
         tolerance: what is allowed.
         score: judges masks where the clip has a truth; J&F.
+        evaluated_by: what stands in for the engine.
+        stride: compare the tensors of every so many calls.
+
+    Returns:
+        what was found, and the inputs of the call in which the worst tensor is furthest off.
     """
-    comparing = ComparingRunner(reference, candidate)
-    expected = follow(comparing, manifest, clip)
+    clip, expected = reference.clip, reference.results
+    comparing = ComparingRunner(reference.answers(), candidate, stride)
+    follow(comparing, manifest, clip)
     found = follow(candidate, manifest, clip)
     overlaps = [_overlap(a, b) for a, b in zip(expected, found, strict=True)]
     pairs = zip(expected, found, strict=True)
-    jf, jf_found = _mean_score(expected, clip, score), _mean_score(found, clip, score)
-    again = check_golden(candidate, manifest, golden, **asdict(tolerance))
-    return Verification(
+    jf, jf_found = _mean_score(expected, reference, score), _mean_score(found, reference, score)
+    again = check_golden(
+        candidate,
+        manifest,
+        reference.golden,
+        mask_iou=tolerance.golden_iou,
+        max_abs_error=tolerance.max_abs_error,
+        mean_abs_error=tolerance.mean_abs_error,
+    )
+    verification = Verification(
         tolerance=tolerance,
         clip=clip.name,
         frames=len(clip.frames),
         tensors=comparing.worst,
         mask_iou=float(np.mean(overlaps)),
+        worst_frame=int(np.argmin(overlaps)),
         worst_frame_iou=float(np.min(overlaps)),
         drift=float(np.max([np.abs(a.probability - b.probability).max() for a, b in pairs])),
         jf=jf,
         jf_drop=None if jf is None or jf_found is None else jf - jf_found,
-        golden_passed=again.passed,
+        golden=again,
+        latency_ms=float(np.median([result.timings_ms["infer"] for result in found])),
+        evaluated_by=evaluated_by,
     )
-
-
-def follow(runner: Runner, manifest: Manifest, clip: Clip) -> list[FrameResult]:
-    """Run the runtime's own loop over a clip."""
-    model = LoadedModel(manifest, runner, "verify", "", None, 0.0, None)
-    segmenter, prompts, results = Segmenter(model), clip.prompts(), []
-    for index, frame in enumerate(clip.frames):
-        if index in prompts:
-            segmenter.prompt(prompts[index])
-        results.append(segmenter.step(frame))
-    return results
-
-
-def record_golden(reference: Runner, manifest: Manifest, clip: Clip) -> Golden:
-    """Record a short loop of the reference: an object is added half way, every slot is written."""
-    letterbox = Letterbox.fit(clip.frames[0].shape[:2], manifest.size)
-    frames = range(0, min(len(clip.frames), GOLDEN_FRAMES * GOLDEN_STRIDE), GOLDEN_STRIDE)
-    count, channels = len(frames), manifest.channels
-    shrink = 1
-    while manifest.size[0] * manifest.size[1] / shrink**2 > GOLDEN_PIXELS and shrink < 16:
-        shrink *= 2
-    images = [letterbox.image(clip.frames[i])[0, :, ::shrink, ::shrink] for i in frames]
-    prompt = np.zeros((count, *manifest.shape("prompt")[1:]), np.float32)
-    prompted = np.zeros((count, channels), np.float32)
-    active = np.zeros((count, channels), np.float32)
-    writes = np.zeros((count, manifest.slots), np.bool_)
-
-    first, half = clip.mask(0), count // 2
-    ids = [int(i) for i in np.unique(first) if i]
-    late = ids[1:][-1:]  # the last of several objects comes later
-    now = [i for i in ids if i not in late]
-    prompt[0] = letterbox.coverage(
-        np.where(np.isin(first, now), first, 0).astype(np.uint8), channels
-    )
-    prompted[0, [0, *now]] = 1.0
-    active[:, [0, *now]] = 1.0
-    if late:
-        prompt[half] = letterbox.coverage(clip.mask(frames[half]), channels)
-        prompted[half, late] = 1.0
-        active[half:, late] = 1.0
-    writes[0, 0], writes[:, 1] = True, True
-    for t in range(1, count):
-        writes[t, 2 + t % max(1, manifest.slots - 2) :][:1] = True
-    script = Script(np.rint(np.stack(images)).astype(np.uint8), prompt, prompted, active, writes)
-    return Golden.record(reference, manifest, script)
-
-
-def _tensor_error(
-    name: str, expected: NDArray[np.float32], found: NDArray[np.float32], call: int
-) -> TensorError:
-    difference = np.abs(found.astype(np.float64) - expected)
-    index = np.unravel_index(int(difference.argmax()), difference.shape)  # NaN counts as largest
-    worst = float(difference[index])
-    scale = 1.0 if name == "probability" else max(1e-6, float(np.abs(expected).max()))
-    where = tuple(int(i) for i in index)
-    return TensorError(
-        worst, worst / scale, call, where, float(expected[index]), float(found[index])
-    )
+    return verification, comparing.worst_inputs[verification.worst_tensor]
 
 
 def _overlap(expected: FrameResult, found: FrameResult) -> float:
@@ -285,12 +267,15 @@ def _overlap(expected: FrameResult, found: FrameResult) -> float:
     return float(np.mean([jaccard(expected.mask == i, found.mask == i) for i in ids]))
 
 
-def _mean_score(results: list[FrameResult], clip: Clip, score: Score | None) -> float | None:
-    if score is None or clip.truth is None:
+def _mean_score(
+    results: Sequence[FrameResult], reference: Reference, score: Score | None
+) -> float | None:
+    truths = reference.clip.truth
+    if score is None or truths is None:
         return None
     scores = [
         score(result.mask == state.id, truth == state.id)
-        for result, truth in zip(results, clip.truth, strict=True)
+        for result, truth in zip(results, truths, strict=True)
         for state in result.objects
     ]
     return 100.0 * float(np.mean(scores))

@@ -62,6 +62,8 @@ __all__ = [
 GOLDEN_FILE = "golden.npz"
 MAX_BUNDLE_BYTES = 1 << 30
 MAX_MANIFEST_BYTES = 1 << 20
+MAX_ZIP_RATIO = 100
+"""Weights hardly shrink; what unpacks to more than this is meant to fill a disk."""
 
 _COPY_AGAIN = "Copy the bundle again, or convert again: edge-vos convert --target cpu"
 
@@ -90,6 +92,18 @@ class Bundle:
             listed = ", ".join(self.manifest.files)
             raise BundleError(f"{self.path} holds no {name}", f"one of {listed}", CONVERT_AGAIN)
         return self.folder / name
+
+    @property
+    def model_path(self) -> Path:
+        """Return the file, or folder, that the engine opens."""
+        return self.folder / self.manifest.model_file
+
+    @property
+    def model_bytes(self) -> int:
+        """Return the size of what the engine opens."""
+        inside = f"{self.manifest.model_file}/"
+        files = self.manifest.files.items()
+        return sum(entry.size_bytes for name, entry in files if f"{name}/".startswith(inside))
 
     @property
     def size_bytes(self) -> int:
@@ -248,12 +262,20 @@ def _extract(path: Path, folder: Path) -> None:
 
 def _zip_entries(archive: zipfile.ZipFile, path: Path) -> dict[str, zipfile.ZipInfo]:
     """Return the archive's files by path inside the bundle; nothing is unpacked before this."""
-    members = [member for member in archive.infolist() if not member.is_dir()]
+    # Not is_dir(), which stumbles over a nameless member.
+    members = [member for member in archive.infolist() if not member.filename.endswith("/")]
     total = sum(member.file_size for member in members)
     if len(members) > MAX_FILES or total > MAX_BUNDLE_BYTES:
         raise BundleError(
             f"{path} holds {len(members)} files of {total} bytes",
             f"at most {MAX_FILES} files and {MAX_BUNDLE_BYTES} bytes",
+            _COPY_AGAIN,
+        )
+    packed = sum(member.compress_size for member in members)
+    if total > MAX_ZIP_RATIO * max(1, packed):
+        raise BundleError(
+            f"{path} unpacks from {packed} to {total} bytes",
+            f"at most {MAX_ZIP_RATIO} times its size",
             _COPY_AGAIN,
         )
     entries: dict[str, zipfile.ZipInfo] = {}

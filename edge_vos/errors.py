@@ -14,6 +14,7 @@ A message has three parts: what failed (with the value), what was expected, what
     ├── BundleError        a bundle whose schema, hash, path or shape is wrong
     ├── EngineError        an engine is missing, or it failed
     ├── CheckpointError    weights that cannot be read, or of another architecture
+    ├── DeviceError        another device cannot be reached, or it refuses
     ├── DatasetError       a data set folder that is not what was said
     └── GateError          verification failed; nothing was written
 """
@@ -70,6 +71,10 @@ class BundleError(EdgeVosError):
 
 class EngineError(EdgeVosError):
     """Report an inference engine that is missing or that failed."""
+
+
+class DeviceError(EdgeVosError):
+    """Report another device that cannot be reached, or that refuses what was asked of it."""
 
 
 class CheckpointError(EdgeVosError):

@@ -16,11 +16,15 @@ from edge_vos.errors import BundleError
 
 SCHEMA_VERSION = 1
 MANIFEST_FILE = "manifest.json"
+SCHEMA_FILE = "manifest.schema.json"
+"""Lies beside this module: the same rules as JSON Schema, for other languages and editors."""
+
 PREPROCESSING: dict[str, Any] = {"layout": "RGB", "range": [0, 255], "resize": "letterbox"}
 
 MAX_SIDE = 4096
 MAX_CHANNELS = 256
 MAX_FILES = 256
+MAX_DEPTH = 64
 
 CONVERT_AGAIN = "Convert again: edge-vos convert --target cpu"
 
@@ -73,7 +77,9 @@ class Manifest:
         parameters: number of weights of the student.
         macs: multiply-accumulate operations of one call.
         weights_sha256: digest of the weights that were converted.
-        report: verification; always holds the booleans ``executed`` and ``passed``.
+        report: verification; always holds the booleans ``executed`` and ``passed``, and only what
+            was executed has passed.
+        model_file: the file that the engine opens, or a folder of the files.
         tools: versions of the tools that made it.
         files: every file but the manifest, by its path inside the bundle.
     """
@@ -124,8 +130,23 @@ class Manifest:
 
     @property
     def gate_passed(self) -> bool:
-        """Return whether the artifact passed its verification when it was made."""
-        return self.report["passed"] is True
+        """Return whether the artifact ran when it was made, and passed its verification."""
+        return self.executed and self.report["passed"] is True
+
+    @property
+    def gate_failed(self) -> bool:
+        """Return whether the artifact, or what stood in for its engine, was off when it was made.
+
+        One that nothing could run has neither passed nor failed.
+        """
+        return not self.gate_passed and (self.executed or bool(self.report.get("failures")))
+
+    @property
+    def verdict(self) -> str:
+        """Return "passed", "FAILED" or "NOT EXECUTED"."""
+        if self.gate_passed:
+            return "passed"
+        return "FAILED" if self.gate_failed else "NOT EXECUTED"
 
 
 def graph_shapes(
@@ -180,9 +201,12 @@ def parse(text: bytes) -> Manifest:
     Raises:
         BundleError: if the schema, a field, a shape or the manifest's own digest is wrong.
     """
+    # Some converters raise Python's recursion limit beyond what its JSON parser survives.
+    depth = _depth(text)
+    _require(depth <= MAX_DEPTH, f"JSON of depth {depth}", f"at most {MAX_DEPTH}")
     try:
         data = json.loads(text, parse_constant=_refuse_constant)
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise BundleError(f"not JSON: {error}", "a manifest", CONVERT_AGAIN) from error
     _require(type(data) is dict, "the manifest is no JSON object", "an object")
     version = data.get("schema_version")
@@ -218,6 +242,18 @@ def parse(text: bytes) -> Manifest:
     return manifest
 
 
+def _depth(text: bytes) -> int:
+    """Return how deep brackets are nested, those inside strings included."""
+    depth = deepest = 0
+    for byte in text:
+        if byte in b"[{":
+            depth += 1
+            deepest = max(deepest, depth)
+        elif byte in b"]}":
+            depth -= 1
+    return deepest
+
+
 def _check(manifest: Manifest) -> None:
     _require(
         manifest.preprocessing == PREPROCESSING
@@ -227,10 +263,16 @@ def _check(manifest: Manifest) -> None:
     )
     for key in ("executed", "passed"):
         _typed(manifest.report, key, bool)
+    check_path(manifest.model_file)
     _require(
-        manifest.model_file in manifest.files,
+        any(f"{name}/".startswith(f"{manifest.model_file}/") for name in manifest.files),
         f"model_file {manifest.model_file!r} is not among the files",
-        f"one of {', '.join(manifest.files)}",
+        f"one of {', '.join(manifest.files)}, or a folder of theirs",
+    )
+    _require(
+        manifest.executed or not manifest.report["passed"],
+        "the report says passed, but not executed",
+        "a verification that was run",
     )
     specs = {spec.name: spec for spec in (*manifest.inputs, *manifest.outputs)}
     names = [tuple(spec.name for spec in part) for part in (manifest.inputs, manifest.outputs)]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from edge_vos.bundle import Manifest, default_bundle_path, read_bundle
 from edge_vos.errors import EngineError, UsageError
-from edge_vos.runtime.backends import load_backend
+from edge_vos.runtime.backends import ALIASES, ALSO_RUNS, Backend, load_backend
 from edge_vos.runtime.runner import Runner
 
 _log = logging.getLogger(__name__)
@@ -43,7 +43,8 @@ def open_bundle(
 
     Args:
         path: the bundle's folder or zip; ``None`` is the bundle that ships.
-        engine: a backend's name; ``None`` is the one that the bundle was made for.
+        engine: a backend's name, or "executorch" for any of its delegates; ``None`` is what is
+            installed, the one that the bundle was made for first.
         threads: threads for one call, at least 1; ``None`` is the engine's default.
 
     Raises:
@@ -57,16 +58,9 @@ def open_bundle(
     bundle = read_bundle(path if path is not None else default_bundle_path())
     manifest = bundle.manifest
     if not manifest.gate_passed:
-        _log.warning("%s failed its verification when it was made", bundle.path)
-    name = engine if engine is not None else manifest.backend
-    backend = load_backend(name)
-    if name != manifest.backend:
-        raise EngineError(
-            f"The bundle {bundle.path} cannot run on the engine {name!r}",
-            f"the engine it was made for, {manifest.backend!r}",
-            f"edge-vos convert --backend {name}",
-        )
-    runner = backend.open_runner(bundle.file(manifest.model_file), manifest, threads)
+        _log.warning("%s: verification %s when it was made", bundle.path, manifest.verdict)
+    name, backend = choose_engine(manifest.backend, engine)
+    runner = backend.open_runner(bundle.model_path, manifest, threads)
     return LoadedModel(
         manifest=manifest,
         runner=runner,
@@ -75,4 +69,37 @@ def open_bundle(
         threads=threads,
         load_ms=(time.perf_counter() - start) * 1e3,
         path=bundle.path,
+    )
+
+
+def choose_engine(made_for: str, engine: str | None = None) -> tuple[str, Backend]:
+    """Return the engine that runs a bundle on this machine, and its name.
+
+    Args:
+        made_for: the manifest's backend.
+        engine: the one to use; ``None`` is the first that is installed.
+
+    Raises:
+        EngineError: if it is unknown, cannot run the bundle, or is not installed.
+    """
+    able = (made_for, *ALSO_RUNS.get(made_for, ()))
+    if engine is not None:
+        able = tuple(name for name in ALIASES.get(engine, (engine,)) if name in able)
+    if not able:
+        if engine not in ALIASES:
+            load_backend(str(engine))  # an unknown one is refused by name
+        raise EngineError(
+            f"A bundle for {made_for} cannot run on the engine {engine!r}",
+            f"the engine that it was made for, {made_for!r}",
+            f"edge-vos convert --backend {engine}",
+        )
+    for name in able:
+        backend = load_backend(name)
+        if backend.is_available():
+            return name, backend
+    first = load_backend(able[0])
+    raise EngineError(
+        f"The engine {able[0]!r}, which the bundle was made for, is not installed here",
+        f"one of {', '.join(able)}",
+        first.INSTALL,
     )

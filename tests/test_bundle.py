@@ -1,14 +1,12 @@
 """A bundle is written whole or not at all, and read only when it is what its manifest says."""
 
-import copy
 import gc
 import hashlib
 import json
 import os
-import random
 import shutil
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -66,6 +64,39 @@ def test_what_is_written_is_read_again(bundle: Bundle, tiny_manifest: Manifest) 
     assert bundle.file("extra/notes.txt").read_bytes() == b"notes"
     assert bundle.size_bytes == 505
     assert bundle.sha256 == digest(bundle.manifest) == _data(bundle)["manifest_sha256"]
+
+
+def test_a_model_may_be_a_folder(tmp_path: Path, tiny_manifest: Manifest) -> None:
+    files: dict[str, bytes | Path] = {
+        "model.mlpackage/Manifest.json": b"{}",
+        "model.mlpackage/Data/weights.bin": b"weights",
+        "golden.npz": b"golden",
+    }
+    manifest = replace(tiny_manifest, model_file="model.mlpackage")
+    write_bundle(tmp_path / "b.zip", manifest, files)
+    bundle = read_bundle(tmp_path / "b.zip")
+    assert bundle.model_path.is_dir()
+    assert (bundle.model_path / "Data" / "weights.bin").read_bytes() == b"weights"
+    assert (bundle.model_bytes, bundle.size_bytes) == (9, 15)
+
+
+@pytest.mark.parametrize(
+    ("report", "verdict", "failed"),
+    [
+        ({"executed": True, "passed": True}, "passed", False),
+        ({"executed": True, "passed": False}, "FAILED", True),
+        ({"executed": False, "passed": False, "failures": ["x"]}, "FAILED", True),
+        ({"executed": False, "passed": False, "failures": []}, "NOT EXECUTED", False),
+        ({"executed": False, "passed": False}, "NOT EXECUTED", False),
+    ],
+)
+def test_only_what_was_executed_has_passed(
+    tiny_manifest: Manifest, report: dict[str, Any], verdict: str, failed: bool
+) -> None:
+    manifest = replace(tiny_manifest, report=report)
+    assert manifest.verdict == verdict
+    assert manifest.gate_failed is failed
+    assert manifest.gate_passed is (verdict == "passed")
 
 
 def test_a_manifest_survives_its_bytes(bundle: Bundle) -> None:
@@ -273,6 +304,9 @@ TAMPERED: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
     "tool": (_set("tools", "torch", value=2), "torch is 2"),
     "report": (_set("report", value={}), "executed is None"),
     "report type": (_set("report", "passed", value="yes"), "passed is 'yes'"),
+    "passed unseen": (_set("report", "executed", value=False), "passed, but not executed"),
+    "model path": (_set("model_file", value="../model.onnx"), "not inside the bundle"),
+    "part of a name": (_set("model_file", value="model"), "model_file 'model'"),
 }
 
 
@@ -334,6 +368,10 @@ def _bomb(archive: zipfile.ZipFile) -> None:
     archive.getinfo("bomb").file_size = 1 << 40
 
 
+def _packed(archive: zipfile.ZipFile) -> None:
+    archive.writestr("zeros", bytes(1 << 20), zipfile.ZIP_DEFLATED)
+
+
 @pytest.mark.parametrize(
     ("add", "message"),
     [
@@ -343,8 +381,9 @@ def _bomb(archive: zipfile.ZipFile) -> None:
         (_link, "as a link"),
         (_many, "at most"),
         (_bomb, "at most"),
+        (_packed, "at most 100 times its size"),
     ],
-    ids=["up", "absolute", "up inside", "link", "many", "bomb"],
+    ids=["up", "absolute", "up inside", "link", "many", "bomb", "ratio"],
 )
 def test_a_zip_that_means_harm_is_refused(
     bundle: Bundle, tmp_path: Path, add: Callable[[zipfile.ZipFile], None], message: str
@@ -362,75 +401,3 @@ def test_a_file_that_is_no_zip_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.zip").write_bytes(b"not a zip")
     with pytest.raises(BundleError, match="cannot be unpacked"):
         read_bundle(tmp_path / "a.zip")
-
-
-# Mutations
-
-
-def _mutated(data: dict[str, Any], rng: random.Random) -> dict[str, Any]:
-    """Change, remove, copy or swap one value anywhere in the manifest."""
-    changed = copy.deepcopy(data)
-    places = list(_places(changed))
-    node, key = rng.choice(places)
-    other, other_key = rng.choice(places)
-    odd = (None, True, -1, 0, 1.5, 1e300, 2**70, "", "..", "x" * 99, [], {}, [[]], "\ud800")
-    action = rng.randrange(4)
-    if action == 0:
-        node[key] = rng.choice(odd)
-    elif action == 1:
-        del node[key]
-    elif action == 2:
-        node[key] = copy.deepcopy(other[other_key])
-    else:
-        value = node[key]
-        node[key] = value * 2 if isinstance(value, int | str | list) else rng.choice(odd)
-    return changed
-
-
-def _places(node: Any) -> Iterator[tuple[Any, Any]]:
-    keys = list(node) if isinstance(node, dict) else range(len(node))
-    for key in keys:
-        yield node, key
-        if isinstance(node[key], dict | list):
-            yield from _places(node[key])
-
-
-@pytest.mark.parametrize("signed", [False, True])
-def test_mutated_manifests_are_refused_by_name_or_equal(bundle: Bundle, signed: bool) -> None:
-    rng, data = random.Random(0), _data(bundle)
-    original, refused = parse(serialize(bundle.manifest)), 0
-    for _ in range(300):
-        changed = _mutated(data, rng)
-        text = _sign(changed) if signed else json.dumps(changed).encode()
-        (bundle.folder / MANIFEST_FILE).write_bytes(text)
-        try:
-            manifest = read_bundle(bundle.path).manifest
-        except BundleError:
-            refused += 1
-            continue
-        if signed:  # somebody said so and signed it: then it says just that
-            assert json.loads(serialize(manifest)) == json.loads(text)
-        else:
-            assert manifest == original
-    assert refused > 150
-
-
-def test_mutated_zips_are_refused_by_name_or_equal(bundle: Bundle, tmp_path: Path) -> None:
-    rng = random.Random(1)
-    whole = _zipped(bundle, tmp_path / "a.zip").read_bytes()
-    refused = 0
-    for _ in range(300):
-        data = bytearray(whole)
-        for _ in range(rng.randrange(1, 4)):
-            data[rng.randrange(len(data))] = rng.randrange(256)
-        if rng.random() < 0.2:
-            del data[rng.randrange(len(data)) :]
-        (tmp_path / "b.zip").write_bytes(data)
-        try:
-            opened = read_bundle(tmp_path / "b.zip")
-        except BundleError:
-            refused += 1
-            continue
-        assert opened.manifest == bundle.manifest
-    assert refused > 150
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.bundle", "a.zip", "b.zip"]

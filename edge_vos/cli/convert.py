@@ -1,4 +1,4 @@
-"""``edge-vos convert``: turn weights into a verified bundle for a device."""
+"""``edge-vos convert``: turn weights into verified bundles for devices."""
 
 import json
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from edge_vos.cli.options import JsonOption
+from edge_vos.cli.options import JsonOption, OverwriteOption
 from edge_vos.errors import UsageError
 
 if TYPE_CHECKING:
@@ -17,16 +17,34 @@ if TYPE_CHECKING:
     from edge_vos.converters.convert import Converted
     from edge_vos.converters.recipe import Recipe
 
+WIDTH = 140
+"""Columns of the table in a file or pipe, which does not wrap it."""
+
 
 def convert(
     target: Annotated[
-        list[str],
-        typer.Option(metavar="TARGET", help="cpu, raspberrypi or web; repeat for several."),
-    ],
-    backend: Annotated[
-        str | None, typer.Option(help="Engine, by default the target's: onnx.")
+        list[str] | None,
+        typer.Option(
+            metavar="TARGET",
+            help="android, ios, jetson, raspberrypi, cpu or web; repeat for several, or all.",
+        ),
     ] = None,
-    precision: Annotated[str | None, typer.Option(help="By default the engine's: fp32.")] = None,
+    backend: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="BACKEND",
+            help="Engine, by default the target's: onnx, litert, executorch-xnnpack, "
+            "executorch-coreml, executorch-vulkan, coreml or tensorrt; repeat, or all.",
+        ),
+    ] = None,
+    precision: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="PRECISION",
+            help="By default the target's: fp32, fp16, int8, for coreml palette6, palette4 and "
+            "w8a8 too; repeat, or all.",
+        ),
+    ] = None,
     size: Annotated[
         str | None, typer.Option(metavar="HxW", help="Image size in multiples of 16.")
     ] = None,
@@ -34,7 +52,15 @@ def convert(
     calibrate: Annotated[
         str | None,
         typer.Option(
-            metavar="CLIP", help="Video, folder or URI to verify on; a generated scene by default."
+            metavar="CLIP",
+            help="Video, folder or URI to calibrate and verify on, with a mask beside it; "
+            "generated scenes by default.",
+        ),
+    ] = None,
+    max_drop: Annotated[
+        float | None,
+        typer.Option(
+            metavar="POINTS", min=0.0, help="J&F that may be lost; by default the precision's."
         ),
     ] = None,
     weights: Annotated[
@@ -46,66 +72,96 @@ def convert(
             "-o", "--output", help="Folder for the bundles, or one bundle: NAME.bundle, NAME.zip."
         ),
     ] = Path("out"),
-    overwrite: Annotated[bool, typer.Option(help="Replace a bundle that exists.")] = False,
+    overwrite: OverwriteOption = False,
     allow_failed_gate: Annotated[
         bool, typer.Option(help="Write a bundle that fails its verification, marked as failed.")
     ] = False,
+    isolated: Annotated[
+        bool, typer.Option("--isolated", help="Convert each bundle in a process of its own.")
+    ] = False,
+    python: Annotated[
+        Path | None,
+        typer.Option(help="Interpreter of the environment to use with --isolated."),
+    ] = None,
     json_output: JsonOption = False,
 ) -> None:
-    """Convert a student for a device, verify it against PyTorch and write a bundle.
+    """Convert a student for devices, verify it against PyTorch and write bundles.
 
-    A bundle that fails its verification is not written.
+    A bundle that fails its verification is not written. One whose engine cannot run on this
+    machine is reported as NOT EXECUTED.
 
     Example: edge-vos convert --target cpu --size 240x432 -o out
     """
     from rich.console import Console
 
-    from edge_vos.converters.recipe import choose, parse_size
+    from edge_vos.converters.recipe import choose_all, parse_size
     from edge_vos.converters.targets import require_packages
 
-    wanted = parse_size(size) if size is not None else None
-    recipes = [
-        choose(name, backend=backend, precision=precision, sampler=sampler, size=wanted)
-        for name in dict.fromkeys(target)
-    ]
+    if python is not None and not isolated:
+        raise UsageError(f"--python {python} without --isolated", "both", "Add --isolated")
+    recipes = choose_all(
+        target or (),
+        backend or (),
+        precision or (),
+        sampler=sampler,
+        size=parse_size(size) if size is not None else None,
+    )
     paths = _paths(output, recipes)
-    for recipe in recipes:
-        require_packages(recipe.backend)
+    if not isolated:
+        for name in dict.fromkeys(recipe.backend for recipe in recipes):
+            require_packages(name)
 
     from edge_vos.bundle import refuse_existing
-    from edge_vos.converters.clip import load_clip, synthetic_uri
-    from edge_vos.converters.convert import convert as convert_one
-    from edge_vos.model.checkpoint import default_weights_path
 
     for path in paths:
         refuse_existing(path, overwrite=overwrite)
     console = Console(stderr=True, highlight=False, soft_wrap=True)
-    results = []
-    for recipe, path in zip(recipes, paths, strict=True):
+
+    def announce(recipe: "Recipe") -> None:
         height, width = recipe.size
         console.print(
-            f"{recipe.target}: {recipe.backend} {recipe.precision} at {height}x{width}, "
-            f"{recipe.sampler} sampler ({recipe.sampler_reason})"
+            f"{recipe.target}: {recipe.backend} {recipe.precision} ({recipe.reason}) at "
+            f"{height}x{width}, {recipe.sampler} sampler ({recipe.sampler_reason})"
         )
-        results.append(
-            convert_one(
-                weights or default_weights_path(),
-                recipe,
-                load_clip(calibrate or synthetic_uri(recipe.size)),
-                path,
+
+    documents: list[dict[str, Any]] = []
+    if isolated:
+        from edge_vos.cli.isolated import convert_isolated
+
+        extra: list[str] = []
+        for name, value in (
+            ("--calibrate", calibrate), ("--max-drop", max_drop), ("--weights", weights)
+        ):  # fmt: skip
+            extra += [name, str(value)] if value is not None else []
+        extra += ["--overwrite"] if overwrite else []
+        extra += ["--allow-failed-gate"] if allow_failed_gate else []
+        for recipe, path in zip(recipes, paths, strict=True):
+            announce(recipe)
+            documents.append(convert_isolated(recipe, path, extra, python))
+    else:
+        from edge_vos.converters.convert import Conversion, Options
+        from edge_vos.model.checkpoint import default_weights_path
+
+        conversion = Conversion(
+            Options(
+                weights=weights or default_weights_path(),
+                calibrate=calibrate,
+                max_drop=max_drop,
                 overwrite=overwrite,
                 allow_failed_gate=allow_failed_gate,
-                score=_region_and_boundary,
-                progress=lambda step: console.print(f"  {step}"),
-            )
+            ),
+            score=_region_and_boundary,
+            progress=lambda step: console.print(f"  {step}"),
         )
-    documents = [_document(recipe, made) for recipe, made in zip(recipes, results, strict=True)]
+        for recipe, path in zip(recipes, paths, strict=True):
+            announce(recipe)
+            documents.append(_document(recipe, conversion.convert(recipe, path)))
     if json_output:
         typer.echo(json.dumps({"bundles": documents}, indent=2))
     else:
-        _print(documents, results)
+        _print(documents)
     for document in documents:
-        if not document["passed"]:
+        if document["verdict"] == "FAILED":
             typer.echo(f"{document['path']} FAILED its verification and is marked so", err=True)
 
 
@@ -129,55 +185,76 @@ def _region_and_boundary(predicted: "NDArray[np.bool_]", truth: "NDArray[np.bool
 
 
 def _document(recipe: "Recipe", made: "Converted") -> dict[str, Any]:
-    report = made.bundle.manifest.report
+    manifest, verification = made.bundle.manifest, made.artifact.verification
+    report = manifest.report
     return {
         "path": str(made.bundle.path),
         "target": recipe.target,
         "backend": recipe.backend,
         "precision": recipe.precision,
+        "reason": recipe.reason,
         "sampler": recipe.sampler,
         "sampler_reason": recipe.sampler_reason,
         "size": list(recipe.size),
         "size_bytes": made.bundle.size_bytes,
-        "executed": report["executed"],
-        "passed": report["passed"],
+        "model_bytes": made.bundle.model_bytes,
+        "executed": manifest.executed,
+        "evaluated_by": report["evaluated_by"],
+        "passed": manifest.gate_passed,
+        "verdict": manifest.verdict,
+        "failures": report["failures"],
         "mask_iou": report["mask_iou"],
         "max_abs_error": report["max_abs_error"],
+        "jf": report["jf"],
         "jf_drop": report["jf_drop"],
-        "left_on_cpu": list(made.left_on_cpu),
-        "frames": report["closed_loop"]["frames"],
+        "left_on_cpu": list(made.artifact.lowered.left_on_cpu),
+        "kept_float": list(made.artifact.kept_float),
+        "frames": verification.frames if verification else 0,
+        "host_latency_ms": verification.latency_ms
+        if verification and verification.executed
+        else None,
     }
 
 
-def _print(documents: Sequence[dict[str, Any]], results: Sequence["Converted"]) -> None:
+def _print(documents: Sequence[dict[str, Any]]) -> None:
     from rich import box
     from rich.console import Console
     from rich.table import Table
 
     console = Console(highlight=False, soft_wrap=True)
-    for document, made in zip(documents, results, strict=True):
-        verification = made.verification
-        parity = Table(title=f"{document['target']}: agreement with eager PyTorch", box=box.SIMPLE)
-        for heading in ("output", "largest error", "of its largest", "allowed"):
-            parity.add_column(heading, justify="left" if heading == "output" else "right")
-        for name, error in verification.tensors.items():
-            parity.add_row(
-                name,
-                f"{error.max_abs_error:.1e}",
-                "" if name == "probability" else f"{error.relative_error:.1e}",
-                f"{verification.tolerance.max_abs_error:g}",
-            )
-        console.print(parity)
-        drop = verification.jf_drop
-        console.print(
-            f"  closed loop, {verification.frames} frames of {verification.clip}:\n"
-            f"  mask IoU {verification.mask_iou:.5f} "
-            f"(at least {verification.tolerance.mask_iou:g}, "
-            f"worst frame {verification.worst_frame_iou:.5f})"
-            + ("" if drop is None else f", J&F {verification.jf:.1f}, drop {drop:.2f}"),
+    if not console.is_terminal:
+        console.width = WIDTH
+    table = Table(box=box.SIMPLE, title="agreement with eager PyTorch")
+    for heading in ("target", "engine", "", "MB", "largest error", "mask IoU", "J&F drop"):
+        table.add_column(heading, justify="left" if heading in ("target", "engine") else "right")
+    table.add_column("off the accelerator", justify="right")
+    table.add_column("ms on this host, 1 thread", justify="right")
+    table.add_column("verification")
+    for each in documents:
+        by = f", agrees by {each['evaluated_by']}" if each["evaluated_by"] else ""
+        table.add_row(
+            each["target"],
+            each["backend"],
+            each["precision"],
+            f"{each['model_bytes'] / 1e6:.2f}",
+            _figure(each["max_abs_error"], ".1e"),
+            _figure(each["mask_iou"], ".5f"),
+            _figure(each["jf_drop"], ".2f"),
+            str(len(each["left_on_cpu"])),
+            _figure(each["host_latency_ms"], ".1f"),
+            each["verdict"] + (by if each["verdict"] == "NOT EXECUTED" else ""),
         )
-        console.print(
-            f"  {'passed' if document['passed'] else 'FAILED'}: {document['path']}, "
-            f"{document['size_bytes'] / 1e6:.2f} MB\n"
-            f"  next: edge-vos bench {document['path']}"
-        )
+    console.print(table)
+    for each in documents:
+        console.print(each["path"])
+        if each["left_on_cpu"]:
+            console.print(f"  off the accelerator: {', '.join(each['left_on_cpu'])}")
+        if each["kept_float"]:
+            console.print(f"  kept in float to pass: {', '.join(each['kept_float'])}")
+        command = "bench" if each["executed"] else "verify"
+        where = "" if each["executed"] else " on the device"
+        console.print(f"  next{where}: edge-vos {command} {each['path']}")
+
+
+def _figure(value: float | None, form: str) -> str:
+    return "" if value is None else format(value, form)

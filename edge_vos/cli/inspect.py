@@ -36,6 +36,8 @@ def inspect(
         "sampler": manifest.sampler,
         "size": list(manifest.size),
         "size_bytes": opened.size_bytes,
+        "model_bytes": opened.model_bytes,
+        "verdict": manifest.verdict,
         "parameters": manifest.parameters,
         "macs": manifest.macs,
         "inputs": [_tensor(spec) for spec in manifest.inputs],
@@ -74,15 +76,21 @@ def _print(document: dict[str, Any]) -> None:
         ("engine", f"{document['backend']}, {document['precision']}"),
         ("sampler", document["sampler"]),
         ("image", f"{height}x{width}"),
-        ("size", f"{document['size_bytes'] / 1e6:.2f} MB"),
+        (
+            "size",
+            f"{document['model_bytes'] / 1e6:.2f} MB, with its recording "
+            f"{document['size_bytes'] / 1e6:.2f} MB",
+        ),
         ("parameters", f"{document['parameters'] / 1e6:.2f} M"),
         ("work of one call", f"{document['macs'] / 1e9:.2f} GMAC"),
         (
             "memory",
             f"{document['memory_slots']} slots of {document['memory_slot_bytes'] / 1e6:.2f} MB",
         ),
-        ("executed when made", "yes" if report["executed"] else "NOT EXECUTED"),
-        ("verification", "passed" if report["passed"] else "FAILED"),
+        ("verification when made", _verification(document)),
+        *_placement(report.get("placement", {})),
+        *_quantization(report.get("quantization", {})),
+        *((f"tool {name}", version) for name, version in document["tools"].items()),
         ("sha256", document["sha256"][:16]),
     ):
         facts.add_row(name, value)
@@ -92,3 +100,45 @@ def _print(document: dict[str, Any]) -> None:
         shape = " x ".join(map(str, spec["shape"]))
         tensors.add_row(spec["name"], shape, spec["description"])
     console.print(tensors)
+
+
+def _verification(document: dict[str, Any]) -> str:
+    report = document["report"]
+    text = str(document["verdict"])
+    if report.get("evaluated_by"):
+        text += f", evaluated by {report['evaluated_by']}"
+    if report.get("mask_iou") is not None:
+        text += f", mask IoU {report['mask_iou']:.5f}"
+    if report.get("jf_drop") is not None:
+        text += f", J&F drop {report['jf_drop']:.2f}"
+    return "; ".join([text, *report.get("failures", ())])
+
+
+def _placement(placement: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return rows about where operators run; none where the report of an old bundle has none."""
+    if not placement.get("accelerator"):
+        return []
+    delegated, left = placement["delegated"], placement["left"]
+    how = " (predicted)" if placement["predicted"] else ""
+    operators = _count(sum(delegated.values()), "operator")
+    return [
+        (
+            placement["accelerator"],
+            f"{operators} in {_count(placement['partitions'], 'partition')}{how}",
+        ),
+        ("off the accelerator", ", ".join(f"{n} {name}" for name, n in left.items()) or "none"),
+    ]
+
+
+def _quantization(quantization: dict[str, Any]) -> list[tuple[str, str]]:
+    if not quantization:
+        return []
+    kept = ", ".join(quantization["kept_float"]) or "nothing beyond the attention and the head"
+    return [
+        ("calibrated on", f"{quantization['calls']} calls of {quantization['calibration']}"),
+        ("kept in float", kept),
+    ]
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"

@@ -8,7 +8,23 @@ from edge_vos.bundle import Manifest
 from edge_vos.errors import EngineError
 from edge_vos.runtime.runner import Runner
 
-BACKENDS: dict[str, str] = {"onnx": "edge_vos.runtime.backends.onnx"}
+BACKENDS: dict[str, str] = {
+    "onnx": "edge_vos.runtime.backends.onnx",
+    "litert": "edge_vos.runtime.backends.litert",
+    "executorch-xnnpack": "edge_vos.runtime.backends.executorch",
+    "executorch-coreml": "edge_vos.runtime.backends.executorch",
+    "executorch-vulkan": "edge_vos.runtime.backends.executorch",
+    "coreml": "edge_vos.runtime.backends.coreml",
+    "tensorrt": "edge_vos.runtime.backends.tensorrt",
+}
+
+ALIASES: dict[str, tuple[str, ...]] = {
+    "executorch": ("executorch-xnnpack", "executorch-coreml", "executorch-vulkan"),
+}
+"""Names of engines that run several kinds of bundle."""
+
+ALSO_RUNS: dict[str, tuple[str, ...]] = {"tensorrt": ("onnx",)}
+"""What else can run a backend's bundle, where its own engine is not installed."""
 
 
 class Backend(Protocol):

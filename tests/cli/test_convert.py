@@ -1,18 +1,26 @@
-"""``edge-vos convert`` from weights to a bundle that the other commands take."""
+"""``edge-vos convert`` from weights to bundles that the other commands take."""
 
 import json
 import sys
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from typer.testing import CliRunner, Result
 
-from edge_vos.cli import app, main
+from edge_vos.cli import app, isolated, main
+from edge_vos.converters import convert as convert_module
 from edge_vos.converters import targets
+from edge_vos.converters.lowering import Lowered, Placement, Request
+from edge_vos.converters.recipe import choose
 from edge_vos.errors import (
     CheckpointError,
+    EdgeVosError,
     EngineError,
+    GateError,
     ShapeError,
     SinkError,
     SourceError,
@@ -52,51 +60,113 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_one_command_converts_and_the_others_take_it(weights: Path, tmp_path: Path) -> None:
-    options = ("--target", "cpu", "--weights", str(weights), "--size", "64x96")
-    result = _convert(*options, "-o", str(tmp_path), "--json")
-    assert result.exit_code == 0, result.output
-    (document,) = json.loads(result.stdout)["bundles"]
-    assert set(document) >= KEYS
-    assert document["path"] == str(tmp_path / "student-64x96-cpu-fp32.bundle")
-    assert document["passed"] is document["executed"] is True
-    assert document["mask_iou"] >= 0.999
-    assert document["max_abs_error"] <= 1e-4
-    assert document["frames"] >= 60
-    assert document["left_on_cpu"] == []
-    assert "verifying over 60 frames" in result.stderr
-    assert f"{document['sampler']} sampler ({document['sampler_reason']})" in result.stderr
+@pytest.fixture(scope="module")
+def folder(weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("out")
+
+
+@pytest.fixture(scope="module")
+def converted(weights: Path, folder: Path) -> Result:
+    return _convert(
+        *("--target", "cpu", "--target", "web", "--size", "64x96", "--weights", str(weights)),
+        *("-o", str(folder), "--json"),
+    )
+
+
+def test_one_command_converts_for_several_and_the_others_take_it(
+    converted: Result, folder: Path
+) -> None:
+    assert converted.exit_code == 0, converted.output
+    documents = json.loads(converted.stdout)["bundles"]
+    assert [document["target"] for document in documents] == ["cpu", "web"]
+    for document in documents:
+        assert set(document) >= KEYS
+        assert document["path"] == str(folder / f"student-64x96-{document['target']}-fp32.bundle")
+        assert document["passed"] is document["executed"] is True
+        assert document["verdict"] == "passed"
+        assert document["mask_iou"] >= 0.999
+        assert document["max_abs_error"] <= 1e-4
+        assert document["frames"] >= 100
+        assert document["left_on_cpu"] == document["kept_float"] == document["failures"] == []
+        assert document["host_latency_ms"] > 0
+        assert document["size_bytes"] > document["model_bytes"] > 0
+        assert f"{document['sampler']} sampler ({document['sampler_reason']})" in converted.stderr
+    assert "cpu: onnx fp32 (runs with the base install) at 64x96" in converted.stderr
+    assert converted.stderr.count("lowering") == 1
+    assert "verifying over 100 frames" in converted.stderr
 
     runner = CliRunner()
-    verified = runner.invoke(app, ["verify", document["path"], "--json"])
+    verified = runner.invoke(app, ["verify", documents[1]["path"], "--json"])
     assert verified.exit_code == 0, verified.output
     assert json.loads(verified.stdout)["passed"] is True
-    inspected = runner.invoke(app, ["inspect", document["path"], "--json"])
+    inspected = runner.invoke(app, ["inspect", documents[1]["path"], "--json"])
     assert json.loads(inspected.stdout)["macs"] > 0
 
-    again = _convert(*options, "-o", str(tmp_path))
+
+def test_a_bundle_that_exists_is_not_replaced(
+    converted: Result, folder: Path, weights: Path
+) -> None:
+    again = _convert(
+        *("--target", "cpu", "--size", "64x96", "--weights", str(weights), "-o", str(folder))
+    )
     assert isinstance(again.exception, SinkError)
     assert "--overwrite" in str(again.exception)
 
 
-@pytest.mark.parametrize(
-    ("options", "error", "message"),
-    [
-        (("--target", "ios"), UsageError, "one of cpu, raspberrypi, web"),
-        (("--target", "cpu", "--precision", "int8"), UsageError, "one of fp32"),
-        (("--target", "cpu", "--backend", "litert"), UsageError, "one of onnx"),
-        (("--target", "cpu", "--sampler", "nearest"), UsageError, "one of native"),
-        (("--target", "cpu", "--size", "big"), UsageError, "HEIGHTxWIDTH"),
-        (("--target", "cpu", "--size", "250x432"), ShapeError, "multiples of 16"),
-        (("--target", "cpu", "--weights", "none.safetensors"), CheckpointError, "do not exist"),
-        (("--target", "cpu", "--calibrate", "none.mp4"), SourceError, "none.mp4"),
-        (
-            ("--target", "cpu", "--target", "web", "-o", "a.bundle"),
-            UsageError,
-            "one bundle for 2 targets",
-        ),
-    ],
-)
+class Fake:
+    """Lower to a file that nothing here runs, or that differs."""
+
+    def lower(self, request: Request) -> Lowered:
+        placement = Placement("a GPU", 2, {"conv": 40}, {"topk": 1})
+        return Lowered("model.bin", {"model.bin": b"model"}, placement)
+
+
+def test_what_is_not_executed_is_never_said_to_have_passed(
+    weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(convert_module, "load_converter", lambda backend: Fake())
+    options = (
+        *("--backend", "executorch-vulkan", "--size", "64x96", "--weights", str(weights)),
+        *("-o", str(tmp_path)),
+    )
+    result = _convert(*options)
+    assert result.exit_code == 0, result.output
+    assert "NOT EXECUTED" in result.stdout
+    assert "passed" not in result.stdout
+    assert "off the accelerator: topk" in result.stdout
+    assert "next on the device: edge-vos verify" in result.stdout
+    path = tmp_path / "student-64x96-android-executorch-vulkan-fp32.bundle"
+
+    runner = CliRunner()
+    inspected = runner.invoke(app, ["inspect", str(path)], env={"COLUMNS": "200"})
+    assert "NOT EXECUTED" in inspected.stdout
+    assert "passed" not in inspected.stdout
+    assert "40 operators in 2 partitions" in inspected.stdout
+    assert "1 topk" in inspected.stdout
+    verified = runner.invoke(app, ["verify", str(path), "--json"])
+    assert verified.exit_code == 1
+    document = json.loads(verified.stdout)
+    assert document["passed"] is document["executed"] is False
+    assert document["verdict"] == "NOT EXECUTED"
+    assert document["mask_iou"] is None
+
+
+BAD: list[tuple[tuple[str, ...], type[EdgeVosError], str]] = [
+    ((), UsageError, "Nothing says what to convert for"),
+    (("--target", "toaster"), UsageError, "one of android, ios, jetson, raspberrypi, cpu, web"),
+    (("--target", "cpu", "--precision", "int4"), UsageError, "one of fp32, fp16, int8"),
+    (("--target", "cpu", "--backend", "abacus"), UsageError, "one of onnx, litert"),
+    (("--target", "cpu", "--sampler", "nearest"), UsageError, "one of native"),
+    (("--target", "cpu", "--size", "big"), UsageError, "HEIGHTxWIDTH"),
+    (("--target", "cpu", "--size", "250x432"), ShapeError, "multiples of 16"),
+    (("--target", "cpu", "--weights", "none.safetensors"), CheckpointError, "do not exist"),
+    (("--target", "cpu", "--target", "web", "-o", "a.bundle"), UsageError, "for 2 targets"),
+    (("--target", "cpu", "--python", "python"), UsageError, "Add --isolated"),
+    (("--backend", "litert", "--sampler", "native"), EngineError, "issues/5197"),
+]
+
+
+@pytest.mark.parametrize(("options", "error", "message"), BAD)
 def test_bad_input_is_a_named_error_and_writes_nothing(
     options: tuple[str, ...],
     error: type[Exception],
@@ -111,6 +181,19 @@ def test_bad_input_is_a_named_error_and_writes_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_clip_that_is_not_there_is_named(
+    weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(convert_module, "load_converter", lambda backend: Fake())
+    result = _convert(
+        *("--target", "cpu", "--size", "64x96", "--weights", str(weights)),
+        *("--calibrate", "none.mp4", "-o", str(tmp_path / "out")),
+    )
+    assert isinstance(result.exception, SourceError)
+    assert "none.mp4" in str(result.exception)
+    assert not (tmp_path / "out").exists()
+
+
 def test_an_unknown_target_exits_with_2(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -118,11 +201,73 @@ def test_an_unknown_target_exits_with_2(
     with pytest.raises(SystemExit) as end:
         main()
     assert end.value.code == 2
-    assert "cpu, raspberrypi, web" in capsys.readouterr().err
+    assert "cpu, web" in capsys.readouterr().err
 
 
 def test_a_missing_package_is_named_with_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(targets.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(targets, "installed_version", lambda name: None)
     result = _convert("--target", "cpu")
     assert isinstance(result.exception, EngineError)
-    assert 'pip install "edge-vos[convert]"' in str(result.exception)
+    assert 'pip install "edge-vos[convert-onnx]"' in str(result.exception)
+
+
+Run = Callable[..., Any]
+
+
+def test_an_isolated_conversion_passes_paths_and_json(
+    converted: Result, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    document = json.loads(converted.stdout)["bundles"][0]
+    commands: list[list[str]] = []
+
+    def run(command: list[str], **_: object) -> Any:
+        commands.append(command)
+        out = json.dumps({"bundles": [{**document, "path": command[-1]}]})
+        return isolated.subprocess.CompletedProcess(command, 0, out, "")
+
+    monkeypatch.setattr(isolated.subprocess, "run", run)
+    result = _convert(
+        *("--target", "cpu", "--size", "64x96", "--isolated", "--python", "/other/python"),
+        *("--max-drop", "0.5", "-o", str(tmp_path), "--json"),
+    )
+    assert result.exit_code == 0, result.output
+    ((python, _, _, *options),) = commands
+    assert python == "/other/python"
+    assert options[:9] == [
+        *("convert", "--target", "cpu", "--backend", "onnx", "--precision", "fp32"),
+        *("--sampler", "gather"),
+    ]
+    assert options[options.index("--max-drop") + 1] == "0.5"
+    (found,) = json.loads(result.stdout)["bundles"]
+    assert found["path"] == str(tmp_path / "student-64x96-cpu-fp32.bundle")
+    assert found["reason"] == "runs with the base install"
+
+
+@pytest.mark.parametrize(
+    ("stderr", "error"),
+    [
+        ("  lowering\nerror: Nothing was written: key is off by 1.\n", GateError),
+        ("error: Converting to onnx needs torch, which this machine lacks.\n", EngineError),
+    ],
+)
+def test_an_isolated_failure_is_a_named_error(
+    stderr: str, error: type[EdgeVosError], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(
+        isolated.subprocess,
+        "run",
+        lambda command, **_: isolated.subprocess.CompletedProcess(command, 1, "", stderr),
+    )
+    recipe = replace(choose("cpu"), size=(64, 96))
+    with pytest.raises(error, match="onnx fp32 in its own process: "):
+        isolated.convert_isolated(recipe, tmp_path / "a.bundle", [])
+
+
+def test_an_interpreter_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no-python cannot be run"):
+        isolated.convert_isolated(choose("cpu"), tmp_path / "a.bundle", [], tmp_path / "no-python")
+    # A real process, which says what is wrong.
+    with pytest.raises(EngineError, match=r"own process: weights .* do not exist"):
+        isolated.convert_isolated(
+            choose("cpu"), tmp_path / "a.bundle", ["--weights", str(tmp_path / "none")]
+        )

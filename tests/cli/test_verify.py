@@ -1,6 +1,7 @@
 """``edge-vos verify`` repeats a bundle's recording; it fails on an engine or a gate that failed."""
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,7 +19,13 @@ TOLERANCE = {"max_abs_error": 1e-4, "mask_iou": 0.999}
 
 
 def _bundle(
-    path: Path, model: LoadedModel, onnx: bytes, *, passed: bool = True, wrong: bool = False
+    path: Path,
+    model: LoadedModel,
+    onnx: bytes,
+    *,
+    executed: bool = True,
+    passed: bool = True,
+    wrong: bool = False,
 ) -> Bundle:
     """Write the tiny student with a recording of two frames."""
     manifest, rng = model.manifest, np.random.default_rng(0)
@@ -35,7 +42,7 @@ def _bundle(
     golden = Golden.record(model.runner, manifest, script)
     if wrong:
         golden = replace(golden, probability=golden.probability[:, ::-1].copy())
-    report = {"executed": True, "passed": passed, "tolerance": TOLERANCE}
+    report = {"executed": executed, "passed": executed and passed, "tolerance": TOLERANCE}
     files = {"model.onnx": onnx, GOLDEN_FILE: golden.to_bytes()}
     return write_bundle(path, replace(manifest, report=report), files)
 
@@ -77,6 +84,24 @@ def test_a_bundle_that_failed_when_made_says_so(
     assert result.exit_code == 1
     assert "failed its verification when it was made" in result.stderr
     assert json.loads(result.stdout)["passed"] is False
+
+
+@pytest.mark.parametrize("wrong", [False, True])
+def test_a_stand_in_is_named_and_nothing_has_passed(
+    tmp_path: Path, load_tiny: Callable[..., LoadedModel], tiny_onnx: bytes, wrong: bool
+) -> None:
+    model = load_tiny(backend="tensorrt")
+    bundle = _bundle(tmp_path / "a.bundle", model, tiny_onnx, executed=False, wrong=wrong)
+    result = _verify(bundle.path, "--json")
+    assert result.exit_code == int(wrong)
+    document = json.loads(result.stdout)
+    assert document["passed"] is document["executed"] is document["passed_when_made"] is False
+    assert document["evaluated_by"] == "ONNX Runtime"
+    assert document["verdict"] == ("FAILED" if wrong else "NOT EXECUTED")
+    assert document["frames"] == 2
+    text = _verify(bundle.path).stdout
+    assert text.startswith("FAILED: " if wrong else "NOT EXECUTED, agrees by ONNX Runtime: ")
+    assert "passed" not in text
 
 
 def test_a_bundle_without_a_recording_is_a_named_error(tiny_bundle: Bundle) -> None:

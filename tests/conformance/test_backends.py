@@ -1,4 +1,4 @@
-"""What every engine has to do; a new backend is added to ``ENGINES`` and must pass."""
+"""What every engine has to do; every backend in ``BACKENDS`` that can run here must pass."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -9,6 +9,8 @@ import pytest
 from numpy.typing import NDArray
 
 from edge_vos.bundle import Bundle, Manifest
+from edge_vos.converters.lowering import Lowered
+from edge_vos.converters.targets import BACKENDS as CONVERTERS
 from edge_vos.errors import EngineError, ShapeError
 from edge_vos.runtime.backends import BACKENDS, load_backend
 from edge_vos.runtime.model import LoadedModel
@@ -16,23 +18,37 @@ from edge_vos.runtime.runner import Runner
 
 Inputs = dict[str, NDArray[np.float32]]
 OpenRunner = Callable[[], Runner]
+BundleOf = Callable[[str], Bundle]
 
 
-@pytest.fixture(params=sorted(BACKENDS))
-def open_runner(request: pytest.FixtureRequest, tiny_bundle: Bundle) -> Iterator[OpenRunner]:
+# One that runs on devices only is tested there; its converter's module has tests of its own.
+HERE = sorted(
+    name
+    for name, row in CONVERTERS.items()
+    if row.executes or (row.evaluator and load_backend(name).is_available())
+)
+
+
+@pytest.fixture(params=HERE)
+def open_runner(request: pytest.FixtureRequest, tiny_bundle_of: BundleOf) -> Iterator[OpenRunner]:
     backend = load_backend(request.param)
     if not backend.is_available():
         pytest.skip(f"{request.param} is not installed: {backend.INSTALL}")
+    bundle = tiny_bundle_of(request.param)
     opened: list[Runner] = []
 
     def open_one() -> Runner:
-        manifest = tiny_bundle.manifest
-        opened.append(backend.open_runner(tiny_bundle.file(manifest.model_file), manifest, 1))
+        opened.append(backend.open_runner(bundle.model_path, bundle.manifest, 1))
         return opened[-1]
 
     yield open_one
     for runner in opened:
         runner.close()
+
+
+def test_every_backend_has_a_converter() -> None:
+    assert set(CONVERTERS) == set(BACKENDS)
+    assert {"onnx", "litert", "executorch-xnnpack"} <= set(HERE)
 
 
 def test_outputs_are_the_manifests(
@@ -139,7 +155,16 @@ def test_two_at_once_do_not_disturb_each_other(
     np.testing.assert_array_equal(runners[1].run(flipped)["probability"], alone[1])
 
 
-@pytest.mark.parametrize("name", sorted(BACKENDS))
+@pytest.mark.parametrize("name", [name for name in HERE if name != "onnx"])
+def test_lowering_again_gives_the_same_bytes(
+    name: str, tiny_bundle_of: BundleOf, lower_tiny_again: Callable[[str], Lowered]
+) -> None:
+    bundle = tiny_bundle_of(name)
+    files = {path: bundle.file(path).read_bytes() for path in bundle.manifest.files}
+    assert lower_tiny_again(name).files == files
+
+
+@pytest.mark.parametrize("name", HERE)
 def test_a_file_that_is_no_model_is_refused(
     name: str, tmp_path: Path, tiny_manifest: Manifest
 ) -> None:

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from edge_vos.converters.clip import Clip, load_clip
-from edge_vos.converters.convert import Converted, convert
+from edge_vos.converters.convert import Conversion, Converted, Options
 from edge_vos.converters.recipe import choose
 from edge_vos.model.checkpoint import save_student
 from edge_vos.model.config import PRESETS
@@ -16,6 +16,7 @@ from edge_vos.runtime.backends import load_backend
 from edge_vos.runtime.runner import Runner
 
 SIZE = (64, 96)
+CLIP = f"synthetic://?size={SIZE[0]}x{SIZE[1]}&objects=2&frames=8&seed=1"
 
 OpenOnnx = Callable[[bytes], "Runner"]
 
@@ -50,24 +51,26 @@ def weights(student: Student, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def clip() -> Clip:
     """A short scene with two objects and exact masks."""
-    return load_clip(f"synthetic://?size={SIZE[0]}x{SIZE[1]}&objects=2&frames=8&seed=1", frames=8)
+    return load_clip(CLIP, frames=8)
 
 
 @pytest.fixture(scope="session")
-def converted(weights: Path, clip: Clip, tmp_path_factory: pytest.TempPathFactory) -> Converted:
+def options(weights: Path) -> Options:
+    """Verify on the short scene."""
+    return Options(weights, calibrate=CLIP, frames=8)
+
+
+@pytest.fixture(scope="session")
+def conversion(options: Options) -> Conversion:
+    """What all conversions of the student share; eager PyTorch runs once."""
+    return Conversion(options, score=lambda predicted, truth: float((predicted == truth).mean()))
+
+
+@pytest.fixture(scope="session")
+def converted(conversion: Conversion, tmp_path_factory: pytest.TempPathFactory) -> Converted:
     """The student, converted for a CPU."""
     recipe = choose("cpu", size=SIZE, sampler="native")
-    steps: list[str] = []
-    made = convert(
-        weights,
-        recipe,
-        clip,
-        tmp_path_factory.mktemp("bundles") / recipe.file_name,
-        score=lambda predicted, truth: float((predicted == truth).mean()),
-        progress=steps.append,
-    )
-    assert len(steps) == 5
-    return made
+    return conversion.convert(recipe, tmp_path_factory.mktemp("bundles") / recipe.file_name)
 
 
 @pytest.fixture(scope="session")

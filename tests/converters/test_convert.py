@@ -1,23 +1,31 @@
-"""Converting writes a bundle that passes, or nothing."""
+"""Converting writes a bundle that passes, or nothing; what nothing can run never passes."""
 
+import copy
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-import onnx
 import pytest
+import torch
+from torch import nn
 
-from edge_vos.bundle import GOLDEN_FILE, read_bundle
+from edge_vos.bundle import GOLDEN_FILE, Manifest, read_bundle
 from edge_vos.converters import convert as module
-from edge_vos.converters.clip import Clip
-from edge_vos.converters.convert import Converted, convert
+from edge_vos.converters import onnx as onnx_converter
+from edge_vos.converters.convert import Conversion, Converted, Options
 from edge_vos.converters.lowering import Lowered, Placement, Request
 from edge_vos.converters.recipe import choose
-from edge_vos.errors import CheckpointError, GateError, SinkError
-from edge_vos.model.student import Student, tensor_specs
+from edge_vos.converters.targets import Evaluator
+from edge_vos.errors import CheckpointError, EngineError, GateError, SinkError
+from edge_vos.model.deformable import SAMPLER_FUNCTIONS, DeformableAttention
+from edge_vos.model.student import Student, student_as_callable, tensor_specs
 from edge_vos.runtime.golden import Golden, check_golden, tolerance_of
 from edge_vos.runtime.model import open_bundle
+from edge_vos.runtime.runner import CallableRunner, Runner
 
 SIZE = (64, 96)
+RECIPE = choose("cpu", size=SIZE, sampler="native")
 
 
 class Stub:
@@ -27,23 +35,42 @@ class Stub:
         self.content = content
 
     def lower(self, request: Request) -> Lowered:
-        return Lowered(
-            "model.onnx",
-            {"model.onnx": self.content},
-            Placement("a delegate", 1, left={"Where": 1}),
-        )
+        placement = Placement("a delegate", 1, {"Conv": 40}, {"Where": 1})
+        return Lowered("model.onnx", {"model.onnx": self.content}, placement)
+
+
+class Defective:
+    """Lower a module after breaking it: to ONNX, or to an engine that is PyTorch itself."""
+
+    def __init__(self, defect: Callable[[Any], None], *, onnx: bool = False) -> None:
+        self.defect = defect
+        self.onnx = onnx
+        self.modules: list[nn.Module] = []
+
+    def lower(self, request: Request) -> Lowered:
+        broken = copy.deepcopy(request.module)
+        self.defect(broken)
+        if self.onnx:
+            return onnx_converter.lower(replace(request, module=broken))
+        self.modules.append(broken)
+        return Lowered("model", {"model": str(len(self.modules) - 1).encode()})
+
+    def open_runner(self, path: Path, manifest: Manifest, threads: int | None) -> Runner:
+        broken = self.modules[int(path.read_bytes())]
+        return CallableRunner(student_as_callable(broken))  # type: ignore[arg-type]
 
 
 @pytest.fixture
-def broken(onnx_bytes: bytes) -> bytes:
-    """The ONNX file with its first convolution's weight changed."""
-    model = onnx.load_model_from_string(onnx_bytes)
-    name = next(node.input[1] for node in model.graph.node if node.op_type == "Conv")
-    tensor = next(entry for entry in model.graph.initializer if entry.name == name)
-    array = onnx.numpy_helper.to_array(tensor) * 1.1
-    tensor.CopyFrom(onnx.numpy_helper.from_array(array, name))
-    content: bytes = model.SerializeToString()
-    return content
+def use(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Put a converter, and its engine where it has one, in the place of every backend's."""
+
+    def put(converter: Stub | Defective, name: str = "") -> None:
+        monkeypatch.setattr(module, "load_converter", lambda backend: converter)
+        if isinstance(converter, Defective) and not converter.onnx:
+            evaluator = Evaluator(converter.open_runner, name)
+            monkeypatch.setattr(module, "load_evaluator", lambda backend: evaluator)
+
+    return put
 
 
 def test_the_bundle_says_what_it_is(converted: Converted, student: Student) -> None:
@@ -58,7 +85,9 @@ def test_the_bundle_says_what_it_is(converted: Converted, student: Student) -> N
     assert manifest.macs > 10_000_000
     assert manifest.gate_passed
     assert manifest.executed
-    assert manifest.report["placement"] == {"left_on_cpu": []}
+    assert manifest.verdict == "passed"
+    assert manifest.report["placement"]["left_on_cpu"] == []
+    assert manifest.report["recipe"]["sampler_reason"] == "as asked for"
     assert set(manifest.files) == {"model.onnx", GOLDEN_FILE}
     assert {"edge-vos", "torch", "onnx", "onnxruntime"} <= set(manifest.tools)
 
@@ -85,16 +114,14 @@ def test_a_golden_adds_an_object_and_fills_every_slot(converted: Converted) -> N
 
 def test_two_conversions_give_the_same_bytes(
     converted: Converted,
-    weights: Path,
-    clip: Clip,
+    options: Options,
     onnx_bytes: bytes,
+    use: Callable[..., None],
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    stub = Stub(onnx_bytes)
-    monkeypatch.setattr(module, "load_converter", lambda backend: stub)
+    use(Stub(onnx_bytes))
     one, two = (
-        convert(weights, choose("cpu", size=SIZE, sampler="native"), clip, tmp_path / name).bundle
+        Conversion(options).convert(RECIPE, tmp_path / name).bundle
         for name in ("one.bundle", "two.bundle")
     )
     assert one.manifest == two.manifest
@@ -102,43 +129,158 @@ def test_two_conversions_give_the_same_bytes(
     assert one.manifest.files == converted.bundle.manifest.files
 
 
-def test_a_failing_gate_writes_nothing(
-    weights: Path, clip: Clip, broken: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_targets_of_one_call_share_what_they_can(
+    options: Options, onnx_bytes: bytes, use: Callable[..., None], tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(module, "load_converter", lambda backend: Stub(broken))
-    recipe = choose("cpu", size=SIZE, sampler="native")
-    with pytest.raises(GateError, match=r"Nothing was written: .* is off by .*--allow-failed-gate"):
-        convert(weights, recipe, clip, tmp_path / "a.bundle")
+    use(Stub(onnx_bytes))
+    steps: list[str] = []
+    conversion = Conversion(options, progress=steps.append)
+    bundles = [
+        conversion.convert(replace(RECIPE, target=name), tmp_path / f"{name}.bundle").bundle
+        for name in ("cpu", "web")
+    ]
+    assert [bundle.manifest.target for bundle in bundles] == ["cpu", "web"]
+    assert bundles[0].manifest.files == bundles[1].manifest.files
+    firsts = [step.split()[0] for step in steps]
+    assert firsts == ["loading", "rewriting:", "lowering", "running", "verifying"] + 2 * ["writing"]
+
+
+def _scale(name: str) -> Callable[[nn.Module], None]:
+    def defect(student: nn.Module) -> None:
+        student.get_parameter(name).data *= 1.1
+
+    return defect
+
+
+def _nearest(student: nn.Module) -> None:
+    for child in student.modules():
+        if isinstance(child, DeformableAttention):
+            child.sampler = "nearest"
+
+
+def _bgr(student: nn.Module) -> None:
+    weight = student.get_parameter("encoder.stem.0.weight")
+    weight.data = weight.data.flip(1)
+
+
+@pytest.fixture
+def samplers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Add a sampler that takes the nearest cell."""
+
+    def sample(features: torch.Tensor, points: torch.Tensor) -> torch.Tensor:
+        return SAMPLER_FUNCTIONS["native"](features, points.round())
+
+    monkeypatch.setitem(SAMPLER_FUNCTIONS, "nearest", sample)
+
+
+@pytest.mark.parametrize(
+    ("defect", "first", "onnx"),
+    [
+        (_scale("memory_propagation.readout.weight"), "memory_propagation.readout", True),
+        (_scale("decoder.skip8.0.weight"), "decoder.skip8", False),
+        (_nearest, "self_propagation.attention", False),
+        (_bgr, "encoder.stem", False),
+    ],
+    ids=["weight", "side branch", "sampler", "channels"],
+)
+@pytest.mark.usefixtures("samplers")
+def test_a_defect_is_caught_and_its_module_named(
+    options: Options,
+    use: Callable[..., None],
+    defect: Callable[[nn.Module], None],
+    first: str,
+    onnx: bool,
+    tmp_path: Path,
+) -> None:
+    use(Defective(defect, onnx=onnx))
+    with pytest.raises(GateError, match=rf"first module to diverge is {first} ") as caught:
+        Conversion(options).convert(RECIPE, tmp_path / "a.bundle")
+    assert "Nothing was written" in str(caught.value)
+    assert " is off by " in str(caught.value)
+    assert " in frame " in str(caught.value)
     assert list(tmp_path.iterdir()) == []
-    made = convert(weights, recipe, clip, tmp_path / "a.bundle", allow_failed_gate=True)
-    assert not made.bundle.manifest.gate_passed
-    assert made.bundle.manifest.executed
-    assert made.bundle.manifest.report["failures"]
-    assert made.bundle.manifest.report["placement"] == {"left_on_cpu": ["Where"]}
+
+
+def test_a_failed_gate_can_be_written_and_says_so(
+    options: Options, use: Callable[..., None], tmp_path: Path
+) -> None:
+    use(Defective(_scale("decoder.block4.pointwise.0.weight")))
+    conversion = Conversion(replace(options, allow_failed_gate=True))
+    manifest = conversion.convert(RECIPE, tmp_path / "a.bundle").bundle.manifest
+    assert manifest.executed
+    assert not manifest.gate_passed
+    assert manifest.verdict == "FAILED"
+    assert manifest.report["failures"]
+    assert manifest.report["first_divergence"]["module"].startswith("decoder.block4")
+
+
+def test_an_engine_without_inner_results_blames_no_module(
+    options: Options, use: Callable[..., None], tmp_path: Path
+) -> None:
+    class Closed(Defective):
+        """Refuse to lower a second time."""
+
+        def lower(self, request: Request) -> Lowered:
+            if self.modules:
+                raise EngineError("too many outputs")
+            return super().lower(request)
+
+    use(Closed(_bgr))
+    with pytest.raises(GateError, match=r"no module can be named: .*too many outputs"):
+        Conversion(options).convert(RECIPE, tmp_path / "a.bundle")
+
+
+def test_what_nothing_can_run_is_written_but_has_not_passed(
+    options: Options, onnx_bytes: bytes, use: Callable[..., None], tmp_path: Path
+) -> None:
+    use(Stub(onnx_bytes))
+    steps: list[str] = []
+    recipe = choose(backend="executorch-vulkan", size=SIZE)
+    made = Conversion(options, progress=steps.append).convert(recipe, tmp_path / "a.bundle")
+    manifest = read_bundle(tmp_path / "a.bundle").manifest
+    assert made.artifact.verification is None
+    assert (manifest.executed, manifest.gate_passed, manifest.gate_failed) == (False, False, False)
+    assert manifest.verdict == "NOT EXECUTED"
+    assert manifest.report["mask_iou"] is None
+    assert manifest.report["placement"]["left_on_cpu"] == ["Where"]
+    assert manifest.report["placement"]["delegated"] == {"Conv": 40}
+    assert any("NOT EXECUTED" in step for step in steps)
+
+
+def test_what_a_stand_in_agrees_with_has_not_passed_either(
+    options: Options, onnx_bytes: bytes, use: Callable[..., None], tmp_path: Path
+) -> None:
+    use(Stub(onnx_bytes))
+    recipe = choose("jetson", precision="fp32", size=SIZE)
+    manifest = Conversion(options).convert(recipe, tmp_path / "a.bundle").bundle.manifest
+    assert manifest.verdict == "NOT EXECUTED"
+    assert manifest.report["evaluated_by"] == "ONNX Runtime"
+    assert manifest.report["failures"] == []
+    assert manifest.report["mask_iou"] >= 0.999
+    assert manifest.report["passed"] is manifest.report["executed"] is False
+
+
+def test_a_stand_in_that_disagrees_fails_the_gate(
+    options: Options, use: Callable[..., None], tmp_path: Path
+) -> None:
+    use(Defective(_bgr), name="an evaluator")
+    recipe = choose("jetson", precision="fp32", size=SIZE)
+    with pytest.raises(GateError, match=r"encoder\.stem"):
+        Conversion(options).convert(recipe, tmp_path / "a.bundle")
 
 
 def test_refusals_come_before_the_work(
-    converted: Converted, weights: Path, clip: Clip, tmp_path: Path
+    converted: Converted, options: Options, tmp_path: Path
 ) -> None:
     steps: list[str] = []
-    recipe = choose("cpu", size=SIZE, sampler="native")
+    conversion = Conversion(options, progress=steps.append)
     with pytest.raises(SinkError, match="exists"):
-        convert(weights, recipe, clip, converted.bundle.path, progress=steps.append)
+        conversion.convert(RECIPE, converted.bundle.path)
+    with pytest.raises(EngineError, match=r"known to go wrong.*GATHER_ND.*--sampler matmul"):
+        conversion.convert(
+            choose(backend="litert", sampler="native", size=SIZE), tmp_path / "a.bundle"
+        )
     assert steps == []
     with pytest.raises(CheckpointError, match="do not exist"):
-        convert(tmp_path / "none", recipe, clip, tmp_path / "a.bundle")
+        Conversion(Options(tmp_path / "none")).convert(RECIPE, tmp_path / "a.bundle")
     assert not (tmp_path / "a.bundle").exists()
-
-
-def test_a_clip_without_truth_serves_too(
-    weights: Path, clip: Clip, onnx_bytes: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "load_converter", lambda backend: Stub(onnx_bytes))
-    made = convert(
-        weights,
-        choose("cpu", size=SIZE, sampler="native"),
-        replace(clip, truth=None),
-        tmp_path / "a.bundle",
-        score=lambda predicted, truth: 1.0,
-    )
-    assert made.bundle.manifest.report["jf_drop"] is None

@@ -1,34 +1,48 @@
 """A recipe fills in what was left open and refuses what does not exist, listing what does."""
 
-import importlib.util
+from typing import Any
 
 import pytest
 
-from edge_vos.converters import targets
-from edge_vos.converters.recipe import Recipe, choose, parse_size
-from edge_vos.converters.targets import BACKENDS, TARGETS, load_converter, require_packages
-from edge_vos.converters.verify import TOLERANCES
-from edge_vos.errors import EngineError, ShapeError, UsageError
-from edge_vos.model.config import SAMPLERS
-from edge_vos.runtime import backends
+from edge_vos.converters.recipe import AS_ASKED, Recipe, choose, choose_all, parse_size
+from edge_vos.converters.targets import BACKENDS, TARGETS
+from edge_vos.errors import ShapeError, UsageError
 
 
 @pytest.mark.parametrize("target", TARGETS)
-def test_every_target_has_a_recipe_a_converter_an_engine_and_a_tolerance(target: str) -> None:
+def test_a_target_fills_in_everything(target: str) -> None:
     recipe = choose(target)
-    assert recipe.size == TARGETS[target].size
-    assert recipe.sampler in SAMPLERS
+    row = TARGETS[target]
+    assert (recipe.backend, recipe.precision, recipe.size) == (row.backend, row.precision, row.size)
+    assert recipe.reason == row.reason
+    assert recipe.sampler == BACKENDS[row.backend].sampler
     assert recipe.sampler_reason
-    assert callable(load_converter(recipe.backend).lower)
-    assert recipe.backend in backends.BACKENDS
-    for precision in BACKENDS[recipe.backend].precisions:
-        assert (recipe.backend, precision) in TOLERANCES
 
 
 def test_what_is_asked_for_is_taken() -> None:
-    recipe = choose("web", backend="onnx", precision="fp32", sampler="matmul", size=(64, 96))
-    assert recipe == Recipe("web", "onnx", "fp32", "matmul", "as asked for", (64, 96))
-    assert recipe.file_name == "student-64x96-web-fp32.bundle"
+    recipe = choose("web", backend="onnx", precision="fp16", sampler="matmul", size=(64, 96))
+    assert recipe == Recipe("web", "onnx", "fp16", AS_ASKED, "matmul", AS_ASKED, (64, 96))
+    assert recipe.file_name == "student-64x96-web-fp16.bundle"
+
+
+def test_a_backend_alone_has_a_target_and_its_name_in_the_file() -> None:
+    recipe = choose(backend="executorch-xnnpack", precision="int8", size=(64, 96))
+    assert recipe.target == "android"
+    assert recipe.file_name == "student-64x96-android-executorch-xnnpack-int8.bundle"
+    assert choose(backend="coreml").precision == "fp16"
+
+
+def test_several_are_every_combination_once() -> None:
+    assert [r.target for r in choose_all(["cpu", "web", "cpu"])] == ["cpu", "web"]
+    assert [r.target for r in choose_all(["all"])] == list(TARGETS)
+    both = choose_all(["cpu"], precisions=["fp32", "int8"])
+    assert [r.precision for r in both] == ["fp32", "int8"]
+    everything = choose_all([], ["all"], ["all"])
+    assert [(r.backend, r.precision) for r in everything] == [
+        (name, precision) for name, row in BACKENDS.items() for precision in row.precisions
+    ]
+    assert len({r.file_name for r in everything}) == len(everything)
+    assert len(choose_all(["all"], precisions=["all"])) == 3 * 3 + 3 + 6 + 2
 
 
 @pytest.mark.parametrize(
@@ -36,17 +50,18 @@ def test_what_is_asked_for_is_taken() -> None:
     [
         (
             {"target": "toaster"},
-            r"unknown target 'toaster'\. Expected: one of cpu, raspberrypi, web",
+            r"unknown target 'toaster'\. Expected: one of android, ios, jetson, raspberrypi, cpu",
         ),
-        ({"target": "ios"}, "unknown target 'ios'"),
-        ({"backend": "coreml"}, r"unknown backend 'coreml'\. Expected: one of onnx"),
-        ({"precision": "int8"}, r"unknown precision 'int8'\. Expected: one of fp32"),
+        ({"backend": "abacus"}, r"unknown backend 'abacus'\. Expected: one of onnx, litert"),
+        ({"precision": "int4"}, r"unknown precision 'int4' for onnx\. Expected: one of fp32"),
         ({"sampler": "nearest"}, r"unknown sampler 'nearest'\. Expected: one of native, gather"),
+        ({"target": None}, r"Nothing says what to convert for.*--target cpu"),
+        ({"target": None, "backend": "abacus"}, "unknown backend 'abacus'"),
     ],
 )
-def test_what_does_not_exist_is_refused(change: dict[str, str], message: str) -> None:
+def test_what_does_not_exist_is_refused(change: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError, match=message):
-        choose(**{"target": "cpu", **change})  # type: ignore[arg-type]
+        choose(**{"target": "cpu", **change})
 
 
 def test_a_size_that_does_not_suit_is_refused() -> None:
@@ -59,15 +74,3 @@ def test_sizes_are_read() -> None:
     for text in ("240", "240x", "x432", "240X432", "-16x32", "240x432x3", "999999x16", ""):
         with pytest.raises(UsageError, match="HEIGHTxWIDTH"):
             parse_size(text)
-
-
-def test_a_missing_package_names_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    require_packages("onnx")
-    found = importlib.util.find_spec
-    monkeypatch.setattr(
-        targets.importlib.util,
-        "find_spec",
-        lambda name: None if name == "torch" else found(name),
-    )
-    with pytest.raises(EngineError, match=r'needs torch, .*pip install "edge-vos\[convert\]"'):
-        require_packages("onnx")

@@ -12,6 +12,7 @@ from edge_vos.bundle import GOLDEN_FILE, Bundle, Manifest, write_bundle
 from edge_vos.errors import BundleError
 from edge_vos.runtime.golden import (
     Golden,
+    GoldenLimits,
     GoldenReport,
     Script,
     check_golden,
@@ -22,7 +23,8 @@ from edge_vos.runtime.model import LoadedModel
 from edge_vos.runtime.runner import CallableRunner, Runner
 
 Arrays = dict[str, NDArray[np.float32]]
-TOLERANCE = {"max_abs_error": 1e-4, "mask_iou": 0.999}
+TOLERANCE: GoldenLimits = {"mask_iou": 0.999, "max_abs_error": 1e-4, "mean_abs_error": 1e-5}
+ROUGH: GoldenLimits = {"mask_iou": 0.9, "max_abs_error": None, "mean_abs_error": 2e-2}
 
 
 @pytest.fixture
@@ -99,6 +101,26 @@ def test_an_engine_that_is_off_fails(
     assert not _check(_changed(tiny_model, change), tiny_model, golden).passed
 
 
+@pytest.mark.parametrize("name", ["probability", "key", "value"])
+def test_a_quantized_engine_is_judged_on_average(
+    tiny_model: LoadedModel, golden: Golden, name: str
+) -> None:
+    def at_one_place(outputs: Arrays) -> None:
+        outputs[name][0, 1, 1, 1] += 0.02
+
+    def everywhere(outputs: Arrays) -> None:
+        outputs[name] += 0.1
+
+    def not_a_number(outputs: Arrays) -> None:
+        outputs[name][0, 1, 1, 1] = np.nan
+
+    for change, passed in ((at_one_place, True), (everywhere, False), (not_a_number, False)):
+        changed = _changed(tiny_model, change)
+        report = check_golden(changed, tiny_model.manifest, golden, **ROUGH)
+        assert report.passed is passed, change.__name__
+    assert report.frames == 4
+
+
 def test_a_golden_survives_a_bundle(
     tmp_path: Path, tiny_manifest: Manifest, golden: Golden
 ) -> None:
@@ -144,3 +166,27 @@ def test_a_bundle_without_a_tolerance_is_refused(tmp_path: Path, tiny_manifest: 
     report = {**tiny_manifest.report, "tolerance": TOLERANCE}
     stated = _bundle(tmp_path / "b.bundle", replace(tiny_manifest, report=report), b"")
     assert tolerance_of(stated) == TOLERANCE
+
+
+@pytest.mark.parametrize(
+    ("stated", "understood"),
+    [
+        ({"mask_iou": 0.9, "max_abs_error": 1e-4}, True),
+        ({"mask_iou": 0.9, "max_abs_error": None, "mean_abs_error": 0.1, "jf_drop": 1.0}, True),
+        ({"mask_iou": 0.99, "golden_iou": 0.9, "max_abs_error": 1e-4}, True),
+        ({"mask_iou": 0.9, "max_abs_error": None}, False),
+        ({"max_abs_error": 1e-4}, False),
+        ({"mask_iou": 0.9, "max_abs_error": "much"}, False),
+        ("none", False),
+    ],
+)
+def test_a_tolerance_bounds_something(
+    tmp_path: Path, tiny_manifest: Manifest, stated: object, understood: bool
+) -> None:
+    report = {**tiny_manifest.report, "tolerance": stated}
+    bundle = _bundle(tmp_path / "a.bundle", replace(tiny_manifest, report=report), b"")
+    if understood:
+        assert tolerance_of(bundle)["mask_iou"] == 0.9
+    else:
+        with pytest.raises(BundleError, match="states no tolerance"):
+            tolerance_of(bundle)

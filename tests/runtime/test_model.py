@@ -1,4 +1,4 @@
-import sys
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from edge_vos.bundle import Bundle, Manifest, TensorSpec, write_bundle
 from edge_vos.errors import BundleError, EngineError, ShapeError, UsageError
 from edge_vos.manifest import graph_shapes
 from edge_vos.runtime.backends import BACKENDS, load_backend
-from edge_vos.runtime.model import open_bundle
+from edge_vos.runtime.model import choose_engine, open_bundle
 
 pytest.importorskip("onnxruntime")
 
@@ -38,7 +38,7 @@ def test_a_zip_works_after_its_folder_is_gone(
 
 
 def test_an_unknown_engine_is_refused_with_the_list(tiny_bundle: Bundle) -> None:
-    with pytest.raises(EngineError, match=r"onxx.*one of onnx"):
+    with pytest.raises(EngineError, match=r"onxx.*one of .*litert, onnx"):
         open_bundle(tiny_bundle.path, engine="onxx")
 
 
@@ -47,10 +47,41 @@ def test_an_engine_of_another_bundle_is_refused(
 ) -> None:
     manifest = replace(tiny_manifest, backend="litert")
     bundle = write_bundle(tmp_path / "other.bundle", manifest, {"model.onnx": tiny_onnx})
-    with pytest.raises(EngineError, match=r"'onnx'.*'litert'"):
-        open_bundle(bundle.path, engine="onnx")
-    with pytest.raises(EngineError, match="Unknown engine 'litert'"):
+    for engine in ("onnx", "executorch"):
+        with pytest.raises(EngineError, match=rf"'{engine}'.*'litert'"):
+            open_bundle(bundle.path, engine=engine)
+    manifest = replace(tiny_manifest, backend="abacus")
+    bundle = write_bundle(tmp_path / "unknown.bundle", manifest, {"model.onnx": tiny_onnx})
+    with pytest.raises(EngineError, match="Unknown engine 'abacus'"):
         open_bundle(bundle.path)
+
+
+def test_what_is_installed_is_used(
+    tmp_path: Path, tiny_manifest: Manifest, tiny_onnx: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manifest = replace(tiny_manifest, backend="tensorrt")
+    bundle = write_bundle(tmp_path / "a.bundle", manifest, {"model.onnx": tiny_onnx})
+    monkeypatch.setattr(load_backend("tensorrt"), "is_available", lambda: False)
+    assert open_bundle(bundle.path).engine == "onnx"
+    assert choose_engine("executorch-xnnpack", "executorch-xnnpack")[0] == "executorch-xnnpack"
+    monkeypatch.setattr(load_backend("executorch-xnnpack"), "is_available", lambda: True)
+    assert choose_engine("executorch-xnnpack", "executorch")[0] == "executorch-xnnpack"
+
+
+@pytest.mark.parametrize("report", [{}, {"failures": ["off"]}])
+def test_a_bundle_that_has_not_passed_says_so(
+    tmp_path: Path,
+    tiny_manifest: Manifest,
+    tiny_onnx: bytes,
+    report: dict[str, object],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    manifest = replace(
+        tiny_manifest, report={"executed": False, "passed": False, "failures": [], **report}
+    )
+    bundle = write_bundle(tmp_path / "a.bundle", manifest, {"model.onnx": tiny_onnx})
+    open_bundle(bundle.path, threads=1).runner.close()
+    assert ("FAILED" if report else "NOT EXECUTED") in caplog.text
 
 
 def test_no_bundle_and_no_threads_are_refused(tmp_path: Path, tiny_bundle: Bundle) -> None:
@@ -73,8 +104,9 @@ def test_a_model_with_other_shapes_than_its_manifest_is_refused(
 
 @pytest.mark.parametrize("name", sorted(BACKENDS))
 def test_a_missing_engine_names_the_command_that_installs_it(
-    name: str, tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+    name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(sys.modules, {"onnx": "onnxruntime"}[name], None)
-    with pytest.raises(EngineError, match=load_backend(name).INSTALL):
-        open_bundle(tiny_bundle.path)
+    for each in BACKENDS:
+        monkeypatch.setattr(load_backend(each), "is_available", lambda: False)
+    with pytest.raises(EngineError, match=re.escape(load_backend(name).INSTALL)):
+        choose_engine(name)

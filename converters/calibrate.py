@@ -1,0 +1,137 @@
+"""Record the calls of real tracking runs, from which every engine takes its ranges.
+
+The eager student runs in the loop that ships. Calls are taken only once its memory is full: ranges
+that were seen on an empty memory are wrong for every frame but the first.
+"""
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_vos.bundle import Manifest, MemoryPolicy
+from edge_vos.converters.clip import Clip, load_clip, rectangles, synthetic_uri
+from edge_vos.converters.lowering import Calibration
+from edge_vos.errors import GateError
+from edge_vos.runtime.model import LoadedModel
+from edge_vos.runtime.runner import Runner, Tensors
+from edge_vos.runtime.segmenter import Segmenter
+
+OBJECTS = (1, 3, 6, 10)
+"""How many objects are followed, a run each."""
+
+RUN_FRAMES = 30
+RUN_CALLS = 8
+EAGER_WRITES = MemoryPolicy(mem_every=3, write_confidence=0.0)
+"""Fill the memory soon: short runs then show it full for longer."""
+
+LEAST_FULL = 0.75
+"""The least part of the slots, over all calls, that has to hold an entry."""
+
+
+def calibration_clips(uri: str | None, size: tuple[int, int], objects: int) -> list[Clip]:
+    """Return a clip a run, from one object to ``objects``.
+
+    Args:
+        uri: footage, which is followed from its own mask and from generated ones; ``None`` is
+            generated scenes, other ones than those that conversions verify on.
+        size: (height, width) of generated scenes.
+        objects: the most that the student can follow.
+
+    Raises:
+        SourceError: if the footage cannot be read.
+    """
+    counts = sorted({min(count, objects) for count in OBJECTS})
+    if uri is None:
+        return [
+            load_clip(synthetic_uri(size, count, RUN_FRAMES, seed=100 + count), RUN_FRAMES)
+            for count in counts
+        ]
+    whole = load_clip(uri)
+    own = Clip(whole.name, whole.frames[:RUN_FRAMES], None, whole.mask(0))
+    clips = [own]
+    for index, count in enumerate(counts[1:], start=1):
+        first = index * (len(whole.frames) - RUN_FRAMES) // len(counts)
+        frames = whole.frames[first : first + RUN_FRAMES]
+        clips.append(Clip(whole.name, frames, None, rectangles(frames[0].shape[:2], count)))
+    return clips
+
+
+def record_calibration(reference: Runner, manifest: Manifest, clips: Iterable[Clip]) -> Calibration:
+    """Follow clips with eager PyTorch and keep calls with a full memory, strided.
+
+    The call of a correction, in mid-stream, is among them.
+
+    Args:
+        reference: eager PyTorch.
+        manifest: the tensors.
+        clips: a run each.
+
+    Raises:
+        GateError: if the memory does not fill.
+    """
+    calls: list[Tensors] = []
+    names: list[str] = []
+    for clip in clips:
+        recorder = _Recorder(reference)
+        segmenter = Segmenter(
+            LoadedModel(manifest, recorder, "calibrate", "", None, 0.0, None), EAGER_WRITES
+        )
+        prompts = clip.prompts()
+        for index, frame in enumerate(clip.frames):
+            if index in prompts:
+                segmenter.prompt(prompts[index])
+            recorder.keeps = bool(segmenter.memory.valid.all())
+            segmenter.step(frame)
+        calls += _strided(recorder.calls, RUN_CALLS)
+        if clip.name not in names:
+            names.append(clip.name)
+    calibration = Calibration("; ".join(names), tuple(calls))
+    check_calibration(calibration)
+    return calibration
+
+
+def check_calibration(calibration: Calibration) -> None:
+    """Refuse a recording whose memory is (almost) empty.
+
+    Raises:
+        GateError: if there is no call, too few slots hold an entry, or entries are zero.
+    """
+    valid = [float(call["memory_valid"].mean()) for call in calibration.calls]
+    full = float(np.mean(valid)) if valid else 0.0
+    zero = [
+        name
+        for name in ("memory_key", "memory_value")
+        if not any(call[name].any() for call in calibration.calls)
+    ]
+    if full < LEAST_FULL or zero:
+        raise GateError(
+            f"The calibration on {calibration.name or 'nothing'} fills {full:.0%} of the memory"
+            + (f", with nothing but zeros in {zero[0]}" if zero else ""),
+            f"at least {LEAST_FULL:.0%}, of a run that was really followed",
+            "Give a longer clip with --calibrate, or leave it out for a generated one",
+        )
+
+
+class _Recorder:
+    """Answer as the reference does; keep the inputs of a call while ``keeps`` is set."""
+
+    def __init__(self, reference: Runner) -> None:
+        self._reference = reference
+        self.keeps = False
+        self.calls: list[dict[str, NDArray[np.float32]]] = []
+
+    def run(self, inputs: Tensors) -> dict[str, NDArray[np.float32]]:
+        if self.keeps:
+            self.calls.append({name: array.copy() for name, array in inputs.items()})
+        return self._reference.run(inputs)
+
+    def close(self) -> None:
+        """Leave it open: it is its owner's."""
+
+
+def _strided(calls: Sequence[Tensors], count: int) -> list[Tensors]:
+    """Return that many calls, evenly spread, and every one with a prompt."""
+    prompted = [index for index, call in enumerate(calls) if call["prompted"].any()]
+    spread = np.linspace(0, len(calls) - 1, max(0, count - len(prompted))) if calls else ()
+    return [calls[index] for index in sorted({*prompted, *(int(i) for i in spread)})]

@@ -1,0 +1,93 @@
+"""The tiny student as a bundle of every engine that runs on this machine, each made once."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from edge_vos.bundle import Bundle, Manifest, write_bundle
+from edge_vos.converters.lowering import Lowered, Request
+from edge_vos.converters.targets import load_converter, require_packages
+from edge_vos.errors import EngineError
+from edge_vos.model.student import INPUT_NAMES
+
+SHARPNESS = 200.0  # as in tests/conftest.py
+
+
+@pytest.fixture(scope="session")
+def tiny_bundle_of(
+    tmp_path_factory: pytest.TempPathFactory, tiny_manifest: Manifest, tiny_onnx: bytes
+) -> Callable[[str], Bundle]:
+    """Make the tiny student for a backend, or skip where that cannot be made here."""
+    made: dict[str, Bundle] = {}
+
+    def make(backend: str) -> Bundle:
+        if backend not in made:
+            model_file, files = "model.onnx", {"model.onnx": tiny_onnx}
+            if backend != "onnx":
+                lowered = lower_tiny(backend, tiny_manifest)
+                model_file, files = lowered.model_file, dict(lowered.files)
+            folder: Path = tmp_path_factory.mktemp(backend)
+            manifest = replace(tiny_manifest, backend=backend, model_file=model_file)
+            made[backend] = write_bundle(folder / "tiny.bundle", manifest, files)
+        return made[backend]
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def lower_tiny_again(tiny_manifest: Manifest) -> Callable[[str], Lowered]:
+    """Lower the tiny student once more."""
+    return lambda backend: lower_tiny(backend, tiny_manifest)
+
+
+def lower_tiny(backend: str, manifest: Manifest) -> Lowered:
+    """Lower the tiny student in float32."""
+    try:
+        require_packages(backend)
+    except EngineError as error:
+        pytest.skip(str(error))
+    import torch
+    from torch import Tensor, nn
+    from torch.nn import functional as F
+
+    class TinyStudent(nn.Module):
+        """The same as ``_tiny_student`` in tests/conftest.py."""
+
+        def forward(
+            self,
+            image: Tensor,
+            prompt: Tensor,
+            prompted: Tensor,
+            active: Tensor,
+            memory_key: Tensor,
+            memory_value: Tensor,
+            memory_valid: Tensor,
+        ) -> tuple[Tensor, Tensor, Tensor]:
+            scaled = image / 255.0
+            key, cells = F.avg_pool2d(scaled, 16), F.avg_pool2d(scaled, 4)
+            slots, channels, height, width = memory_value.shape
+            keys = memory_key.transpose(0, 1).reshape(1, 3, -1)
+            values = memory_value.transpose(0, 1).reshape(1, channels, -1)
+            queries = cells.reshape(1, 3, -1).transpose(1, 2)
+            near = 2.0 * torch.bmm(queries, keys) - (keys * keys).sum(1, keepdim=True)
+            penalty = (1.0 - memory_valid).expand(slots, 1, height, width).reshape(1, 1, -1)
+            affinity = torch.softmax(SHARPNESS * near - 1e4 * penalty, dim=-1)
+            readout = torch.bmm(affinity, values.transpose(1, 2)).transpose(1, 2)
+            predicted = readout.reshape(1, channels, height * 4, width * 4)
+            weights = (predicted + 1e-6) * active * (1.0 - prompted)
+            share = weights / (weights.sum(1, keepdim=True) + 1e-6)
+            given = prompt * prompted
+            rest = torch.relu(1.0 - given.sum(1, keepdim=True))
+            probability = given + rest * share
+            return probability, key, F.avg_pool2d(probability, 4)
+
+    rng = np.random.default_rng(0)
+    arrays: list[NDArray[np.float32]] = [
+        rng.random(manifest.shape(name), np.float32) for name in INPUT_NAMES
+    ]
+    examples = [torch.from_numpy(array) for array in arrays]
+    return load_converter(backend).lower(Request(TinyStudent().eval(), examples, "fp32"))
