@@ -37,6 +37,12 @@ def convert(
             "executorch-coreml, executorch-vulkan, coreml or tensorrt; repeat, or all.",
         ),
     ] = None,
+    device: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", help="What this device is best served with; see edge-vos devices list."
+        ),
+    ] = None,
     precision: Annotated[
         list[str] | None,
         typer.Option(
@@ -99,13 +105,13 @@ def convert(
 
     if python is not None and not isolated:
         raise UsageError(f"--python {python} without --isolated", "both", "Add --isolated")
-    recipes = choose_all(
-        target or (),
-        backend or (),
-        precision or (),
-        sampler=sampler,
-        size=parse_size(size) if size is not None else None,
-    )
+    wanted = parse_size(size) if size is not None else None
+    if device is None:
+        recipes = choose_all(
+            target or (), backend or (), precision or (), sampler=sampler, size=wanted
+        )
+    else:
+        recipes = _for_device(device, target, backend, precision, sampler, wanted)
     paths = _paths(output, recipes)
     if not isolated:
         for name in dict.fromkeys(recipe.backend for recipe in recipes):
@@ -258,3 +264,26 @@ def _print(documents: Sequence[dict[str, Any]]) -> None:
 
 def _figure(value: float | None, form: str) -> str:
     return "" if value is None else format(value, form)
+
+
+def _for_device(
+    device: str,
+    target: list[str] | None,
+    backend: list[str] | None,
+    precision: list[str] | None,
+    sampler: str,
+    size: tuple[int, int] | None,
+) -> list["Recipe"]:
+    from edge_vos.cli.devices import recipe_for_device
+
+    if target or backend:
+        raise UsageError(
+            f"--device {device} beside --target or --backend", "either", "Leave one of them out"
+        )
+    if precision and len(precision) > 1:
+        raise UsageError(f"--device {device} with several precisions", "one --precision")
+    return [
+        recipe_for_device(
+            device, precision=precision[0] if precision else None, sampler=sampler, size=size
+        )
+    ]

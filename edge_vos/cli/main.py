@@ -10,7 +10,9 @@ from edge_vos.cli import (
     bench,
     convert,
     demo,
+    devices,
     distill,
+    doctor,
     evaluate,
     inspect,
     live,
@@ -38,6 +40,8 @@ app.command("bench")(bench.bench)
 app.command("eval")(evaluate.evaluate)
 app.add_typer(train.app, name="train")
 app.command("distill")(distill.distill)
+app.command("doctor")(doctor.doctor)
+app.add_typer(devices.app, name="devices")
 app.command("ablate")(ablate.ablate)
 
 

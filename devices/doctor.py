@@ -1,0 +1,201 @@
+"""Say what this machine can run, why not the rest, and which command brings what is missing."""
+
+import platform
+import re
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+
+from edge_vos.devices.cameras import LISTER, Camera, find_cameras
+from edge_vos.devices.machine import ROOT, Machine, probe_machine
+from edge_vos.devices.profile import Profile, profile_of
+from edge_vos.runtime.backends import BACKENDS, load_backend
+
+Which = Callable[[str], str | None]
+
+_TOOLS = {"ssh": "edge-vos deploy to ssh://", "adb": "edge-vos deploy to adb://"}
+_PACKAGES = {
+    "Linux": {
+        "ssh": "sudo apt-get install openssh-client",
+        "adb": "sudo apt-get install adb",
+        LISTER: "sudo apt-get install v4l-utils",
+    },
+    "Darwin": {"adb": "brew install android-platform-tools"},
+    "Windows": {
+        "ssh": "winget install Microsoft.OpenSSH.Preview",
+        "adb": "winget install Google.PlatformTools",
+    },
+}
+_DELEGATED = ("executorch-coreml", "executorch-vulkan")
+_GSTREAMER = (
+    "sudo apt-get install python3-opencv nvidia-l4t-gstreamer; pip uninstall opencv-python; "
+    "python3 -m venv --system-site-packages .venv"
+)
+
+
+@dataclass(frozen=True)
+class Engine:
+    """Describe an engine.
+
+    Args:
+        name: of the backend, as ``--engine`` takes it.
+        available: whether it runs here; None where it is installed and only tells whether it has
+            the delegate that the backend needs once a bundle is opened.
+        version: empty where it is not installed.
+        install: the command that brings it.
+    """
+
+    name: str
+    available: bool | None
+    version: str
+    install: str
+
+
+@dataclass(frozen=True)
+class OpenCv:
+    """Describe how OpenCV was built.
+
+    Args:
+        version: of OpenCV.
+        gstreamer: whether ``csi://`` cameras can be read.
+        ffmpeg: whether video files and streams can be read.
+        windows: what draws windows, such as QT5; empty where there is nothing.
+    """
+
+    version: str
+    gstreamer: bool
+    ffmpeg: bool
+    windows: str
+
+
+@dataclass(frozen=True)
+class Missing:
+    """Describe what is missing.
+
+    Args:
+        what: is not there.
+        why: it would be of use.
+        command: that brings it.
+    """
+
+    what: str
+    why: str
+    command: str
+
+
+@dataclass(frozen=True)
+class Examination:
+    """Hold everything that was found.
+
+    Args:
+        machine: what it is made of.
+        profile: the profile that fits it, by name.
+        engines: every engine that there is.
+        opencv: how it was built.
+        cameras: that are connected.
+        tools: where each program lies; None for one that is missing.
+        display: why no window can be opened; None where one can.
+        missing: what is missing here, most important first.
+    """
+
+    machine: Machine
+    profile: str
+    engines: tuple[Engine, ...]
+    opencv: OpenCv
+    cameras: tuple[Camera, ...]
+    tools: dict[str, str | None]
+    display: str | None
+    missing: tuple[Missing, ...]
+
+    @property
+    def ready(self) -> bool:
+        """Tell whether there is an engine to run a bundle with."""
+        return any(engine.available is True for engine in self.engines)
+
+
+def examine(display: str | None, root: Path = ROOT, which: Which = shutil.which) -> Examination:
+    """Look at this machine; nothing is opened, started or changed.
+
+    Args:
+        display: why no window can be opened; None where one can.
+        root: of the tree that holds proc/, sys/, dev/ and etc/.
+        which: returns where a program lies.
+    """
+    machine = probe_machine(root)
+    profile = profile_of(machine.device)
+    engines = find_engines()
+    opencv = parse_build(cv2.__version__, cv2.getBuildInformation())
+    cameras = find_cameras(root)
+    tools = {name: which(name) for name in (*_TOOLS, LISTER)}
+    missing = find_missing(machine, profile, engines, opencv, cameras, tools, display)
+    return Examination(machine, profile.name, engines, opencv, cameras, tools, display, missing)
+
+
+def find_engines() -> tuple[Engine, ...]:
+    """Ask every backend whether its engine is installed; none of them is imported."""
+    found = []
+    for name in BACKENDS:
+        backend = load_backend(name)
+        installed = backend.is_available()
+        available = None if installed and name in _DELEGATED else installed
+        found.append(Engine(name, available, backend.version(), backend.INSTALL))
+    return tuple(found)
+
+
+def parse_build(version: str, text: str) -> OpenCv:
+    """Read what ``cv2.getBuildInformation`` says."""
+    return OpenCv(
+        version,
+        gstreamer=_built_with(text, "GStreamer").startswith("YES"),
+        ffmpeg=_built_with(text, "FFMPEG").startswith("YES"),
+        windows=_built_with(text, "GUI").replace("NONE", ""),
+    )
+
+
+def find_missing(
+    machine: Machine,
+    profile: Profile,
+    engines: tuple[Engine, ...],
+    opencv: OpenCv,
+    cameras: tuple[Camera, ...],
+    tools: dict[str, str | None],
+    display: str | None,
+) -> tuple[Missing, ...]:
+    """Say what is missing, with the command that brings it; engines of other machines are not."""
+    found = []
+    by_name = {engine.name: engine for engine in engines}
+    seen: set[str] = set()
+    for name in profile.engines:
+        engine = by_name[name]
+        if engine.available is False and engine.install not in seen:
+            seen.add(engine.install)
+            found.append(Missing(name, f"to run bundles for {name}", engine.install))
+    if display is not None:
+        found.append(Missing("display", f"no window: {display}", "edge-vos live --serve"))
+    elif not opencv.windows:
+        found.append(
+            Missing("windows", "OpenCV draws none", "pip install --force-reinstall opencv-python")
+        )
+    if machine.jetpack and not opencv.gstreamer:
+        found.append(Missing("GStreamer in OpenCV", "for csi:// cameras", _GSTREAMER))
+    for camera in cameras:
+        if not camera.usable:
+            why = f"{camera.path} may not be used by this user"
+            found.append(Missing("camera", why, "sudo usermod -aG video $USER"))
+    if not cameras:
+        found.append(Missing("camera", "none is connected", "edge-vos live synthetic://"))
+    packages = _PACKAGES.get(platform.system(), {})
+    for name, why in _TOOLS.items():
+        if tools[name] is None:
+            found.append(Missing(name, f"for {why}", packages.get(name, f"install {name}")))
+    if cameras and tools[LISTER] is None and LISTER in packages:
+        found.append(Missing(LISTER, "to list the cameras' modes", packages[LISTER]))
+    return tuple(found)
+
+
+def _built_with(text: str, name: str) -> str:
+    match = re.search(rf"^\s*{name}:[ \t]*(\S.*?)\s*$", text, re.MULTILINE)
+    return match[1] if match else ""

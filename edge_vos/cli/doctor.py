@@ -1,0 +1,110 @@
+"""``edge-vos doctor``: what this machine can run, and what is missing."""
+
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from edge_vos.cli.options import JsonOption
+
+if TYPE_CHECKING:
+    from edge_vos.devices.doctor import Engine, Examination
+
+
+def doctor(json_output: JsonOption = False) -> None:
+    """Say what this machine can run, and which command brings what is missing.
+
+    Nothing is opened, started or changed.
+
+    Example: edge-vos doctor --json
+    """
+    from edge_vos.cli.session import display_problem
+    from edge_vos.devices.doctor import examine
+
+    examination = examine(display_problem())
+    hazards = known_hazards()
+    if json_output:
+        document = {**asdict(examination), "ready": examination.ready, "known_bad": hazards}
+        typer.echo(json.dumps(document, indent=2))
+    else:
+        _print(examination, hazards)
+
+
+def known_hazards() -> list[dict[str, str]]:
+    """Return the rows of the known-bad table that fit what is installed here."""
+    from edge_vos.converters.known_bad import KNOWN_BAD, in_range
+    from edge_vos.converters.targets import installed_version
+
+    versions = {row.engine: installed_version(row.engine) for row in KNOWN_BAD}
+    return [
+        {
+            "engine": row.engine,
+            "version": version,
+            "what": row.what,
+            "consequence": row.consequence,
+            "remedy": row.remedy,
+            "thread": row.thread,
+        }
+        for row in KNOWN_BAD
+        if (version := versions[row.engine]) is not None and in_range(version, row.versions)
+    ]
+
+
+def _print(examination: "Examination", hazards: list[dict[str, str]]) -> None:
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    console = Console(highlight=False, soft_wrap=True)
+    for name, value in _facts(examination):
+        console.print(f"[bold]{name:13}[/] {escape(value)}")
+    engines = Table("engine", "version", "runs here", box=None)
+    for engine in examination.engines:
+        engines.add_row(engine.name, engine.version, escape(_state(engine)))
+    console.print(engines)
+    for each in examination.missing:
+        console.print(f"[yellow]missing[/] {each.what} ({escape(each.why)}): ", end="")
+        console.print(escape(each.command), style="bold")
+    for row in hazards:
+        console.print(
+            f"known of {row['engine']} {row['version']}: {escape(row['what'])}: "
+            f"{escape(row['consequence'])}; {escape(row['remedy'])} ({row['thread']})",
+            style="dim",
+        )
+    if not examination.ready:
+        console.print("[red]No engine runs here:[/] pip install onnxruntime")
+
+
+def _state(engine: "Engine") -> str:
+    if engine.available is None:
+        return "installed; whether it has the delegate shows when a bundle is opened"
+    if engine.available:
+        return "yes"
+    return "not on this system" if engine.version else f"no: {engine.install}"
+
+
+def _facts(examination: "Examination") -> list[tuple[str, str]]:
+    from edge_vos.devices.cameras import best_modes
+
+    machine = examination.machine
+    device, opencv = machine.device, examination.opencv
+    able = [
+        name for name, has in (("GStreamer", opencv.gstreamer), ("FFmpeg", opencv.ffmpeg)) if has
+    ]
+    rows: list[tuple[str, Any]] = [
+        ("machine", f"{device.name}, {device.machine}, {machine.soc}".rstrip(", ")),
+        ("cores, memory", f"{device.cores}, {device.memory_bytes / 1e9:.1f} GB"),
+        ("instructions", ", ".join(machine.instructions)),
+        ("GPU", ", ".join(machine.gpus)),
+        ("system", f"{machine.system or device.system}, Python {device.python}"),
+        ("JetPack", machine.jetpack),
+        ("profile", f"{examination.profile}: edge-vos devices show {examination.profile}"),
+        ("OpenCV", ", ".join([opencv.version, *able, opencv.windows or "no windows"])),
+        ("display", examination.display or "windows can be opened"),
+    ]
+    rows += [(name, path or "") for name, path in examination.tools.items()]
+    for camera in examination.cameras:
+        modes = "; ".join(f"{name} {sizes}" for name, sizes in best_modes(camera.modes).items())
+        rows.append((camera.path, f"{camera.name}: {modes or 'modes unknown'}"))
+    return [(name, str(value)) for name, value in rows if value]

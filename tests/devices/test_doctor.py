@@ -1,0 +1,91 @@
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from edge_vos.devices import doctor
+from edge_vos.devices.cameras import Camera
+from edge_vos.devices.doctor import Engine, OpenCv, examine, find_engines, find_missing, parse_build
+from edge_vos.devices.machine import Machine
+from edge_vos.devices.probe import DeviceInfo
+from edge_vos.devices.profile import load_profile
+from edge_vos.runtime.backends import BACKENDS
+
+BUILD = """
+  GUI:                           QT5
+    QT:                          YES (ver 5.15.19 )
+  Video I/O:
+    FFMPEG:                      YES
+      avcodec:                   YES (59.37.100)
+    GStreamer:                   NO
+    v4l/v4l2:                    YES (linux/videodev2.h)
+"""
+PC = Machine(DeviceInfo("a PC", "x86_64", 4, 8 << 30, "Linux 6.1", "3.11.9"), "", "", (), (), "")
+ENGINES = tuple(Engine(name, True, "1.0", f"install {name}") for name in BACKENDS)
+COMPLETE = OpenCv("5.0", True, True, "QT5")
+CAMERA = Camera("/dev/video0", "USB", True, ())
+TOOLS: dict[str, str | None] = {"ssh": "/bin/ssh", "adb": "/bin/adb", "v4l2-ctl": "/bin/v4l2-ctl"}
+X86, JETSON = load_profile("x86-laptop"), load_profile("jetson-orin-nano")
+
+
+def test_opencv_is_read_from_its_build() -> None:
+    assert parse_build("5.0.0", BUILD) == OpenCv("5.0.0", False, True, "QT5")
+    jetson = BUILD.replace("GStreamer:                   NO", "GStreamer:  YES (1.20.3)")
+    assert parse_build("4.5.4", jetson).gstreamer
+    assert parse_build("4.5.4", BUILD.replace("QT5", "NONE")).windows == ""
+    assert parse_build("4.5.4", "") == OpenCv("4.5.4", False, False, "")
+
+
+def test_engines_are_those_that_there_are() -> None:
+    engines = {engine.name: engine for engine in find_engines()}
+    assert list(engines) == list(BACKENDS)
+    assert engines["onnx"].available is True
+    assert engines["onnx"].version
+    # That the package is there does not say that it was built with the delegate.
+    assert engines["executorch-vulkan"].available is not True
+
+
+def test_nothing_is_missing_where_everything_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("platform.system", lambda: "Linux")
+    assert find_missing(PC, X86, ENGINES, COMPLETE, (CAMERA,), TOOLS, None) == ()
+
+
+def test_what_is_missing_comes_with_its_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("platform.system", lambda: "Linux")
+    gone = tuple(replace(engine, available=False) for engine in ENGINES)
+    bare = OpenCv("5.0", False, True, "")
+    tools: dict[str, str | None] = dict.fromkeys(TOOLS)
+    jetson = replace(PC, jetpack="6 (Jetson Linux 36.4.3)")
+    hidden = replace(CAMERA, usable=False)
+    missing = find_missing(jetson, JETSON, gone, bare, (hidden,), tools, None)
+    commands = {each.what: each.command for each in missing}
+    assert commands["tensorrt"] == "install tensorrt"
+    assert "coreml" not in commands  # no Jetson has it
+    assert commands["windows"].startswith("pip install")
+    assert "nvidia-l4t-gstreamer" in commands["GStreamer in OpenCV"]
+    assert commands["camera"] == "sudo usermod -aG video $USER"
+    assert commands["adb"] == "sudo apt-get install adb"
+    assert commands["ssh"] == "sudo apt-get install openssh-client"
+    assert commands["v4l2-ctl"] == "sudo apt-get install v4l-utils"
+    headless = find_missing(PC, X86, ENGINES, bare, (), TOOLS, "there is no display")
+    assert [each.command for each in headless] == [
+        "edge-vos live --serve", "edge-vos live synthetic://"
+    ]  # fmt: skip
+
+
+def test_commands_fit_the_system(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("platform.system", lambda: "Darwin")
+    tools: dict[str, str | None] = {**TOOLS, "adb": None, "v4l2-ctl": None}
+    (adb,) = find_missing(PC, X86, ENGINES, COMPLETE, (CAMERA,), tools, None)
+    assert adb.command == "brew install android-platform-tools"
+
+
+def test_a_machine_is_examined(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "find_engines", lambda: ENGINES[:1])
+    monkeypatch.setattr(doctor, "profile_of", lambda device: replace(X86, engines=("onnx",)))
+    found = examine(None, tmp_path, lambda name: None)
+    assert found.ready
+    assert found.tools == {"ssh": None, "adb": None, "v4l2-ctl": None}
+    assert {each.what for each in found.missing} >= {"camera", "ssh", "adb"}
+    unknown = replace(ENGINES[0], available=None)
+    assert not replace(found, engines=(unknown,)).ready
