@@ -234,6 +234,7 @@ class Conversion:
             report["quantization"] = {
                 "calibration": calibration.name,
                 "calls": len(calibration.calls),
+                "left_float": list(lowered.left_float),
                 "kept_float": list(artifact.kept_float),
                 "tries": artifact.tries,
             }

@@ -58,12 +58,14 @@ def lower_with(
     with engine_silenced():
         from executorch.exir import to_edge_transform_and_lower
 
+        left_float: tuple[str, ...] = ()
         try:
             graph = export_graph(request.module, examples, rewrites)
             if request.precision == "int8" and request.calibration:
-                from edge_vos.converters.executorch_int8 import quantize
+                from edge_vos.converters.executorch_int8 import LEFT_FLOAT, quantize
 
                 graph = quantize(graph, request.calibration, request.keep_float)
+                left_float = LEFT_FLOAT
             program = torch.export.export(graph, examples, strict=False)
             for node in program.graph.nodes:
                 # Every pass copies where a node came from deeply: a third of the time.
@@ -79,7 +81,7 @@ def lower_with(
                 "operators that ExecuTorch knows",
                 "Try another sampler: --sampler matmul",
             ) from error
-    return Lowered(MODEL_FILE, {MODEL_FILE: content}, placement)
+    return Lowered(MODEL_FILE, {MODEL_FILE: content}, placement, left_float)
 
 
 def place(graph: fx.GraphModule, accelerator: str) -> Placement:

@@ -37,17 +37,18 @@ def lower(request: Request) -> Lowered:
     graph = Graph(request.module).eval()
     with quiet_engines():
         content = _convert(graph, request)
+        left_float: tuple[str, ...] = ()
         if request.precision != "fp32":
             # Imported here, so that what the quantizer prints on import stays in this block.
-            from edge_vos.converters.litert_quantize import Rules, to_fp16, to_int8
+            from edge_vos.converters.litert_quantize import LEFT_FLOAT, Rules, to_fp16, to_int8
 
             rules = Rules.of(graph, request)
             if calibration is not None:
-                content = to_int8(content, rules, calibration)
+                content, left_float = to_int8(content, rules, calibration), LEFT_FLOAT
             else:
                 content = to_fp16(content, rules)
         placement = place(content)
-    return Lowered(MODEL_FILE, {MODEL_FILE: content}, placement)
+    return Lowered(MODEL_FILE, {MODEL_FILE: content}, placement, left_float)
 
 
 class Graph(nn.Module):

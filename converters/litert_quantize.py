@@ -26,7 +26,7 @@ OPERATORS = (*WEIGHTED, "ADD", "PAD", "RESIZE_BILINEAR")
 XNNPACK lacks some of them in int8, and the rest is cut to pieces. PAD stands before each strided
 convolution; left in float it costs two conversions of the largest maps."""
 
-FLOAT_MODULES = (
+LEFT_FLOAT = (
     "encoder.stem",
     "encoder.stages.0",
     "project",
@@ -62,7 +62,7 @@ class Rules:
     @classmethod
     def of(cls, graph: nn.Module, request: Request) -> "Rules":
         """Find the scope of every module in one call."""
-        kept = FLOAT_MODULES if request.precision == "int8" else ()
+        kept = LEFT_FLOAT if request.precision == "int8" else ()
         return cls(_scopes(graph, request), (*kept, *request.keep_float))
 
     @property

@@ -73,11 +73,13 @@ class Lowered:
         model_file: the file, or folder, that its engine opens; a path inside the bundle.
         files: content by path inside the bundle.
         placement: of its operators; ``None`` where the engine has no accelerator beside itself.
+        left_float: modules that this engine leaves in float in that precision, unasked.
     """
 
     model_file: str
     files: Mapping[str, bytes]
     placement: Placement | None = None
+    left_float: tuple[str, ...] = ()
 
     @property
     def left_on_cpu(self) -> tuple[str, ...]:

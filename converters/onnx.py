@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from edge_vos.converters.lowering import Lowered, Request
 from edge_vos.converters.onnx_fp16 import halve
-from edge_vos.converters.onnx_int8 import quantize
+from edge_vos.converters.onnx_int8 import LEFT_FLOAT, quantize
 from edge_vos.converters.quiet import quiet
 from edge_vos.errors import EngineError
 from edge_vos.model.student import INPUT_NAMES, OUTPUT_NAMES
@@ -60,12 +60,14 @@ def lower(request: Request) -> Lowered:
     if request.precision == "int8" and (calibration is None or not calibration.calls):
         raise EngineError("int8 has no recording", "a calibration", "Give one: --calibrate CLIP")
     exported = export(request.module, request.examples)
+    left_float: tuple[str, ...] = ()
     model, modules = exported.model, exported.modules
     if request.precision == "fp16":
         model = halve(model, modules, request.keep_float)
     elif calibration is not None and request.precision == "int8":
         model = quantize(model, modules, calibration, request.keep_float)
-    return Lowered(MODEL_FILE, {MODEL_FILE: to_bytes(model)})
+        left_float = LEFT_FLOAT
+    return Lowered(MODEL_FILE, {MODEL_FILE: to_bytes(model)}, left_float=left_float)
 
 
 def export(module: nn.Module, examples: Sequence[Tensor]) -> Exported:

@@ -214,6 +214,7 @@ def _document(recipe: "Recipe", made: "Converted") -> dict[str, Any]:
         "jf": report["jf"],
         "jf_drop": report["jf_drop"],
         "left_on_cpu": list(made.artifact.lowered.left_on_cpu),
+        "left_float": list(made.artifact.lowered.left_float),
         "kept_float": list(made.artifact.kept_float),
         "frames": verification.frames if verification else 0,
         "host_latency_ms": verification.latency_ms
@@ -255,6 +256,8 @@ def _print(documents: Sequence[dict[str, Any]]) -> None:
         console.print(each["path"])
         if each["left_on_cpu"]:
             console.print(f"  off the accelerator: {', '.join(each['left_on_cpu'])}")
+        if each["left_float"]:
+            console.print(f"  in float in this engine's int8: {', '.join(each['left_float'])}")
         if each["kept_float"]:
             console.print(f"  kept in float to pass: {', '.join(each['kept_float'])}")
         command = "bench" if each["executed"] else "verify"

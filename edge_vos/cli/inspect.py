@@ -133,7 +133,8 @@ def _placement(placement: dict[str, Any]) -> list[tuple[str, str]]:
 def _quantization(quantization: dict[str, Any]) -> list[tuple[str, str]]:
     if not quantization:
         return []
-    kept = ", ".join(quantization["kept_float"]) or "nothing beyond the attention and the head"
+    names = (*quantization["left_float"], *quantization["kept_float"])
+    kept = ", ".join(("the attention", "the head", *names))
     return [
         ("calibrated on", f"{quantization['calls']} calls of {quantization['calibration']}"),
         ("kept in float", kept),

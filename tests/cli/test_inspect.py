@@ -52,6 +52,7 @@ def test_the_reports_are_shown(tmp_path: Path, tiny_manifest: Manifest) -> None:
         "quantization": {
             "calibration": "bear",
             "calls": 32,
+            "left_float": ["key"],
             "kept_float": ["encoder.stem"],
             "tries": 2,
         },
