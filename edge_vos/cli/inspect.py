@@ -21,7 +21,7 @@ def inspect(
 ) -> None:
     """Print a bundle's tensors, size, work and reports, without an engine.
 
-    Example: edge-vos inspect out/student-240x432-cpu-fp32.bundle --json
+    Example: edge-vos inspect out/student-240x432-cpu-int8.bundle --json
     """
     from edge_vos.bundle import default_bundle_path, read_bundle
 

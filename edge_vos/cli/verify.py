@@ -28,7 +28,7 @@ def verify(
     Where the engine cannot run on this machine, what stands in for it is used, and the bundle is
     reported as NOT EXECUTED.
 
-    Example: edge-vos verify out/student-240x432-cpu-fp32.bundle
+    Example: edge-vos verify out/student-240x432-cpu-int8.bundle
     """
     from edge_vos.bundle import default_bundle_path, read_bundle
     from edge_vos.runtime.golden import Golden, check_golden, tolerance_of

@@ -68,7 +68,8 @@ def folder(weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def converted(weights: Path, folder: Path) -> Result:
     return _convert(
-        *("--target", "cpu", "--target", "web", "--size", "64x96", "--weights", str(weights)),
+        *("--target", "cpu", "--target", "web", "--precision", "fp32"),
+        *("--size", "64x96", "--weights", str(weights)),
         *("-o", str(folder), "--json"),
     )
 
@@ -91,7 +92,7 @@ def test_one_command_converts_for_several_and_the_others_take_it(
         assert document["host_latency_ms"] > 0
         assert document["size_bytes"] > document["model_bytes"] > 0
         assert f"{document['sampler']} sampler ({document['sampler_reason']})" in converted.stderr
-    assert "cpu: onnx fp32 (runs with the base install) at 64x96" in converted.stderr
+    assert "cpu: onnx fp32 (as asked for) at 64x96" in converted.stderr
     assert converted.stderr.count("lowering") == 1
     assert "verifying over 100 frames" in converted.stderr
 
@@ -107,7 +108,18 @@ def test_a_bundle_that_exists_is_not_replaced(
     converted: Result, folder: Path, weights: Path
 ) -> None:
     again = _convert(
-        *("--target", "cpu", "--size", "64x96", "--weights", str(weights), "-o", str(folder))
+        *(
+            "--target",
+            "cpu",
+            "--precision",
+            "fp32",
+            "--size",
+            "64x96",
+            "--weights",
+            str(weights),
+            "-o",
+            str(folder),
+        )
     )
     assert isinstance(again.exception, SinkError)
     assert "--overwrite" in str(again.exception)
@@ -186,7 +198,7 @@ def test_a_clip_that_is_not_there_is_named(
 ) -> None:
     monkeypatch.setattr(convert_module, "load_converter", lambda backend: Fake())
     result = _convert(
-        *("--target", "cpu", "--size", "64x96", "--weights", str(weights)),
+        *("--target", "cpu", "--precision", "fp32", "--size", "64x96", "--weights", str(weights)),
         *("--calibrate", "none.mp4", "-o", str(tmp_path / "out")),
     )
     assert isinstance(result.exception, SourceError)
@@ -227,7 +239,8 @@ def test_an_isolated_conversion_passes_paths_and_json(
 
     monkeypatch.setattr(isolated.subprocess, "run", run)
     result = _convert(
-        *("--target", "cpu", "--size", "64x96", "--isolated", "--python", "/other/python"),
+        *("--target", "cpu", "--precision", "fp32", "--size", "64x96"),
+        *("--isolated", "--python", "/other/python"),
         *("--max-drop", "0.5", "-o", str(tmp_path), "--json"),
     )
     assert result.exit_code == 0, result.output
@@ -240,7 +253,7 @@ def test_an_isolated_conversion_passes_paths_and_json(
     assert options[options.index("--max-drop") + 1] == "0.5"
     (found,) = json.loads(result.stdout)["bundles"]
     assert found["path"] == str(tmp_path / "student-64x96-cpu-fp32.bundle")
-    assert found["reason"] == "runs with the base install"
+    assert found["reason"] == "as asked for"
 
 
 @pytest.mark.parametrize(
@@ -258,7 +271,7 @@ def test_an_isolated_failure_is_a_named_error(
         "run",
         lambda command, **_: isolated.subprocess.CompletedProcess(command, 1, "", stderr),
     )
-    recipe = replace(choose("cpu"), size=(64, 96))
+    recipe = replace(choose("cpu", precision="fp32"), size=(64, 96))
     with pytest.raises(error, match="onnx fp32 in its own process: "):
         isolated.convert_isolated(recipe, tmp_path / "a.bundle", [])
 

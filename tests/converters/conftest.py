@@ -69,7 +69,7 @@ def conversion(options: Options) -> Conversion:
 @pytest.fixture(scope="session")
 def converted(conversion: Conversion, tmp_path_factory: pytest.TempPathFactory) -> Converted:
     """The student, converted for a CPU."""
-    recipe = choose("cpu", size=SIZE, sampler="native")
+    recipe = choose("cpu", precision="fp32", size=SIZE, sampler="native")
     return conversion.convert(recipe, tmp_path_factory.mktemp("bundles") / recipe.file_name)
 
 

@@ -25,7 +25,7 @@ from edge_vos.runtime.model import open_bundle
 from edge_vos.runtime.runner import CallableRunner, Runner
 
 SIZE = (64, 96)
-RECIPE = choose("cpu", size=SIZE, sampler="native")
+RECIPE = choose("cpu", precision="fp32", size=SIZE, sampler="native")
 
 
 class Stub:

@@ -201,7 +201,9 @@ def test_a_float_precision_gives_nothing_back(
     engine = Coarse(("identity",))
     use(engine)
     with pytest.raises(GateError):
-        Conversion(options).convert(choose("cpu", size=SIZE), tmp_path / "a.bundle")
+        Conversion(options).convert(
+            choose("cpu", precision="fp32", size=SIZE), tmp_path / "a.bundle"
+        )
     assert set(engine.asked) == {()}
 
 
