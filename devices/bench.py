@@ -7,19 +7,36 @@ to its mask. Frames are drawn before anything is measured.
 
 import itertools
 import time
-from collections.abc import Callable, Iterator
+from array import array
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_vos.bundle import Manifest, default_bundle_path, read_bundle
+from edge_vos.bundle import GOLDEN_FILE, Bundle, Manifest, default_bundle_path, read_bundle
+from edge_vos.devices.conditions import (
+    Conditions,
+    Vitals,
+    energy_mj,
+    read_conditions,
+    read_vitals,
+)
+from edge_vos.devices.doubts import (
+    TRUSTED_FOREIGN_PERCENT,
+    doubt_drift,
+    doubt_machine,
+    doubt_samples,
+    doubt_sharing,
+)
 from edge_vos.devices.probe import probe_device
-from edge_vos.devices.report import BenchReport, MemoryUse
+from edge_vos.devices.report import Accuracy, BenchReport, Drift, MemoryUse
+from edge_vos.devices.roofline import measure_roofline
 from edge_vos.devices.telemetry import CpuWatch, peak_rss_bytes, rss_bytes
 from edge_vos.errors import ShapeError, UsageError
-from edge_vos.manifest import digest
+from edge_vos.runtime.golden import Golden, check_golden, tolerance_of
 from edge_vos.runtime.model import LoadedModel, open_bundle
 from edge_vos.runtime.segmenter import Segmenter
 from edge_vos.runtime.source import open_source
@@ -27,11 +44,24 @@ from edge_vos.runtime.timing import percentiles
 
 MAX_OBJECTS = 10
 CAMERA_SIZE = (480, 640)
+__all__ = [
+    "TRUSTED_FOREIGN_PERCENT",
+    "BenchRequest",
+    "Clip",
+    "Measurement",
+    "bench",
+    "doubts",
+    "draw_clip",
+    "find_drift",
+    "measure",
+]
+
 STAGES = ("pre", "infer", "memory", "post")
 RING_FRAMES = 16
 WARMUP_S = 1.0
-TRUSTED_FOREIGN_PERCENT = 5.0
-TRUSTED_SAMPLES = 300  # three of them lie beyond p99
+DRIFT_WINDOW_S = 60.0
+
+_UNVERIFIED = "This bundle did not pass its verification: its masks may be wrong."
 
 Progress = Callable[[float], None]
 
@@ -99,13 +129,19 @@ class Measurement:
         samples_ms: milliseconds of every step, by stage.
         duration_s: wall-clock time of all samples.
         foreign_cpu_percent: share of the CPU that others used meanwhile, 0-100, where known.
+        before: how the machine was set before.
+        after: and afterwards.
+        vitals: of about every second.
     """
 
     first_infer_ms: float
     warmup: int
-    samples_ms: dict[str, list[float]]
+    samples_ms: dict[str, Sequence[float]]
     duration_s: float
     foreign_cpu_percent: float | None
+    before: Conditions
+    after: Conditions
+    vitals: tuple[Vitals, ...]
 
     @property
     def samples(self) -> int:
@@ -126,15 +162,32 @@ def bench(request: BenchRequest, on_progress: Progress = lambda _: None) -> Benc
         ShapeError: if the bundle is of another size than asked for.
         UsageError: if the bundle has no room for so many objects.
     """
-    _check(read_bundle(request.bundle or default_bundle_path()).manifest, request)
+    bundle = read_bundle(request.bundle or default_bundle_path())
+    _check(bundle.manifest, request)
     clip = draw_clip(CAMERA_SIZE, request.objects)
     before_bytes = rss_bytes()
-    model = open_bundle(request.bundle, request.engine, request.threads)
+    model = open_bundle(bundle.path, request.engine, request.threads)
     try:
         measurement = measure(model, clip, request, on_progress)
+        peak_bytes = peak_rss_bytes()  # before the recording is read
+        accuracy = measure_accuracy(model, bundle)
     finally:
         model.runner.close()
-    return _report(model, request, measurement, before_bytes)
+    memory = MemoryUse(peak_bytes, max(0, peak_bytes - before_bytes))
+    return _report(model, bundle, request, measurement, memory, accuracy)
+
+
+def measure_accuracy(model: LoadedModel, bundle: Bundle) -> Accuracy | None:
+    """Repeat the recording inside a bundle; None where it holds none.
+
+    Raises:
+        BundleError: if the recording is broken, or the bundle states no tolerance for it.
+    """
+    if GOLDEN_FILE not in bundle.manifest.files:
+        return None
+    limits = tolerance_of(bundle)
+    found = check_golden(model.runner, bundle.manifest, Golden.load(bundle), **limits)
+    return Accuracy(found.passed, found.frames, found.mask_iou, found.max_abs_error)
 
 
 def draw_clip(size: tuple[int, int], objects: int) -> Clip:
@@ -168,8 +221,10 @@ def measure(
         segmenter.step(next(frames))
         warmup += 1
 
-    samples: dict[str, list[float]] = {stage: [] for stage in (*STAGES, "end_to_end")}
+    samples = {stage: array("d") for stage in (*STAGES, "end_to_end")}
+    vitals: list[Vitals] = []
     next_report_s = 0.0
+    before = read_conditions()
     watch = CpuWatch()
     start = time.perf_counter()
     for count, frame in enumerate(frames, start=1):
@@ -182,32 +237,51 @@ def measure(
         done = _share_done(request, count, now - start)
         if done >= 1.0 or now - start >= next_report_s:
             on_progress(done)
+            vitals.append(read_vitals(now - start))
             next_report_s += 1.0
         if done >= 1.0:
             break
     duration_s = time.perf_counter() - start
-    return Measurement(first_infer_ms, warmup, samples, duration_s, watch.foreign_percent())
+    return Measurement(
+        first_infer_ms=first_infer_ms,
+        warmup=warmup,
+        samples_ms=dict(samples),
+        duration_s=duration_s,
+        foreign_cpu_percent=watch.foreign_percent(),
+        before=before,
+        after=read_conditions(),
+        vitals=tuple(vitals),
+    )
+
+
+def find_drift(samples_ms: Sequence[float]) -> Drift:
+    """Compare the first minute of a series of steps with its last, or half of it with the other.
+
+    Args:
+        samples_ms: of whole steps, at least one.
+    """
+    ends_s = np.cumsum(samples_ms) / 1e3
+    window_s = min(DRIFT_WINDOW_S, float(ends_s[-1]) / 2)
+    first = samples_ms[: max(1, int(np.searchsorted(ends_s, window_s)))]
+    last = samples_ms[
+        min(len(samples_ms) - 1, int(np.searchsorted(ends_s, ends_s[-1] - window_s))) :
+    ]
+    return Drift(window_s, percentiles(first), percentiles(last))
 
 
 def doubts(measurement: Measurement, model: LoadedModel) -> tuple[str, ...]:
     """Say what makes the figures untrustworthy."""
-    found = []
-    foreign = measurement.foreign_cpu_percent
-    if foreign is None:
-        found.append("Too short to tell whether other processes used the CPU.")
-    elif foreign > TRUSTED_FOREIGN_PERCENT:
-        found.append(
-            f"Other processes took {foreign:.0f} % of the CPU meanwhile: do not trust these "
-            "figures. Stop them and measure again."
-        )
-    if measurement.samples < TRUSTED_SAMPLES:
-        found.append(
-            f"Only {measurement.samples} steps were measured: p99 wants at least "
-            f"{TRUSTED_SAMPLES}. Measure longer."
-        )
-    if not model.manifest.gate_passed:
-        found.append("This bundle did not pass its verification: its masks may be wrong.")
-    return tuple(found)
+    drift = find_drift(measurement.samples_ms["end_to_end"])
+    slowed = doubt_drift(
+        drift.first_ms["p50"], drift.last_ms["p50"], drift.window_s, measurement.samples
+    )
+    return (
+        *doubt_sharing(measurement.foreign_cpu_percent),
+        *doubt_samples(measurement.samples),
+        *([slowed] if slowed else []),
+        *doubt_machine(measurement.before, measurement.after, measurement.vitals),
+        *([] if model.manifest.gate_passed else [_UNVERIFIED]),
+    )
 
 
 def _share_done(request: BenchRequest, steps: int, elapsed_s: float) -> float:
@@ -234,13 +308,21 @@ def _check(manifest: Manifest, request: BenchRequest) -> None:
 
 
 def _report(
-    model: LoadedModel, request: BenchRequest, measurement: Measurement, before_bytes: int
+    model: LoadedModel,
+    bundle: Bundle,
+    request: BenchRequest,
+    measurement: Measurement,
+    memory: MemoryUse,
+    accuracy: Accuracy | None,
 ) -> BenchReport:
-    manifest = model.manifest
-    peak_bytes = peak_rss_bytes()
+    manifest = bundle.manifest
+    latency_ms = {stage: percentiles(ms) for stage, ms in measurement.samples_ms.items()}
+    warnings = doubts(measurement, model)
+    if accuracy and not accuracy.passed:
+        warnings += (f"Its masks are off on this machine: mask IoU {accuracy.mask_iou:.3f}.",)
     return BenchReport(
         bundle=manifest.name,
-        bundle_sha256=digest(manifest),
+        bundle_sha256=bundle.sha256,
         target=manifest.target,
         engine=model.engine,
         engine_version=model.engine_version,
@@ -255,11 +337,28 @@ def _report(
         samples=measurement.samples,
         duration_s=measurement.duration_s,
         fps=measurement.samples / measurement.duration_s,
-        latency_ms={stage: percentiles(ms) for stage, ms in measurement.samples_ms.items()},
+        latency_ms=latency_ms,
         load_ms=model.load_ms,
         first_inference_ms=measurement.first_infer_ms,
-        model_size_bytes=manifest.files[manifest.model_file].size_bytes,
-        memory=MemoryUse(peak_bytes, max(0, peak_bytes - before_bytes)),
+        model_size_bytes=bundle.model_bytes,
+        memory=memory,
         foreign_cpu_percent=measurement.foreign_cpu_percent,
-        warnings=doubts(measurement, model),
+        warnings=warnings,
+        measured_at=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        drift=find_drift(measurement.samples_ms["end_to_end"]),
+        accuracy=accuracy,
+        placement=manifest.report.get("placement", {}),
+        conditions=measurement.after,
+        vitals=measurement.vitals,
+        energy_per_step_mj=energy_mj(
+            measurement.vitals, measurement.duration_s, measurement.samples
+        ),
+        roofline=measure_roofline(
+            manifest.macs,
+            latency_ms["infer"]["p50"],
+            latency_ms["end_to_end"]["p50"],
+            manifest.precision,
+            model.threads,
+        ),
+        samples_ms={stage: list(ms) for stage, ms in measurement.samples_ms.items()},
     )

@@ -4,10 +4,18 @@ import json
 import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
+from edge_vos.devices.conditions import Conditions, Vitals
 from edge_vos.devices.probe import DeviceInfo
+from edge_vos.devices.roofline import Roofline
 from edge_vos.errors import SinkError
 
+SCHEMA_VERSION = 1
+SCHEMA_FILE = "report.schema.json"
+"""Lies beside this module: what ``to_json`` writes, as JSON Schema."""
+
+SUFFIXES = (".json", ".md", ".png")
 _FIGURES = ("p50", "p90", "p99", "max")
 
 
@@ -22,6 +30,38 @@ class MemoryUse:
 
     peak_rss_bytes: int
     net_rss_bytes: int
+
+
+@dataclass(frozen=True)
+class Drift:
+    """Hold how the whole step did at the beginning and at the end.
+
+    Args:
+        window_s: how long either is: a minute, or half of the measurement.
+        first_ms: p50, p90, p99 and max of the first window.
+        last_ms: the same of the last.
+    """
+
+    window_s: float
+    first_ms: dict[str, float]
+    last_ms: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """Hold how this engine did on the recording inside the bundle, on this machine.
+
+    Args:
+        passed: within the bundle's own tolerances.
+        frames: how many were run.
+        mask_iou: mean agreement with the recorded masks, 0-1.
+        max_abs_error: largest error of a probability.
+    """
+
+    passed: bool
+    frames: int
+    mask_iou: float
+    max_abs_error: float
 
 
 @dataclass(frozen=True)
@@ -54,6 +94,16 @@ class BenchReport:
         foreign_cpu_percent: share of all cores' time that other processes took meanwhile, 0-100;
             None where that is not known.
         warnings: what makes these figures untrustworthy.
+        measured_at: when it ended, UTC, as in 2026-01-31T12:00:00Z.
+        drift: the first against the last minute.
+        accuracy: on the same artifact; None where the bundle holds no recording.
+        placement: of the operators, as the bundle's own report says; empty where it does not.
+        conditions: how the machine was set.
+        vitals: memory, clock, heat and power, about once a second.
+        energy_per_step_mj: of the whole board; None where its power is not told.
+        roofline: against what the machine can multiply; None where that cannot be measured.
+        samples_ms: milliseconds of every step, by stage, in the order of their coming.
+        schema_version: of the JSON document.
     """
 
     bundle: str
@@ -79,10 +129,29 @@ class BenchReport:
     memory: MemoryUse
     foreign_cpu_percent: float | None
     warnings: tuple[str, ...]
+    measured_at: str
+    drift: Drift
+    accuracy: Accuracy | None
+    placement: dict[str, Any]
+    conditions: Conditions
+    vitals: tuple[Vitals, ...]
+    energy_per_step_mj: float | None
+    roofline: Roofline | None
+    samples_ms: dict[str, list[float]]
+    schema_version: int = SCHEMA_VERSION
 
     def to_json(self) -> str:
-        """Return one JSON document, the fields of this record by their names."""
-        return json.dumps(asdict(self), indent=2) + "\n"
+        """Return one JSON document, the fields of this record by their names; samples come last."""
+        document = asdict(self)
+        samples = {
+            stage: [round(value, 6) for value in series]
+            for stage, series in document.pop("samples_ms").items()
+        }
+        # A line for each of thousands of numbers would hide the rest.
+        rows = [f"{json.dumps(stage)}: {json.dumps(row)}" for stage, row in samples.items()]
+        head = json.dumps(document, indent=2).removesuffix("\n}")
+        body = ",\n    ".join(rows)
+        return f'{head},\n  "samples_ms": {{\n    {body}\n  }}\n}}\n'
 
     def latency_rows(self) -> list[tuple[str, ...]]:
         """Return a header and, for each stage, its name and its figures in milliseconds."""
@@ -109,14 +178,21 @@ class BenchReport:
             "device": f"{device.name}, {device.cores} cores, {device.memory_bytes / 1e9:.0f} GB, "
             f"{device.system} {device.machine}",
             "others' CPU": "not known" if foreign is None else f"{foreign:.1f} %",
+            f"first and last {self.drift.window_s:.0f} s": f"p50 {self.drift.first_ms['p50']:.2f} "
+            f"and {self.drift.last_ms['p50']:.2f} ms",
+            "accuracy": _accuracy(self.accuracy),
+            "of the machine's peak": _share(self.roofline),
+            "energy": "not known: this machine does not tell its power"
+            if self.energy_per_step_mj is None
+            else f"{self.energy_per_step_mj:.1f} mJ a step, the whole board",
         }
 
     def to_markdown(self) -> str:
         """Return the report as two Markdown tables, warnings above them."""
         header, *rows = self.latency_rows()
         lines = [f"> **Warning:** {warning}\n" for warning in self.warnings]
-        lines += [_row(header), _row(("---", *["---:"] * len(_FIGURES))), *map(_row, rows), ""]
-        lines += [_row(("", "")), _row(("---", "---")), *map(_row, self.facts().items()), ""]
+        lines += [row(header), row(("---", *["---:"] * len(_FIGURES))), *map(row, rows), ""]
+        lines += [row(("", "")), row(("---", "---")), *map(row, self.facts().items()), ""]
         return "\n".join(lines)
 
 
@@ -124,10 +200,11 @@ def refuse_report_path(path: Path) -> None:
     """Refuse a path that a report cannot be written to, before anything is measured.
 
     Raises:
-        SinkError: if it exists, does not end in .json or .md, or lies in no folder.
+        SinkError: if it exists, ends in none of ``SUFFIXES``, or lies in no folder.
     """
-    if path.suffix not in (".json", ".md"):
-        raise SinkError(f"{path} is no report", "a name that ends in .json or .md", "Rename -o")
+    if path.suffix not in SUFFIXES:
+        endings = ", ".join(SUFFIXES)
+        raise SinkError(f"{path} is no report", f"a name that ends in {endings}", "Rename -o")
     if path.exists():
         raise SinkError(f"{path} exists", "a new path", "Name another with -o")
     if not path.parent.is_dir():
@@ -135,16 +212,30 @@ def refuse_report_path(path: Path) -> None:
 
 
 def write_report(report: BenchReport, path: Path) -> None:
-    """Write a report in one step, as JSON or, with the ending .md, as Markdown.
+    """Write a report in one step: as JSON, as Markdown (.md) or as a picture (.png).
+
+    Raises:
+        SinkError: if the path exists or cannot be written.
+    """
+    if path.suffix == ".png":
+        from edge_vos.devices.plot import draw_report  # OpenCV is not needed for the rest
+
+        write_new(path, draw_report(report))
+    else:
+        text = report.to_markdown() if path.suffix == ".md" else report.to_json()
+        write_new(path, text.encode())
+
+
+def write_new(path: Path, content: bytes) -> None:
+    """Write a new file in one step.
 
     Raises:
         SinkError: if the path exists or cannot be written.
     """
     refuse_report_path(path)
-    text = report.to_markdown() if path.suffix == ".md" else report.to_json()
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        partial.write_text(text, encoding="utf-8")
+        partial.write_bytes(content)
         os.replace(partial, path)
     except OSError as error:
         raise SinkError(
@@ -170,5 +261,23 @@ def _threads(threads: int | None) -> str:
     return f"{threads} thread" if threads == 1 else f"{threads} threads"
 
 
-def _row(cells: tuple[str, ...]) -> str:
+def _accuracy(found: Accuracy | None) -> str:
+    if found is None:
+        return "not known: the bundle holds no recording"
+    verdict = "passed" if found.passed else "FAILED"
+    return f"{verdict}, mask IoU {found.mask_iou:.5f} over {found.frames} recorded frames"
+
+
+def _share(roofline: Roofline | None) -> str:
+    if roofline is None:
+        return "not known: ONNX Runtime is not installed"
+    int8 = "" if roofline.int8_gmacs is None else f", int8 {roofline.int8_gmacs:.0f}"
+    return (
+        f"infer {roofline.infer_share_percent:.0f} %, whole step "
+        f"{roofline.step_share_percent:.0f} % (GMAC/s: fp32 {roofline.fp32_gmacs:.0f}{int8})"
+    )
+
+
+def row(cells: tuple[str, ...]) -> str:
+    """Return a row of a Markdown table."""
     return f"| {' | '.join(cells)} |"

@@ -8,8 +8,10 @@ from edge_vos import __version__
 from edge_vos.cli import (
     ablate,
     bench,
+    compare,
     convert,
     demo,
+    deploy,
     devices,
     distill,
     doctor,
@@ -37,6 +39,8 @@ app.command("convert")(convert.convert)
 app.command("verify")(verify.verify)
 app.command("inspect")(inspect.inspect)
 app.command("bench")(bench.bench)
+app.command("compare")(compare.compare)
+app.command("deploy")(deploy.deploy)
 app.command("eval")(evaluate.evaluate)
 app.add_typer(train.app, name="train")
 app.command("distill")(distill.distill)

@@ -6,6 +6,7 @@ from typer.testing import CliRunner
 
 from edge_vos.bundle import Bundle
 from edge_vos.cli import app
+from edge_vos.cli.bench import parse_duration
 from edge_vos.errors import EdgeVosError, ShapeError, SinkError, UsageError
 
 RUNNER = CliRunner()
@@ -47,7 +48,9 @@ def test_another_size_names_the_command_that_makes_it(tiny_bundle: Bundle) -> No
 @pytest.mark.parametrize(
     "arguments",
     [("--size", "big"), ("--objects", "0"), ("--objects", "11"), ("--frames", "0"),
-     ("--quick", "--frames", "3")],
+     ("--quick", "--frames", "3"), ("--quick", "--sustained", "10m"), ("--sustained", "10"),
+     ("--sustained", "0m"), ("--objects", "1,2"), ("--threads", "1,2"), ("--threads", "two"),
+     ("--matrix", "-o", "table.png")],
 )  # fmt: skip
 def test_wrong_usage(tiny_bundle: Bundle, arguments: tuple[str, ...]) -> None:
     assert isinstance(refused(str(tiny_bundle.path), *arguments), UsageError)
@@ -61,3 +64,37 @@ def test_an_output_that_exists_is_refused_before_measuring(
     error = refused(str(tiny_bundle.path), "-o", str(path))  # would take a minute
     assert isinstance(error, SinkError)
     assert path.read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("90s", 90.0), ("10m", 600.0), ("1h", 3600.0), ("0.5s", 0.5)]
+)
+def test_a_duration(text: str, seconds: float) -> None:
+    assert parse_duration(text) == seconds
+
+
+def test_a_sustained_run_ends_in_time_and_is_pictured(tiny_bundle: Bundle, tmp_path: Path) -> None:
+    outputs = [tmp_path / "report.md", tmp_path / "report.png"]
+    arguments = [str(tiny_bundle.path), "--sustained", "0.2s", "--json"]
+    for path in outputs:
+        arguments += ["-o", str(path)]
+    result = RUNNER.invoke(app, ["bench", *arguments])
+    assert result.exit_code == 0, result.output
+    assert 0.2 <= json.loads(result.stdout)["duration_s"] < 5
+    assert all(path.stat().st_size > 500 for path in outputs)
+
+
+def test_a_matrix_is_one_table_and_survives_a_failing_cell(
+    tiny_bundle: Bundle, tmp_path: Path
+) -> None:
+    table = tmp_path / "table.md"
+    arguments = ["--matrix", str(tiny_bundle.path), "--objects", "1,9", "--threads", "1"]
+    result = RUNNER.invoke(app, ["bench", *arguments, "--frames", "2", "--json", "-o", str(table)])
+    assert result.exit_code == 0, result.output
+    fine, failed = json.loads(result.stdout)["cells"]
+    assert fine["report"]["samples"] == 2
+    assert (fine["objects"], fine["threads"], fine["size"]) == (1, 1, [64, 96])
+    assert failed["report"] is None
+    assert "at most 4" in failed["error"]
+    assert "FAILED" in table.read_text()
+    assert "measuring 2 of 2, " in result.stderr

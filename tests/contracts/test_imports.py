@@ -59,6 +59,9 @@ ENGINES = {
 RUNS_TORCH = "edge_vos.runtime.backends.executorch"
 """The one module of the runtime whose engine needs torch; it imports it in its functions."""
 
+MEASURES_THE_MACHINE = "edge_vos.devices.roofline"
+"""Multiplies matrices with the default engine, to see what the machine can do."""
+
 
 def _modules() -> dict[str, Path]:
     """Name every module that is installed, as it is imported."""
@@ -141,6 +144,7 @@ def test_other_packages_are_those_that_the_area_may_use(module: str) -> None:
     allowed = OTHERS[_area(module)] | sys.stdlib_module_names
     allowed |= ENGINES.get(engine, set()) if serves else set()
     allowed |= {"torch"} if module == RUNS_TORCH else set()
+    allowed |= {"onnxruntime"} if module == MEASURES_THE_MACHINE else set()
     roots = {name.split(".")[0] for name in _imports(module)}
     wrong = sorted(roots - allowed - {"edge_vos"})
     assert not wrong, f"{module} imports {wrong}"

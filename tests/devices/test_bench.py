@@ -7,7 +7,16 @@ import numpy as np
 import pytest
 
 from edge_vos.bundle import Bundle
-from edge_vos.devices.bench import BenchRequest, Clip, bench, doubts, draw_clip, measure
+from edge_vos.devices.bench import (
+    BenchRequest,
+    Clip,
+    bench,
+    doubts,
+    draw_clip,
+    find_drift,
+    measure,
+)
+from edge_vos.devices.conditions import Conditions, Vitals
 from edge_vos.errors import BundleError, EngineError, ShapeError, UsageError
 from edge_vos.runtime.model import LoadedModel
 
@@ -111,6 +120,8 @@ def test_a_request_checks_itself(wrong: dict[str, Any]) -> None:
 def test_doubts_are_loud(load_tiny: Callable[..., LoadedModel], clip: Clip) -> None:
     model = load_tiny()
     short = measure(model, clip, BenchRequest(steps=3, seconds=None), lambda _: None)
+    quiet = Conditions(("performance",), False, 3)
+    short = replace(short, before=quiet, after=quiet, vitals=())
     long = replace(short, samples_ms=dict.fromkeys(STAGES, [1.0] * 1024), foreign_cpu_percent=1.0)
     assert doubts(long, model) == ()
     (few,) = doubts(replace(short, foreign_cpu_percent=1.0), model)
@@ -122,3 +133,44 @@ def test_doubts_are_loud(load_tiny: Callable[..., LoadedModel], clip: Clip) -> N
     failed = load_tiny(report={"executed": True, "passed": False})
     (gate,) = doubts(long, failed)
     assert "did not pass" in gate
+
+    for changes, says in (
+        ({"after": replace(quiet, throttled=4)}, "throttled meanwhile"),
+        ({"after": replace(quiet, governors=("powersave",))}, "cpupower"),
+        ({"after": replace(quiet, on_battery=True)}, "plug it in"),
+        ({"vitals": [Vitals(t, 1, mhz, 80.0, None) for t, mhz in ((0.0, 2400.0), (1.0, 1500.0))]},
+         "fell from 2400 to 1500 MHz"),
+        ({"samples_ms": dict.fromkeys(STAGES, [1.0] * 512 + [1.3] * 512)}, "30 % slower"),
+    ):  # fmt: skip
+        (found,) = doubts(replace(long, **changes), model)
+        assert says in found
+
+
+def test_drift_compares_the_first_minute_with_the_last() -> None:
+    long = find_drift([1000.0] * 100 + [2000.0] * 100)
+    assert long.window_s == 60.0
+    assert (long.first_ms["max"], long.last_ms["p50"]) == (1000.0, 2000.0)
+    short = find_drift([10.0] * 4 + [20.0] * 2)
+    assert short.window_s == pytest.approx(0.04)
+    assert (short.first_ms["max"], short.last_ms["p50"]) == (10.0, 20.0)
+    one = find_drift([5.0])
+    assert one.first_ms == one.last_ms
+
+
+def test_vitals_are_taken_once_a_second_at_most(tiny_model: LoadedModel, clip: Clip) -> None:
+    measured = measure(tiny_model, clip, BenchRequest(steps=20, seconds=None), lambda _: None)
+    assert 1 <= len(measured.vitals) <= 2 + measured.duration_s
+    assert all(moment.rss_bytes > 1 << 20 for moment in measured.vitals)
+
+
+@pytest.mark.parametrize("broken", [False, True])
+def test_masks_are_compared_with_the_recording(
+    golden_bundle: Callable[..., Bundle], broken: bool
+) -> None:
+    bundle = golden_bundle(broken=broken)
+    report = bench(BenchRequest(bundle=bundle.path, threads=1, steps=2, seconds=None))
+    assert report.accuracy is not None
+    assert report.accuracy.frames == 3
+    assert report.accuracy.passed is not broken
+    assert (report.accuracy.mask_iou > 0.99) is not broken
+    assert any("masks are off" in text for text in report.warnings) is broken

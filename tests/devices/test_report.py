@@ -1,11 +1,24 @@
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
+import cv2
 import pytest
 
+import edge_vos.devices.report
+from edge_vos.devices.conditions import Conditions, Vitals
 from edge_vos.devices.probe import DeviceInfo
-from edge_vos.devices.report import BenchReport, MemoryUse, refuse_report_path, write_report
+from edge_vos.devices.report import (
+    SCHEMA_FILE,
+    Accuracy,
+    BenchReport,
+    Drift,
+    MemoryUse,
+    refuse_report_path,
+    write_report,
+)
+from edge_vos.devices.roofline import Roofline
 from edge_vos.errors import SinkError
 
 FIGURES = {"p50": 12.5, "p90": 13.0, "p99": 15.25, "max": 20.0}
@@ -33,6 +46,18 @@ REPORT = BenchReport(
     memory=MemoryUse(150_000_000, 70_000_000),
     foreign_cpu_percent=0.4,
     warnings=("Something is amiss.",),
+    measured_at="2026-01-31T12:00:00Z",
+    drift=Drift(7.5, FIGURES, FIGURES),
+    accuracy=Accuracy(True, 12, 0.9991, 1e-5),
+    placement={"left_on_cpu": []},
+    conditions=Conditions(("performance",), None, 0),
+    vitals=(
+        Vitals(0.0, 140_000_000, 2400.0, 51.5, None),
+        Vitals(1.0, 150_000_000, None, None, None),
+    ),
+    energy_per_step_mj=None,
+    roofline=Roofline(40.0, 150.0, 714_305_952, 70.0, 60.0),
+    samples_ms={"infer": [12.0, 12.5, 13.0], "end_to_end": [12.0, 12.5, 13.0]},
 )
 
 
@@ -50,6 +75,44 @@ def test_json_has_the_keys_that_scripts_read() -> None:
     assert document["device"]["name"] == "AMD EPYC"
 
 
+def test_samples_come_last_and_a_stage_takes_one_line() -> None:
+    text = REPORT.to_json()
+    document = json.loads(text)
+    assert list(document)[-1] == "samples_ms"
+    assert '    "infer": [12.0, 12.5, 13.0],\n' in text
+    plain = json.loads(json.dumps(asdict(REPORT)))
+    assert document == plain
+
+
+def test_the_schema_names_every_field_and_no_other() -> None:
+    """Compare by hand what jsonschema would, on the report and the records inside of it."""
+    path = Path(edge_vos.devices.report.__file__).with_name(SCHEMA_FILE)
+    schema = json.loads(path.read_text())
+    document = json.loads(REPORT.to_json())
+    types = {
+        "object": dict, "array": list, "string": str, "integer": int, "number": (int, float),
+        "boolean": bool, "null": type(None),
+    }  # fmt: skip
+
+    def check(value: object, rule: dict[str, Any], where: str) -> None:
+        rule = schema["$defs"][rule["$ref"].rpartition("/")[2]] if "$ref" in rule else rule
+        kinds = [rule["type"]] if isinstance(rule["type"], str) else rule["type"]
+        assert isinstance(value, tuple(types[kind] for kind in kinds)), where
+        if isinstance(value, dict) and "properties" in rule:
+            assert set(value) == set(rule["properties"]) == set(rule["required"]), where
+            for name, inner in value.items():
+                check(inner, rule["properties"][name], f"{where}.{name}")
+        elif isinstance(value, dict) and isinstance(rule.get("additionalProperties"), dict):
+            for name, inner in value.items():
+                check(inner, rule["additionalProperties"], f"{where}.{name}")
+        elif isinstance(value, list):
+            for inner in value:
+                check(inner, rule["items"], f"{where}[]")
+
+    check(document, schema, "report")
+    assert document["schema_version"] == schema["properties"]["schema_version"]["const"]
+
+
 def test_rows_and_facts_say_it_in_words() -> None:
     assert REPORT.latency_rows() == [
         ("ms", "p50", "p90", "p99", "max"),
@@ -60,7 +123,13 @@ def test_rows_and_facts_say_it_in_words() -> None:
     assert facts["FPS"].startswith("68.3 at the wall clock (1024 steps")
     assert "peak 150.0 MB, net 70.0 MB" in facts["memory"]
     assert "2 threads" in facts["engine"]
-    unknown = replace(REPORT, threads=None, foreign_cpu_percent=None).facts()
+    assert "passed, mask IoU 0.99910 over 12" in facts["accuracy"]
+    assert "infer 70 %, whole step 60 %" in facts["of the machine's peak"]
+    unknown = replace(
+        REPORT, threads=None, foreign_cpu_percent=None, accuracy=None, roofline=None
+    ).facts()
+    assert "no recording" in unknown["accuracy"]
+    assert "not installed" in unknown["of the machine's peak"]
     assert "its own choice" in unknown["engine"]
     assert unknown["others' CPU"] == "not known"
 
@@ -84,6 +153,23 @@ def test_a_report_is_written_once(tmp_path: Path, suffix: str) -> None:
         write_report(REPORT, path)
     assert path.read_text() == expected
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_picture_shows_four_panels(tmp_path: Path) -> None:
+    path = tmp_path / "report.png"
+    write_report(REPORT, path)
+    picture = cv2.imread(str(path))
+    assert picture.shape == (716, 1240, 3)
+    for panel in (
+        picture[56:386, :620],
+        picture[56:386, 620:],
+        picture[386:, :620],
+        picture[386:, 620:],
+    ):
+        assert panel.std() > 10  # ink, not an empty frame
+    constant = replace(REPORT, samples_ms={"infer": [1.0], "end_to_end": [1.0]})
+    write_report(constant, tmp_path / "constant.png")
+    assert (tmp_path / "constant.png").stat().st_size > 1000
 
 
 @pytest.mark.parametrize("name", ["report.txt", "report", "missing/report.json"])

@@ -1,0 +1,193 @@
+"""Measure many settings, each in a process of its own, and put them into one table.
+
+The peak of resident memory is a process's, and an engine that crashes takes its process along: one
+process a cell keeps the cells apart.
+"""
+
+import itertools
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from edge_vos.bundle import MANIFEST_FILE, read_bundle
+from edge_vos.devices.report import row
+from edge_vos.errors import BundleError, EdgeVosError
+
+_MAIN = "from edge_vos.cli import main; main()"
+_COLUMNS = ("bundle", "engine", "precision", "size", "objects", "threads", "p50 ms", "p90 ms",
+            "p99 ms", "FPS", "peak MB", "mask IoU")  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Name one setting.
+
+    Args:
+        bundle: its path.
+        size: (height, width) that the bundle has.
+        objects: to follow.
+        threads: of the engine; None is its own choice.
+    """
+
+    bundle: str
+    size: tuple[int, int]
+    objects: int
+    threads: int | None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Hold what came of a cell: a report as ``edge-vos bench --json`` prints it, or an error."""
+
+    cell: Cell
+    report: dict[str, Any] | None
+    error: str | None
+
+
+Measure = Callable[[Cell], dict[str, Any]]
+Progress = Callable[[int, int, float | None], None]
+
+
+def find_bundles(paths: Sequence[Path]) -> list[Path]:
+    """Return the bundles among paths, and those inside of folders that are none themselves.
+
+    Raises:
+        BundleError: if there is none in one of them.
+    """
+    found: list[Path] = []
+    for path in paths:
+        inside = [path]
+        if path.is_dir() and not (path / MANIFEST_FILE).is_file():
+            inside = sorted(manifest.parent for manifest in path.glob(f"*/{MANIFEST_FILE}"))
+            inside += sorted(path.glob("*.zip"))
+        if not inside:
+            raise BundleError(f"There is no bundle in {path}", "bundles", "edge-vos convert -o DIR")
+        found += inside
+    return found
+
+
+def make_cells(
+    bundles: Sequence[Path],
+    sizes: Sequence[tuple[int, int]],
+    objects: Sequence[int],
+    threads: Sequence[int | None],
+) -> list[Cell]:
+    """Return every combination; of the bundles those that have one of the sizes.
+
+    Args:
+        sizes: (height, width) each; none takes every bundle.
+
+    Raises:
+        BundleError: if a bundle is broken, or none has one of the sizes.
+    """
+    sized = [(str(path), read_bundle(path).manifest.size) for path in bundles]
+    chosen = [pair for pair in sized if not sizes or pair[1] in sizes]
+    if not chosen:
+        there = ", ".join(sorted({f"{height}x{width}" for _, (height, width) in sized}))
+        raise BundleError("No bundle has one of these sizes", f"one of {there}", "Mend --size")
+    return [
+        Cell(path, size, count, some)
+        for (path, size), some, count in itertools.product(chosen, threads, objects)
+    ]
+
+
+def run_matrix(cells: Sequence[Cell], measure: Measure, on_progress: Progress) -> list[Outcome]:
+    """Measure every cell; one that fails leaves its error and the next one follows.
+
+    Args:
+        cells: in the order of measuring.
+        measure: measures one.
+        on_progress: called before each cell and at the end with how many are done, of how many,
+            and the seconds that the rest will take, None before the first is done.
+    """
+    outcomes: list[Outcome] = []
+    start = time.monotonic()
+    for done, cell in enumerate(cells):
+        left_s = (time.monotonic() - start) / done * (len(cells) - done) if done else None
+        on_progress(done, len(cells), left_s)
+        try:
+            outcomes.append(Outcome(cell, measure(cell), None))
+        except EdgeVosError as error:
+            outcomes.append(Outcome(cell, None, str(error)))
+    on_progress(len(cells), len(cells), 0.0)
+    return outcomes
+
+
+def measure_apart(cell: Cell, options: Sequence[str]) -> dict[str, Any]:
+    """Measure a cell in a process of its own.
+
+    Args:
+        options: further options of ``edge-vos bench``.
+
+    Raises:
+        EdgeVosError: if the process fails, with its last line.
+    """
+    threads = [] if cell.threads is None else ["--threads", str(cell.threads)]
+    command = [
+        sys.executable, "-c", _MAIN, "bench", cell.bundle, "--objects", str(cell.objects),
+        *threads, *options, "--json",
+    ]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        last = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
+        how = f"signal {-done.returncode}" if done.returncode < 0 else f"code {done.returncode}"
+        raise EdgeVosError(f"{last.removeprefix('error: ')} (the process ended with {how})")
+    report: dict[str, Any] = json.loads(done.stdout)
+    return report
+
+
+def table_rows(outcomes: Sequence[Outcome]) -> list[tuple[str, ...]]:
+    """Return a header and a row for each cell; a failed one has its error in place of figures."""
+    return [_COLUMNS, *map(_row_of, outcomes)]
+
+
+def to_markdown(outcomes: Sequence[Outcome]) -> str:
+    """Return the table in Markdown, and below it what makes which figure untrustworthy."""
+    header, *rows = table_rows(outcomes)
+    lines = [row(header), row(("---",) * len(header)), *map(row, rows), ""]
+    for number, outcome in enumerate(outcomes, start=1):
+        lines += [f"- row {number}: {text}" for text in (outcome.report or {}).get("warnings", ())]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def to_document(outcomes: Sequence[Outcome]) -> dict[str, Any]:
+    """Return the matrix as JSON can hold it; each report without its samples."""
+    return {
+        "cells": [
+            {
+                **asdict(outcome.cell),
+                "error": outcome.error,
+                "report": outcome.report
+                and {name: value for name, value in outcome.report.items() if name != "samples_ms"},
+            }
+            for outcome in outcomes
+        ]
+    }
+
+
+def _row_of(outcome: Outcome) -> tuple[str, ...]:
+    cell, report = outcome.cell, outcome.report
+    size, threads = "x".join(map(str, cell.size)), str(cell.threads or "auto")
+    name = Path(cell.bundle).name
+    if report is None:
+        empty = ("",) * (len(_COLUMNS) - 7)
+        return (name, "", "", size, str(cell.objects), threads, f"FAILED: {outcome.error}", *empty)
+    latency: Mapping[str, float] = report["latency_ms"]["end_to_end"]
+    accuracy = report["accuracy"]
+    return (
+        name,
+        report["engine"],
+        report["precision"],
+        size,
+        str(cell.objects),
+        threads,
+        *(f"{latency[figure]:.2f}" for figure in ("p50", "p90", "p99")),
+        f"{report['fps']:.1f}",
+        f"{report['memory']['peak_rss_bytes'] / 1e6:.1f}",
+        f"{accuracy['mask_iou']:.4f}" if accuracy else "",
+    )

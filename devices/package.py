@@ -1,0 +1,77 @@
+"""Pack the package's own sources into one file that any Python runs: ``python3 edge-vos.pyz``.
+
+The same sources give the same bytes, so a device that has them is told by the hash. Weights, the
+student itself and its training stay at home; numpy, OpenCV and the engine are the device's own.
+"""
+
+import importlib.metadata
+import importlib.util
+import io
+import re
+import zipfile
+from pathlib import Path
+
+PACKAGES = (
+    "edge_vos", "edge_vos.cli", "edge_vos.converters", "edge_vos.devices", "edge_vos.model",
+    "edge_vos.runtime", "edge_vos.runtime.backends",
+)  # fmt: skip
+MODULES = ("numpy", "cv2", "onnxruntime", "PIL", "typer", "rich", "psutil")
+"""What the base install imports."""
+
+ENGINES = {
+    "litert": ("ai_edge_litert", ()),
+    "executorch": ("executorch", ()),
+    "coreml": ("coremltools", ()),
+    "tensorrt": ("cuda", ("cuda-python",)),  # TensorRT itself comes with JetPack
+}
+"""What an engine imports beside, and what pip has to install beyond its extra."""
+
+OLDEST_PYTHON = (3, 11)
+_MAIN = b"from edge_vos.cli import main\n\nmain()\n"
+_EXTRA = re.compile(r"""^(.*?)\s*;\s*extra\s*==\s*['"]([^'"]+)['"]$""")
+
+
+def pack() -> bytes:
+    """Return the package as one zip with a ``__main__``."""
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
+        _add(archive, "__main__.py", _MAIN)
+        for package in PACKAGES:
+            spec = importlib.util.find_spec(package)
+            if spec is None or not spec.submodule_search_locations:
+                raise RuntimeError(f"{package} is not installed")
+            for file in sorted(Path(spec.submodule_search_locations[0]).iterdir()):
+                if file.name.endswith((".py", ".html", ".schema.json")):
+                    _add(archive, f"{package.replace('.', '/')}/{file.name}", file.read_bytes())
+    return stream.getvalue()
+
+
+def modules(engine: str) -> tuple[str, ...]:
+    """Return what a device's Python has to import.
+
+    Args:
+        engine: the manifest's backend.
+    """
+    family = engine.partition("-")[0]
+    return (*MODULES, ENGINES[family][0]) if family in ENGINES else MODULES
+
+
+def requirements(engine: str) -> list[str]:
+    """Return what pip has to install on a device: the base, and the extra of an engine.
+
+    Args:
+        engine: the manifest's backend; ``executorch-xnnpack`` takes the extra ``executorch``.
+    """
+    extra = engine.partition("-")[0]
+    found = list(ENGINES[extra][1]) if extra in ENGINES else []
+    for line in importlib.metadata.requires("edge-vos") or []:
+        optional = _EXTRA.match(line)
+        if optional is None or optional[2] == extra:
+            found.append(optional[1] if optional else line)
+    return found
+
+
+def _add(archive: zipfile.ZipFile, name: str, content: bytes) -> None:
+    entry = zipfile.ZipInfo(name)  # dated 1980: the bytes depend on the content alone
+    entry.compress_type = zipfile.ZIP_DEFLATED
+    archive.writestr(entry, content)

@@ -1,0 +1,65 @@
+"""``edge-vos compare``: set two benchmark reports side by side and find what became worse."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from edge_vos.cli.options import JsonOption
+
+if TYPE_CHECKING:
+    from edge_vos.devices.compare import Comparison
+
+
+def compare(
+    before: Annotated[Path, typer.Argument(metavar="A.json", help="The report to go by.")],
+    after: Annotated[Path, typer.Argument(metavar="B.json", help="The report to judge.")],
+    tolerance: Annotated[
+        float, typer.Option(metavar="PERCENT", help="How much worse a figure may be.")
+    ] = 5.0,
+    json_output: JsonOption = False,
+) -> None:
+    """Print each figure's ratio, B by A, with its 95 % interval; exit with 1 on a regression.
+
+    A figure has become worse when its ratio is off by more than the tolerance and its interval
+    does not hold 1.
+
+    Example: edge-vos compare before.json after.json --tolerance 10
+    """
+    from dataclasses import asdict
+
+    from edge_vos.devices.compare import compare_reports, read_report
+
+    found = compare_reports(read_report(before), read_report(after), tolerance)
+    for path, (old, new) in found.differences.items():
+        typer.echo(f"NOTE: {path} differs: {old} and {new}", err=True)
+    if found.without_interval:
+        typer.echo("WARNING: a report holds no samples, so intervals are not known.", err=True)
+    if json_output:
+        typer.echo(json.dumps({**asdict(found), "regression": found.regression}, indent=2))
+    else:
+        _print(found)
+    if found.regression:
+        raise typer.Exit(1)
+
+
+def _print(found: "Comparison") -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title="B by A")
+    for name in ("figure", "ratio", "from", "to", ""):
+        table.add_column(name, justify="left" if name in ("figure", "") else "right")
+    for name, ratio in found.ratios.items():
+        verdict = "[red]worse[/]" if name in found.regressions else ""
+        figures = (f"{value:.3f}" for value in (ratio.ratio, ratio.low, ratio.high))
+        table.add_row(name, *figures, verdict)
+    console = Console()
+    console.print(table)
+    limit = f"{found.tolerance_percent:g} %"
+    if found.regression:
+        worse = ", ".join(found.regressions)
+        console.print(f"[red]Regression[/] beyond {limit}: {worse}", highlight=False)
+    else:
+        console.print(f"No regression beyond {limit}.", highlight=False)

@@ -1,0 +1,57 @@
+import json
+from pathlib import Path
+
+import typer
+from typer.testing import CliRunner
+
+from edge_vos.cli.compare import compare
+from edge_vos.errors import SourceError, UsageError
+
+RUNNER = CliRunner()
+APP = typer.Typer()
+APP.command()(compare)
+
+
+def saved(path: Path, step_ms: float, threads: int = 1) -> str:
+    samples = [step_ms + 0.01 * (index % 7) for index in range(100)]
+    figures = {"p50": step_ms + 0.03, "p90": step_ms + 0.06}
+    document = {
+        "threads": threads,
+        "latency_ms": {"end_to_end": figures},
+        "samples_ms": {"end_to_end": samples},
+    }
+    path.write_text(json.dumps(document))
+    return str(path)
+
+
+def test_a_regression_exits_with_1(tmp_path: Path) -> None:
+    before, after = saved(tmp_path / "a.json", 10.0), saved(tmp_path / "b.json", 11.5, threads=2)
+    result = RUNNER.invoke(APP, [before, after, "--json"])
+    assert result.exit_code == 1
+    document = json.loads(result.stdout)
+    assert document["regression"] is True
+    assert set(document["ratios"]["latency_ms.end_to_end.p50"]) == {"ratio", "low", "high"}
+    assert "threads differs: 1 and 2" in result.stderr
+    table = RUNNER.invoke(APP, [before, after])
+    assert table.exit_code == 1
+    assert "Regression beyond 5 %" in table.stdout
+
+
+def test_no_regression_exits_with_0(tmp_path: Path) -> None:
+    before, after = saved(tmp_path / "a.json", 10.0), saved(tmp_path / "b.json", 11.5)
+    for arguments in ([before, before], [after, before], [before, after, "--tolerance", "20"]):
+        result = RUNNER.invoke(APP, [*arguments, "--json"])
+        assert result.exit_code == 0
+        assert json.loads(result.stdout)["regression"] is False
+    assert "No regression" in RUNNER.invoke(APP, [before, before]).stdout
+
+
+def test_wrong_arguments_are_named(tmp_path: Path) -> None:
+    report = saved(tmp_path / "a.json", 10.0)
+    assert isinstance(RUNNER.invoke(APP, [report, "no.json"]).exception, SourceError)
+    wrong = RUNNER.invoke(APP, [report, report, "--tolerance", "-1"])
+    assert isinstance(wrong.exception, UsageError)
+
+
+def test_help_has_an_example() -> None:
+    assert "edge-vos compare before.json" in RUNNER.invoke(APP, ["--help"]).stdout
