@@ -16,9 +16,7 @@ def deploy(
     bundle: Annotated[Path, typer.Argument(help="Bundle folder or zip.")],
     to: Annotated[
         str,
-        typer.Option(
-            metavar="URI", help="ssh://user@host:port/path, adb://SERIAL or dir://PATH."
-        ),
+        typer.Option(metavar="URI", help="ssh://user@host:port/path, adb://SERIAL or dir://PATH."),
     ],
     python: Annotated[
         str | None, typer.Option(help="The Python there; looked for by default.")
