@@ -27,7 +27,8 @@ def ablate(
     ],
     stills: StillsOption = None,
     teacher: Annotated[
-        Path | None, typer.Option(help="The teacher's weights; the shipped one's by default.")
+        Path | None,
+        typer.Option(help="The teacher's weights; by default those of the shipped student."),
     ] = None,
     footage: Annotated[
         Path | None, typer.Option(help="Footage that this teacher labelled; FOLDER/footage else.")
@@ -60,11 +61,11 @@ def ablate(
     from edge_vos.distill import ablation
     from edge_vos.distill.evaluate import read_dataset
     from edge_vos.distill.run_folder import write_text
-    from edge_vos.model.checkpoint import default_teacher_path, load_student, weights_sha256
+    from edge_vos.model.checkpoint import default_weights_path, load_student, weights_sha256
 
     if threads:
         torch.set_num_threads(threads)
-    teacher_path = teacher or default_teacher_path()
+    teacher_path = teacher or default_weights_path()
     taught_by = load_student(teacher_path)
     common = distill_defaults("small", weights_sha256(teacher_path), adapts=False)
     wanted = ablation.read_rows(rows or ablation.ROWS, ablation.shortened(common, steps))

@@ -42,7 +42,8 @@ def distill(
     stills: StillsOption = None,
     exclude: ExcludeOption = "",
     teacher: Annotated[
-        Path | None, typer.Option(help="The teacher's weights; the shipped one's by default.")
+        Path | None,
+        typer.Option(help="The teacher's weights; by default those of the shipped student."),
     ] = None,
     footage: Annotated[
         Path | None,
@@ -83,13 +84,12 @@ def distill(
     adapts = bool(from_weights) or (davis is None and not stills and footage is None)
 
     from edge_vos.model.checkpoint import (
-        default_teacher_path,
         default_weights_path,
         load_student,
         weights_sha256,
     )
 
-    teacher_path = teacher or default_teacher_path()
+    teacher_path = teacher or default_weights_path()
     taught_by = load_student(teacher_path)
     initial = load_student(from_weights or default_weights_path()) if adapts else None
     shape = initial.config.name if initial is not None else preset

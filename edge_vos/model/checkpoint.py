@@ -21,11 +21,6 @@ def default_weights_path() -> Path:
     return Path(__file__).parent.parent / "weights" / "student.safetensors"
 
 
-def default_teacher_path() -> Path:
-    """Return the path of the shipped teacher's weights."""
-    return default_weights_path().with_name("teacher.safetensors")
-
-
 def weights_sha256(path: Path) -> str:
     """Return the digest of a weights file.
 
