@@ -9,12 +9,16 @@ from urllib.parse import parse_qsl
 
 from edge_vos.errors import SourceError
 from edge_vos.runtime.frame import Shot, Source
+from edge_vos.runtime.occlusion import Schedule
 from edge_vos.runtime.scene import Scene
 
 _T = TypeVar("_T")
 
 SCHEME = "synthetic://"
 DEFAULT_FRAMES = 300
+CLEAR_FRAMES = 50
+"""Frames before anything hides the objects."""
+
 _EXAMPLE = f"{SCHEME}?size=480x640&objects=3&frames=300&seed=0&fps=30"
 
 
@@ -28,6 +32,7 @@ class SceneRequest:
         frames: at least 1; ``None`` is without end.
         seed: at least 0; the same seed gives the same frames.
         fps: more than 0, at most 1000.
+        occlude: frames for which all objects are hidden, again and again; 0 is never.
 
     Raises:
         SourceError: if a value is out of range.
@@ -38,6 +43,7 @@ class SceneRequest:
     frames: int | None = None
     seed: int = 0
     fps: float = 30.0
+    occlude: int = 0
 
     def __post_init__(self) -> None:
         height, width = self.size
@@ -47,6 +53,7 @@ class SceneRequest:
             (self.frames is None or self.frames >= 1, f"frames={self.frames}", "at least 1"),
             (self.seed >= 0, f"seed={self.seed}", "at least 0"),
             (0 < self.fps <= 1000, f"fps={self.fps:g}", "more than 0, at most 1000"),
+            (self.occlude >= 0, f"occlude={self.occlude}", "at least 0"),
         )
         for ok, value, expected in checks:
             if not ok:
@@ -58,7 +65,7 @@ def open_synthetic(uri: str, loop: bool = False) -> Source:
 
     Args:
         uri: ``synthetic://?size=480x640&objects=3&frames=300&seed=0&fps=30``; each part may be
-            left out.
+            left out. ``&occlude=30`` has something hide all objects for 30 frames, again and again.
         loop: never end when ``frames`` is left out, instead of after 300.
 
     Raises:
@@ -98,12 +105,12 @@ def parse_scene(uri: str, frames: int | None = None) -> SceneRequest:
                 size = _read(uri, name, value, _size)
             case "fps":
                 fps = _read(uri, name, value, float)
-            case "objects" | "frames" | "seed":
+            case "objects" | "frames" | "seed" | "occlude":
                 numbers[name] = _read(uri, name, value, int)
             case _:
                 raise SourceError(
                     f"The synthetic scene has no option {name!r}",
-                    "size, objects, frames, seed, fps",
+                    "size, objects, frames, seed, fps, occlude",
                     f"Write it as '{_EXAMPLE}'",
                 )
     return SceneRequest(
@@ -112,6 +119,7 @@ def parse_scene(uri: str, frames: int | None = None) -> SceneRequest:
         frames=numbers.get("frames", frames),
         seed=numbers.get("seed", SceneRequest.seed),
         fps=fps,
+        occlude=numbers.get("occlude", 0),
     )
 
 
@@ -131,9 +139,12 @@ def _size(value: str) -> tuple[int, int]:
 
 def _shots(request: SceneRequest) -> Iterator[Shot]:
     scene = Scene(request.size, request.objects, request.seed)
+    schedule = Schedule(CLEAR_FRAMES, request.occlude)
     index = 0
     while request.frames is None or index < request.frames:
         start_s = time.perf_counter()
         image, truth = scene.render(index / request.fps)
+        if request.occlude:
+            schedule.cover(image, truth, index)
         yield Shot(image, start_s, truth)
         index += 1

@@ -6,36 +6,26 @@ between, every hundred frames, all objects are hidden for thirty frames, and lat
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from edge_vos.distill.evaluate import ScoredFrame
 from edge_vos.distill.sequences import Dataset, Shot, VideoSequence
 from edge_vos.errors import DatasetError, UsageError
+from edge_vos.runtime.occlusion import Schedule
 
 WINDOW = 100
 """How many frames at both ends are clear."""
-
-PHASES = {"approach": 10, "hidden": 30, "leave": 10, "regain": 30, "pass": 20}
-"""What happens in between, again and again, each with its number of frames."""
-
-CYCLE = [(name, (i + 1) / frames) for name, frames in PHASES.items() for i in range(frames)]
-"""The phase of each frame of a cycle, and how far it has got."""
 
 FOUND = 0.5
 """Objects are found again when their mean J over the phase "regain" exceeds this."""
 
 FALSE_AREA = 0.01
 """A hidden frame's mask is false from this fraction of the visible objects' mean area on."""
-
-MARGIN, BAR_WIDTH, BLOCKS = 0.1, 0.3, 16
-
-Box = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True)
@@ -53,12 +43,10 @@ class LoopedSequence(VideoSequence):
         """Return the frames that count: all but the first and the last."""
         return tuple(range(1, self.length - 1))
 
-    def phase(self, index: int) -> tuple[str, float, int]:
-        """Return the phase of a frame ("clear" outside of cycles), its progress and its cycle."""
-        cycle, place = divmod(index - WINDOW, len(CYCLE))
-        if not 0 <= cycle < _cycles(self.length):
-            return "clear", 1.0, 0
-        return *CYCLE[place], cycle
+    @property
+    def schedule(self) -> Schedule:
+        """Say when objects are hidden; it leaves both ends clear."""
+        return Schedule(WINDOW, cycles=(self.length - 2 * WINDOW) // Schedule(WINDOW).cycle_frames)
 
     def shots(self) -> Iterator[Shot]:
         """Play the loop.
@@ -75,12 +63,7 @@ class LoopedSequence(VideoSequence):
                     f"{self.name} cannot be played in a loop",
                     "a mask for every frame, the first one not empty",
                 )
-            phase, progress, cycle = self.phase(index)
-            box = _occluder(mask, phase, progress)
-            if box is not None:
-                _paint(frame, _scaled(box, mask.shape, frame.shape[:2]), seed=cycle)
-                left, top, right, bottom = box
-                mask[top:bottom, left:right] = 0
+            self.schedule.cover(frame, mask, index)
             given = None if index else mask
             yield Shot(f"{index:05d}", frame, given, mask, 0 < index < self.length - 1)
 
@@ -96,7 +79,7 @@ def loop_dataset(dataset: Dataset, length: int) -> Dataset:
         UsageError: if the protocol is another one, or the length leaves no room for an occlusion.
         DatasetError: if a frame has no mask.
     """
-    shortest = 2 * WINDOW + len(CYCLE)
+    shortest = 2 * WINDOW + Schedule(WINDOW).cycle_frames
     if length < shortest:
         raise UsageError(f"a loop of {length} frames", f"at least {shortest}")
     if not dataset.protocol.startswith("davis"):
@@ -199,7 +182,7 @@ class _Trace:
         self.visible_px: list[int] = []
 
     def add(self, sequence: LoopedSequence, scored: ScoredFrame) -> None:
-        phase, _, cycle = sequence.phase(scored.index)
+        phase, _, cycle = sequence.schedule.phase(scored.index)
         j = scored.j or 0.0
         if scored.index < WINDOW:
             self.first.append(j)
@@ -225,49 +208,5 @@ class _Trace:
         )
 
 
-def _cycles(length: int) -> int:
-    return (length - 2 * WINDOW) // len(CYCLE)
-
-
 def _area_px(mask: NDArray[np.uint8] | None) -> int:
     return 0 if mask is None else int(np.count_nonzero(mask))
-
-
-def _occluder(mask: NDArray[np.uint8], phase: str, progress: float) -> Box | None:
-    """Return what is in front of the objects: left, top, right and bottom in the mask's pixels."""
-    height, width = mask.shape
-    left, top, across, down = cv2.boundingRect(mask)
-    if not across or phase in ("clear", "regain"):
-        return None
-    if phase == "pass":  # a bar from left to right over the objects
-        bar = BAR_WIDTH * across
-        start = left - bar + progress * (across + bar)
-        return _clip((start, 0, start + bar, height), width, height)
-    x, y = MARGIN * across + 1, MARGIN * down + 1
-    shift = 0.0
-    if phase == "approach":
-        shift = (progress - 1) * (left + across + x)
-    elif phase == "leave":
-        shift = progress * (width - left + x)
-    box = (left - x + shift, top - y, left + across + x + shift, top + down + y)
-    return _clip(box, width, height)
-
-
-def _clip(box: Sequence[float], width: int, height: int) -> Box | None:
-    left, right = (round(min(max(x, 0), width)) for x in (box[0], box[2]))
-    top, bottom = (round(min(max(y, 0), height)) for y in (box[1], box[3]))
-    return (left, top, right, bottom) if right > left and bottom > top else None
-
-
-def _scaled(box: Box, size: tuple[int, ...], other: tuple[int, ...]) -> Box:
-    y, x = other[0] / size[0], other[1] / size[1]
-    left, top, right, bottom = box
-    return round(left * x), round(top * y), round(right * x), round(bottom * y)
-
-
-def _paint(frame: NDArray[np.uint8], box: Box, seed: int) -> None:
-    """Draw a box of coloured blocks; each cycle has its own."""
-    left, top, right, bottom = box
-    blocks = np.random.default_rng(seed).integers(0, 256, (BLOCKS, BLOCKS, 3), np.uint8)
-    size_wh = right - left, bottom - top
-    frame[top:bottom, left:right] = cv2.resize(blocks, size_wh, interpolation=cv2.INTER_LINEAR)

@@ -68,7 +68,7 @@ def test_the_sequence_goes_to_and_fro_and_the_truth_stays_exact(
         assert not (covered & (shot.truth > 0)).any()
         holes = (mask > 0) & (shot.truth == 0)
         assert not holes.any() or covered[holes].mean() > 0.99  # a pixel may have the same colour
-        phase = sequence.phase(index)[0]
+        phase = sequence.schedule.phase(index)[0]
         if phase in ("clear", "regain"):
             assert not covered.any()
             assert (shot.truth == mask).all()
