@@ -5,25 +5,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_vos.runtime.frame import Frame
-from edge_vos.runtime.masks import davis_palette
+from edge_vos.runtime.labels import ObjectState
+from edge_vos.runtime.masks import Colour, davis_colours
 from edge_vos.runtime.segmenter import FrameResult
 
 FONT = cv2.FONT_HERSHEY_SIMPLEX
 PLATE = (50, 50, 50)
-Colour = tuple[int, int, int]
 _ALPHA = 0.45
 _THREE = np.ones((3, 3), np.uint8)
 
 
 class Painter:
-    """Draw objects, their ids and confidences, in a picture that is used again for each frame.
+    """Draw objects, their names and confidences, in a picture that is used again for each frame.
 
     Only the boxes of the objects are worked on. The picture is kept for the next who asks for the
     same result.
     """
 
     def __init__(self) -> None:
-        self.colours: list[Colour] = [tuple(bgr) for bgr in davis_palette()[:, ::-1].tolist()]
+        self.colours = [(blue, green, red) for red, green, blue in davis_colours()]
         self._tints: dict[int, NDArray[np.uint8]] = {}
         self._result: FrameResult | None = None
         self._picture = np.empty((0, 0, 3), np.uint8)
@@ -54,10 +54,10 @@ class Painter:
             self._tint(picture[window], result.mask[window], state.id)
         scale = text_scale(picture)
         for state in seen:  # above all tints
-            text = f"{state.id}  {100 * state.confidence:.0f}%"
+            text = f"{caption(state)}  {100 * state.confidence:.0f}%"
             corner = (state.box_xywh[0], state.box_xywh[1])
             draw_label(picture, text, corner, scale, self.colours[state.id])
-        if lost := [str(state.id) for state in result.objects if state.lost]:
+        if lost := [caption(state) for state in result.objects if state.lost]:
             draw_label(picture, f"lost: {', '.join(lost)}", (0, picture.shape[0]), scale, PLATE)
 
     def _tint(self, part: NDArray[np.uint8], labels: NDArray[np.uint8], object_id: int) -> None:
@@ -83,6 +83,11 @@ class Painter:
             table = np.rint((1 - _ALPHA) * levels + _ALPHA * colour).astype(np.uint8)
             self._tints[object_id] = np.ascontiguousarray(table[np.newaxis])
         return self._tints[object_id]
+
+
+def caption(state: ObjectState) -> str:
+    """Return an object's name, or its id where OpenCV's Hershey fonts cannot draw the name."""
+    return state.name if state.name and state.name.isascii() else str(state.id)
 
 
 def text_scale(picture: NDArray[np.uint8]) -> float:

@@ -14,9 +14,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_vos.runtime.masks import Colour, davis_colours
 from edge_vos.runtime.preprocess import Letterbox
 
-_FOUR = np.ones((2, 2), np.uint8)
+_Window = tuple[slice, slice]
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,7 @@ class ObjectState:
         confidence: mean of its probability, in [0, 1], over the cells where it is the likeliest;
             0 when it has no pixel.
         lost: whether it has no pixel.
+        name: what the user calls it; empty when nobody named it.
     """
 
     id: int
@@ -37,6 +39,12 @@ class ObjectState:
     box_xywh: tuple[int, int, int, int]
     confidence: float
     lost: bool
+    name: str = ""
+
+    @property
+    def colour(self) -> Colour:
+        """Return its colour in overlays and palette PNGs: red, green and blue."""
+        return davis_colours()[self.id]
 
 
 def label_frame(
@@ -52,70 +60,59 @@ def label_frame(
     Returns:
         the mask, (H, W) uint8 of the frame's size, and the state of each object in that order.
     """
-    cells = letterbox.crop(probability)
+    cells = letterbox.crop(probability)[[0, *object_ids]]
+    likeliest = cells == cells.max(axis=0)
+    counts = np.maximum(np.count_nonzero(likeliest, axis=(1, 2)), 1)
+    confidence = np.einsum("nhw,nhw->n", cells, likeliest) / counts
+    # Not "greater": an object that is alone keeps what it reaches.
+    may_win = _largest(cells[1:]) >= _least(cells).max(axis=0)
     mask = np.zeros(letterbox.frame_size, np.uint8)
     best = letterbox.to_frame(probability[0])
-    best_cells, winner_cells = cells[0].copy(), np.zeros(cells.shape[1:], np.uint8)
-    kept = _least(cells[0])
-    for object_id in object_ids:
-        kept = np.maximum(kept, _least(cells[object_id]))
-    windows: list[tuple[slice, slice] | None] = []
-    for object_id in object_ids:
-        # Not "greater": an object that is alone keeps what it reaches.
-        may_win = (_largest(cells[object_id]) >= kept).view(np.uint8)
-        left, top, width, height = cv2.boundingRect(may_win)
-        if not width:
-            windows.append(None)
-            continue
-        rows = _between(top, height, cells.shape[1], letterbox.frame_size[0])
-        columns = _between(left, width, cells.shape[2], letterbox.frame_size[1])
-        window = (rows, columns)
-        windows.append(window)
-        enlarged = letterbox.to_window(probability[object_id], rows, columns)
-        _win(mask[window], best[window], enlarged, object_id)
-        _win(winner_cells, best_cells, cells[object_id], object_id)
+    windows = [_window(cells_of_one, letterbox.frame_size) for cells_of_one in may_win]
+    for object_id, window in zip(object_ids, windows, strict=True):
+        if window is not None:
+            enlarged = letterbox.to_window(probability[object_id], *window)
+            mask[window][enlarged > best[window]] = object_id
+            cv2.max(best[window], enlarged, dst=best[window])
     states = (
-        _state(object_id, mask, window, cells[object_id], winner_cells)
-        for object_id, window in zip(object_ids, windows, strict=True)
+        # An object can win between cells without winning one.
+        _state(object_id, mask, window, float(confidence[i] or cells[i].max()))
+        for i, (object_id, window) in enumerate(zip(object_ids, windows, strict=True), start=1)
     )
     return mask, tuple(states)
 
 
-def _win(
-    mask: NDArray[np.uint8], best: NDArray[np.float32], other: NDArray[np.float32], object_id: int
-) -> None:
-    """Give the object the pixels where it is better; ids must come in ascending order."""
-    wins = np.greater(other, best).view(np.uint8) * np.uint8(object_id)
-    np.maximum(mask, wins, out=mask)
-    np.maximum(best, other, out=best)
+def _window(may_win: NDArray[np.bool_], frame_size: tuple[int, int]) -> _Window | None:
+    """Return the pixels around the cells in which an object may win; None where there are none."""
+    left, top, width, height = cv2.boundingRect(may_win.view(np.uint8))
+    if not width:
+        return None
+    rows = _between(top, height, may_win.shape[0], frame_size[0])
+    return rows, _between(left, width, may_win.shape[1], frame_size[1])
 
 
 def _state(
-    object_id: int,
-    mask: NDArray[np.uint8],
-    window: tuple[slice, slice] | None,
-    cells: NDArray[np.float32],
-    winner_cells: NDArray[np.uint8],
+    object_id: int, mask: NDArray[np.uint8], window: _Window | None, confidence: float
 ) -> ObjectState:
     if window is not None:
         selected = (mask[window] == object_id).view(np.uint8)
         if area_px := cv2.countNonZero(selected):
             left, top, width, height = cv2.boundingRect(selected)
             box = (left + window[1].start, top + window[0].start, width, height)
-            won = cells[winner_cells == object_id]
-            # An object can win between cells without winning one.
-            confidence = float(won.mean() if won.size else cells.max())
             return ObjectState(object_id, area_px, box, confidence, lost=False)
     return ObjectState(object_id, 0, (0, 0, 0, 0), 0.0, lost=True)
 
 
 def _least(cells: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return, at each cell, the least of it and its neighbours to the right and below."""
-    return np.asarray(cv2.erode(cells, _FOUR, anchor=(0, 0)), np.float32)
+    """Return, at each cell of (N, h, w), the least of it and its neighbours right and below."""
+    least = cells.copy()
+    np.minimum(cells[:, :, :-1], cells[:, :, 1:], out=least[:, :, :-1])
+    least[:, :-1] = np.minimum(least[:, :-1], least[:, 1:])
+    return least
 
 
 def _largest(cells: NDArray[np.float32]) -> NDArray[np.float32]:
-    return np.asarray(cv2.dilate(cells, _FOUR, anchor=(0, 0)), np.float32)
+    return -_least(-cells)
 
 
 def _between(first: int, length: int, count: int, size: int) -> slice:

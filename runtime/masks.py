@@ -1,5 +1,6 @@
 """Read, write, draw, encode and compare masks."""
 
+from functools import cache
 from pathlib import Path
 from typing import TypedDict
 
@@ -8,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_vos.errors import PromptError, ShapeError
+
+Colour = tuple[int, int, int]
 
 
 class Rle(TypedDict):
@@ -25,6 +28,12 @@ def davis_palette() -> NDArray[np.uint8]:
         for channel in range(3):
             palette[:, channel] |= ((ids >> (3 * bit + channel) & 1) << (7 - bit)).astype(np.uint8)
     return palette
+
+
+@cache
+def davis_colours() -> tuple[Colour, ...]:
+    """Return the same palette as 256 colours of red, green and blue, by object id."""
+    return tuple((red, green, blue) for red, green, blue in davis_palette().tolist())
 
 
 def read_mask(path: str | Path) -> NDArray[np.uint8]:

@@ -129,7 +129,7 @@ class MaskFolder(Sink):
 
 
 class JsonLines(Sink):
-    """Write one JSON document a frame: time, objects, boxes, confidences, COCO run lengths.
+    """Write one JSON document a frame: time, objects, names, boxes, confidences, COCO run lengths.
 
     Args:
         path: the file; it has its name when it is complete, and ``masks.partial.jsonl`` before,
@@ -160,6 +160,8 @@ class JsonLines(Sink):
             "objects": [
                 {
                     "id": state.id,
+                    "name": state.name,
+                    "colour": list(state.colour),
                     "area_px": state.area_px,
                     "box_xywh": [int(side) for side in state.box_xywh],
                     "confidence": round(state.confidence, 4),

@@ -6,6 +6,7 @@ lie on whole cells of the stride-4 grid. So going back is a crop and one resize,
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Self
 
 import cv2
@@ -137,7 +138,7 @@ class Letterbox:
             float32, what ``to_frame`` has there, to rounding.
         """
         content = self.crop(cells)
-        count, scale = content.shape[0], content.shape[1] / self.frame_size[1]
+        count = content.shape[0]
         # OpenCV enlarges a part to the same values as in the whole only between places where a
         # cell's edge is a pixel's edge. For rows that is mostly every cell; but a part's outermost
         # half cells lack a neighbour. Columns are few values as long as rows are cells: by hand.
@@ -146,16 +147,21 @@ class Letterbox:
         first = max(rows.start * count // self.frame_size[0] - 1, 0) // block_cells
         last = -(-min(rows.stop * count // self.frame_size[0] + 2, count) // block_cells)
         part = content[first * block_cells : last * block_cells]
-        position = (np.arange(columns.start, columns.stop) + 0.5) * scale - 0.5
-        position = np.clip(position, 0, content.shape[1] - 1)
-        left = position.astype(np.intp)
-        right = np.minimum(left + 1, content.shape[1] - 1)
-        weight = (position - left).astype(np.float32)
-        across = part[:, left] * (1 - weight) + part[:, right] * weight
+        left, right, weight = (values[columns] for values in self._columns)
+        across = part[:, left]
+        across += (part[:, right] - across) * weight
         size = (len(left), (last - first) * block_pixels)
         down = cv2.resize(across, size, interpolation=cv2.INTER_LINEAR)
         offset = first * block_pixels
         return np.asarray(down[rows.start - offset : rows.stop - offset], dtype=np.float32)
+
+    @cached_property
+    def _columns(self) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float32]]:
+        """Return, for each column of the frame, the two cells that it lies between, and where."""
+        cells, pixels = self.content_size[1] // STRIDE, self.frame_size[1]
+        position = np.clip((np.arange(pixels) + 0.5) * cells / pixels - 0.5, 0, cells - 1)
+        left = position.astype(np.intp)
+        return left, np.minimum(left + 1, cells - 1), (position - left).astype(np.float32)
 
     def _shrink(self, frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
         # OpenCV's own area resize is 4 to 6 times as slow as enough bilinear samples, averaged.

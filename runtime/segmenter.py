@@ -12,7 +12,9 @@ from edge_vos.errors import PromptError
 from edge_vos.runtime.labels import ObjectState, label_frame
 from edge_vos.runtime.memory import MemoryBank
 from edge_vos.runtime.model import LoadedModel
+from edge_vos.runtime.names import check_name
 from edge_vos.runtime.preprocess import NEUTRAL, Letterbox, check_frame
+from edge_vos.runtime.presence import Presence
 from edge_vos.runtime.prompts import (
     check_mask,
     check_size,
@@ -77,6 +79,9 @@ class Segmenter:
         self._living: set[int] = set()
         self._ever: set[int] = set()
         self._pending: list[_Prompt] = []
+        self._presence = Presence()
+        self._names: dict[int, str] = {}
+        self._next_names: list[str] = []
         self._frame_index = 0
 
     @property
@@ -103,11 +108,36 @@ class Segmenter:
         self._add(_Prompt(frozenset(object_ids), lambda _: given))
         return object_ids
 
+    def name(self, object_id: int, name: str) -> None:
+        """Say what an object is called in results from now on, until it is dropped.
+
+        Args:
+            object_id: a living object, or one that was just prompted.
+            name: one line of at most 40 characters; empty takes its name away.
+
+        Raises:
+            PromptError: if there is no such object, or it cannot be called so.
+        """
+        self._check_living(object_id)
+        self._names[object_id] = check_name(name)
+
+    def name_next(self, names: Sequence[str]) -> None:
+        """Say what the next new objects are called, in turn, unless their prompt names them.
+
+        Args:
+            names: each as in :meth:`name`; they replace those that are left from before.
+
+        Raises:
+            PromptError: if an object cannot be called so.
+        """
+        self._next_names = [check_name(name) for name in names]
+
     def prompt_box(
         self,
         box_xywh: tuple[int, int, int, int],
         object_id: int | None = None,
         beside: Sequence[tuple[int, int]] = (),
+        name: str | None = None,
     ) -> int:
         """Give a box around an object; its mask is found in the next frame.
 
@@ -115,12 +145,14 @@ class Segmenter:
             box_xywh: left, top, width and height in the next frame.
             object_id: the object; ``None`` is a new one.
             beside: pixels, as (x, y), that are not on the object.
+            name: what it is called; ``None`` leaves its name as it is.
 
         Returns:
             the object's id.
 
         Raises:
-            PromptError: if the id is not one of the model's, or all are in use.
+            PromptError: if the id is not one of the model's, all are in use, or it cannot be
+                called so.
         """
         given = self._object_id(object_id)
         not_on = tuple(beside)
@@ -131,7 +163,7 @@ class Segmenter:
                 mask = correct_mask(frame, mask, not_on, [0] * len(not_on))
             return mask * given
 
-        self._add(_Prompt(frozenset({given}), make))
+        self._add(_Prompt(frozenset({given}), make), name)
         return given
 
     def prompt_point(
@@ -139,6 +171,7 @@ class Segmenter:
         xy: tuple[int, int] | Sequence[tuple[int, int]],
         object_id: int | None = None,
         beside: Sequence[tuple[int, int]] = (),
+        name: str | None = None,
     ) -> int:
         """Give one point or several on an object; its mask is found in the next frame.
 
@@ -146,12 +179,14 @@ class Segmenter:
             xy: a pixel of the next frame, or several of one object.
             object_id: the object; ``None`` is a new one.
             beside: pixels, as (x, y), that are not on the object.
+            name: what it is called; ``None`` leaves its name as it is.
 
         Returns:
             the object's id.
 
         Raises:
-            PromptError: if the id is not one of the model's, or all are in use.
+            PromptError: if the id is not one of the model's, all are in use, or it cannot be
+                called so.
         """
         given = self._object_id(object_id)
         on = [(int(x), int(y)) for x, y in np.reshape(np.asarray(xy, int), (-1, 2))]
@@ -160,7 +195,7 @@ class Segmenter:
         def make(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
             return mask_from_point(frame, points, labels) * given
 
-        self._add(_Prompt(frozenset({given}), make))
+        self._add(_Prompt(frozenset({given}), make), name)
         return given
 
     def drop(self, object_id: int) -> None:
@@ -171,20 +206,22 @@ class Segmenter:
         Raises:
             PromptError: if there is no such object.
         """
-        if object_id not in self.object_ids:
-            living = ", ".join(map(str, self.object_ids)) or "none"
-            raise PromptError(f"There is no object {object_id}", f"a living object: {living}")
+        self._check_living(object_id)
         self._living.discard(object_id)
+        self._names.pop(object_id, None)
         self._discard_pending(object_id)
         if not self._living:
             self.memory.clear()
 
     def reset(self) -> None:
-        """Forget all objects, prompts and frames."""
+        """Forget all objects, names, prompts and frames."""
         self.memory.clear()
         self._living.clear()
         self._ever.clear()
         self._pending.clear()
+        self._presence.clear()
+        self._names.clear()
+        self._next_names.clear()
         self._frame_index = 0
 
     def step(self, frame: NDArray[np.uint8]) -> FrameResult:
@@ -215,19 +252,31 @@ class Segmenter:
         outputs = self.model.runner.run(self._inputs)
         laps.lap("infer")
         probability = outputs["probability"][0]
-        mask, objects = label_frame(probability, living, letterbox)
+        mask, found = label_frame(probability, living, letterbox)
+        objects = self._presence.confirm(mask, found, given)
         laps.lap("post")
         self._remember(outputs, objects, given)
         laps.lap("memory")
         self._living = set(living)
         self._frame_index += 1
-        return FrameResult(mask, probability, objects, laps.ms, self._frame_index - 1)
+        named = tuple(replace(state, name=self._names.get(state.id, "")) for state in objects)
+        return FrameResult(mask, probability, named, laps.ms, self._frame_index - 1)
 
-    def _add(self, prompt: _Prompt) -> None:
-        for object_id in prompt.object_ids:
+    def _add(self, prompt: _Prompt, name: str | None = None) -> None:
+        called = None if name is None else check_name(name)
+        for object_id in sorted(prompt.object_ids):
+            if called is not None:
+                self._names[object_id] = called
+            elif object_id not in self.object_ids:  # nor is it one that a refused prompt named
+                self._names[object_id] = self._next_names.pop(0) if self._next_names else ""
             self._discard_pending(object_id)
         self._ever |= prompt.object_ids
         self._pending.append(prompt)
+
+    def _check_living(self, object_id: int) -> None:
+        if object_id not in self.object_ids:
+            living = ", ".join(map(str, self.object_ids)) or "none"
+            raise PromptError(f"There is no object {object_id}", f"a living object: {living}")
 
     def _discard_pending(self, object_id: int) -> None:
         kept = (replace(p, object_ids=p.object_ids - {object_id}) for p in self._pending)

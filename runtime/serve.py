@@ -148,9 +148,10 @@ class Page(Sink):
             "objects": [
                 {
                     "id": state.id,
+                    "name": state.name,
                     "confidence": round(state.confidence, 3),
                     "lost": state.lost,
-                    "colour": "#{2:02x}{1:02x}{0:02x}".format(*self._painter.colours[state.id]),
+                    "colour": "#{:02x}{:02x}{:02x}".format(*state.colour),
                 }
                 for state in (() if last is None else last[1].objects)
             ],

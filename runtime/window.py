@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_vos.errors import SinkError
-from edge_vos.runtime.drawing import FONT, PLATE, Painter, darken, draw_label, text_scale
+from edge_vos.runtime.drawing import FONT, PLATE, Painter, caption, darken, draw_label, text_scale
 from edge_vos.runtime.frame import Frame
 from edge_vos.runtime.output import Sink
 from edge_vos.runtime.prompting import ACCEPT, Prompting
@@ -181,6 +181,11 @@ class Window(Sink):
             "   ".join(f"{stage} {value_ms:.1f}" for stage, value_ms in stages) + " ms",
             f"{len(result.objects)} objects, {lost} lost   {vitals.dropped} dropped   "
             f"{self._controls.about}",
+            *(
+                f"{caption(state)}   {'lost' if state.lost else f'{state.confidence:.0%}'}"
+                for state in result.objects
+                if state.name
+            ),
         ]
 
     def _status(self) -> str:

@@ -12,6 +12,7 @@ from edge_vos.cli.options import (
     JsonOption,
     MaskOption,
     ModelOption,
+    NameOption,
     NegativeOption,
     OverwriteOption,
     PointOption,
@@ -50,6 +51,7 @@ def live(
     box: BoxOption = None,
     point: PointOption = None,
     negative: NegativeOption = None,
+    name: NameOption = None,
     model: ModelOption = None,
     engine: EngineOption = None,
     threads: ThreadsOption = None,
@@ -76,9 +78,10 @@ def live(
     undoes, Esc leaves it. Keys: h help, n next object, d drop, r reset, space pause, v record, s
     snapshot, q quit. --serve shows the same on a page in the browser, to who has its address.
 
-    A file or a synthetic scene plays the camera, at its own rate; a synthetic scene prompts
-    itself. A lost camera is waited for. Ctrl-C ends the run in good order: recordings are
-    completed, and the exit code is 0.
+    --name NAME, repeated, names what is prompted, in turn, in the window too. A file or a
+    synthetic scene plays the camera, at its own rate; a synthetic scene prompts itself. A lost
+    camera is waited for. Ctrl-C ends the run in good order: recordings are completed, and the
+    exit code is 0.
 
     Examples: edge-vos live
 
@@ -98,7 +101,9 @@ def live(
     run_session(
         SessionRequest(
             source=source,
-            prompts=Prompts(mask, tuple(box or ()), tuple(point or ()), tuple(negative or ())),
+            prompts=Prompts(
+                mask, tuple(box or ()), tuple(point or ()), tuple(negative or ()), tuple(name or ())
+            ),
             outputs=(*shown, *recording, *(output or ())),
             model=model,
             engine=engine,

@@ -22,6 +22,13 @@ NegativeOption = Annotated[
     list[str] | None,
     typer.Option(metavar="X,Y", help="A point on none of these objects; repeat."),
 ]
+NameOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="What an object is called, in the order of the mask's ids, the boxes and the points; "
+        "repeat."
+    ),
+]
 ReconnectOption = Annotated[
     float, typer.Option(min=0.0, metavar="SECONDS", help="Try so long to get a lost camera back.")
 ]

@@ -1,4 +1,4 @@
-"""Prompts as they are typed: `--mask FILE`, `--box X,Y,W,H`, `--point X,Y`, `--negative X,Y`."""
+"""Prompts as they are typed: `--mask FILE`, `--box X,Y,W,H`, `--point X,Y`, and what they take."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,24 +19,32 @@ class Prompts:
         boxes: each ``X,Y,W,H``.
         points: each ``X,Y``, or several points of one object: ``X,Y,X,Y``.
         negatives: each ``X,Y``; on none of the objects.
+        names: of the objects, in the order of the mask's ids, the boxes and the points; those
+            that are left are for objects that are prompted later.
 
     Raises:
         UsageError: if a box or point is not written so, or a negative point has no box or point
             beside it.
+        PromptError: if an object cannot be called so.
     """
 
     mask: Path | None = None
     boxes: tuple[str, ...] = ()
     points: tuple[str, ...] = ()
     negatives: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        from edge_vos.runtime.names import check_name
+
         for box in self.boxes:
             _box(box)
         for point in self.points:
             _points("--point", point)
         for negative in self.negatives:
             _points("--negative", negative)
+        for name in self.names:
+            check_name(name)
         if self.negatives and not (self.boxes or self.points):
             raise UsageError(
                 f"--negative {self.negatives[0]} has nothing to be beside",
@@ -54,6 +62,7 @@ class Prompts:
         """
         from edge_vos.runtime.prompts import load_mask_prompt
 
+        segmenter.name_next(self.names)
         if self.mask is not None:
             channels = segmenter.model.manifest.channels
             segmenter.prompt(load_mask_prompt(self.mask, frame_size, channels))

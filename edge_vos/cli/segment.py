@@ -11,6 +11,7 @@ from edge_vos.cli.options import (
     JsonOption,
     MaskOption,
     ModelOption,
+    NameOption,
     NegativeOption,
     OverwriteOption,
     PointOption,
@@ -31,6 +32,7 @@ def segment(
     box: BoxOption = None,
     point: PointOption = None,
     negative: NegativeOption = None,
+    name: NameOption = None,
     model: ModelOption = None,
     engine: EngineOption = None,
     threads: ThreadsOption = None,
@@ -58,7 +60,7 @@ def segment(
 
     edge-vos segment frames/ --mask 00000.png -o masks.jsonl --json
 
-    edge-vos segment clip.mp4 --point 320,240 --negative 40,40 -o green:cut-out.mkv
+    edge-vos segment clip.mp4 --point 320,240 --negative 40,40 --name cup -o green:cut-out.mkv
 
     edge-vos segment 'synthetic://?objects=5&frames=200' -o overlay.mkv
     """
@@ -68,7 +70,9 @@ def segment(
     run_session(
         SessionRequest(
             source=source,
-            prompts=Prompts(mask, tuple(box or ()), tuple(point or ()), tuple(negative or ())),
+            prompts=Prompts(
+                mask, tuple(box or ()), tuple(point or ()), tuple(negative or ()), tuple(name or ())
+            ),
             outputs=tuple(output or ()),
             model=model,
             engine=engine,

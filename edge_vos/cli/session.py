@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from edge_vos.cli.prompts import Prompts
 from edge_vos.cli.run_report import Watch, print_report
-from edge_vos.errors import PromptError, SinkError
+from edge_vos.errors import PromptError, SinkError, UsageError
 
 if TYPE_CHECKING:
     from edge_vos.runtime.controls import Controls
@@ -72,10 +72,7 @@ def run_session(request: SessionRequest) -> None:
             if request.live
             else "Leave `-o window` out, and record with `-o clip.mkv`",
         )
-    _quieten()
-    _return_large_blocks()
-    import cv2
-
+    prepare_process()
     from edge_vos.runtime.controls import Controls
     from edge_vos.runtime.model import open_bundle
     from edge_vos.runtime.pipeline import RunOptions, run
@@ -83,7 +80,6 @@ def run_session(request: SessionRequest) -> None:
     from edge_vos.runtime.sink import is_interactive, open_sinks
     from edge_vos.runtime.source import open_source
 
-    cv2.setNumThreads(1)  # its threads would compete with the engine's
     interactive = any(is_interactive(uri) for uri in request.outputs)
     with ExitStack() as stack:
         controls = Controls()
@@ -101,6 +97,8 @@ def run_session(request: SessionRequest) -> None:
         stack.callback(model.runner.close)
         segmenter = Segmenter(model)
         request.prompts.give(segmenter, source.size)
+        if not interactive:
+            _check_names(request, len(segmenter.object_ids))
         controls.objects = model.manifest.channels - 1
         controls.about = _about(model)
         if interactive and not request.live and not request.prompts and not source.has_truth:
@@ -202,6 +200,18 @@ def stop_on_signals(controls: "Controls") -> Iterator[None]:
             signal.signal(restored, handler)
 
 
+def prepare_process() -> None:
+    """Set this process up to run a source: quiet libraries, and as little of the machine as can be.
+
+    It comes before OpenCV is used.
+    """
+    _quieten()
+    _return_large_blocks()
+    import cv2
+
+    cv2.setNumThreads(1)  # its threads would compete with the engine's
+
+
 def _quieten() -> None:
     """Leave stderr to our own words: what OpenCV, FFmpeg and Qt meet, the errors here say."""
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
@@ -225,6 +235,20 @@ def _check_prompts(request: SessionRequest, source: "Source", interactive: bool)
             f"Nothing says what to follow in {request.source}",
             "a mask, a box or a point in the first frame",
             "Add --mask FILE, --box X,Y,W,H or --point X,Y",
+        )
+
+
+def _check_names(request: SessionRequest, prompted: int) -> None:
+    """Refuse names that no object would ever have."""
+    from edge_vos.runtime.synthetic import parse_scene
+
+    names = request.prompts.names
+    objects = prompted or parse_scene(request.source).objects  # the one source that has truth
+    if len(names) > objects:
+        raise UsageError(
+            f"There are {len(names)} names and {objects} objects",
+            "at most one --name for each object",
+            f"Leave out `--name {names[objects]}`, or show that object too",
         )
 
 

@@ -1,6 +1,7 @@
 """Boxes and points as they are typed, and what negative points take away."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 
 from edge_vos.cli.prompts import Prompts
 from edge_vos.errors import PromptError, UsageError
-from edge_vos.runtime.masks import jaccard
+from edge_vos.runtime.masks import jaccard, write_palette_png
 from edge_vos.runtime.model import LoadedModel
 from edge_vos.runtime.prompts import correct_mask
 from edge_vos.runtime.segmenter import Segmenter
@@ -48,6 +49,20 @@ def test_each_point_is_an_object_and_several_may_be_one(
     assert jaccard(mask == 1, truth == 1) > 0.7
 
 
+def test_names_go_to_the_mask_the_boxes_and_the_points_in_turn(
+    tiny_model: LoadedModel, frame: NDArray[np.uint8], truth: NDArray[np.uint8], tmp_path: Path
+) -> None:
+    mask = tmp_path / "mask.png"
+    write_palette_png(mask, (truth == 2) * np.uint8(2))
+    names = ("green", "red", "ground", "later")
+    prompts = Prompts(mask, ("8,24,78,80",), ("8,8",), names=names)
+    segmenter = Segmenter(tiny_model)
+    prompts.give(segmenter, SIZE)
+    result = segmenter.step(frame)
+    assert [(s.id, s.name) for s in result.objects] == [(1, "red"), (2, "green"), (3, "ground")]
+    assert not Prompts(names=names)
+
+
 def test_a_negative_point_takes_away_from_a_box(
     tiny_model: LoadedModel, frame: NDArray[np.uint8], truth: NDArray[np.uint8]
 ) -> None:
@@ -73,8 +88,9 @@ def test_a_mask_is_corrected_by_points(frame: NDArray[np.uint8], truth: NDArray[
 @pytest.mark.parametrize(
     "words",
     [{"boxes": ("1,2,3",)}, {"boxes": ("a,b,c,d",)}, {"points": ("1",)}, {"points": ("1,2,3",)},
-     {"points": ("",)}, {"points": ("1,2",), "negatives": ("7",)}, {"negatives": ("1,2",)}],
+     {"points": ("",)}, {"points": ("1,2",), "negatives": ("7",)}, {"negatives": ("1,2",)},
+     {"points": ("1,2",), "names": ("a\tb",)}],
 )  # fmt: skip
 def test_what_cannot_be_read_is_refused(words: dict[str, tuple[str, ...]]) -> None:
-    with pytest.raises(UsageError, match="Expected"):
+    with pytest.raises((UsageError, PromptError), match="Expected"):
         Prompts(**words)

@@ -106,6 +106,15 @@ def test_boxes_and_points_are_followed(tiny_bundle: Bundle, clip: Path, tmp_path
     assert document["j"] is None
 
 
+def test_objects_have_the_names_that_were_typed(tiny_bundle: Bundle, tmp_path: Path) -> None:
+    lines = tmp_path / "masks.jsonl"
+    names = ("--name", "cup", "--name", "tässchen")
+    result = _segment(tiny_bundle, f"{SCENE}&frames=2", *names, "-o", str(lines))
+    assert result.exit_code == 0, result.output
+    for line in lines.read_text().splitlines():
+        assert [state["name"] for state in json.loads(line)["objects"]] == ["cup", "tässchen"]
+
+
 def test_without_an_output_it_says_so(tiny_bundle: Bundle) -> None:
     result = _segment(tiny_bundle, f"{SCENE}&frames=3")
     assert "3 frames" in result.stdout
@@ -121,6 +130,9 @@ def test_without_an_output_it_says_so(tiny_bundle: Bundle) -> None:
         (("{clip}", "--point", "a,b"), UsageError, "X,Y"),
         (("{clip}", "--mask", "missing.png"), PromptError, "missing.png"),
         (("{clip}", "--box", "900,900,5,5"), PromptError, "900,900"),
+        (("{clip}", "--box", "4,14,60,60", "--name", "a", "--name", "b"), UsageError, "--name b"),
+        ((SCENE, "--name", "a", "--name", "b", "--name", "c"), UsageError, "3 names and 2"),
+        ((SCENE, "--name", "x" * 41), PromptError, "at most 40"),
         ((SCENE, "-o", "a.gif"), SinkError, "a.gif"),
         ((SCENE, "--engine", "abacus"), EdgeVosError, "abacus"),
         (("{clip}", "--box", "4,14,60,60", "-o", "{clip}", "--overwrite"), SinkError, "itself"),

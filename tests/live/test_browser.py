@@ -90,7 +90,7 @@ def browser(tmp_path: Path) -> Iterator[Browser]:
 def test_a_box_drawn_on_the_page_is_followed(
     start: Callable[..., Live], clip: Path, browser: Browser, artefacts: Path
 ) -> None:
-    run = start(str(clip), "--loop", "--serve", "--port", "0")
+    run = start(str(clip), "--loop", "--serve", "--port", "0", "--name", "<b>tasse")
     assert run.process.stderr is not None
     browser.open(run.process.stderr.readline().removeprefix("Open ").strip())
     browser.wait("document.getElementById('stream').naturalWidth > 0 && state.frames > 0")
@@ -112,6 +112,7 @@ def test_a_box_drawn_on_the_page_is_followed(
     browser.evaluate("document.getElementById('accept').click()")
     run.wait(lambda: run.objects() == [1])
     browser.wait("document.getElementById('objects').rows.length === 1")
+    assert browser.evaluate("document.getElementById('objects').innerText").startswith("<b>tasse")
     browser.look(artefacts / "browser-followed.png")
 
     browser.mouse(move(270, 120), down, up)  # a click on the green field

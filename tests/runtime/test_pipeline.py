@@ -92,6 +92,24 @@ def test_segment_takes_every_frame_in_order(
     assert min(found) > 0.95
 
 
+def test_times_are_handed_out_frame_by_frame(
+    tiny_model: LoadedModel, make_source: Callable[..., Source]
+) -> None:
+    taken: list[tuple[int, dict[str, float]]] = []
+    controls = Controls()
+    report = run(
+        make_source(6),
+        Segmenter(tiny_model),
+        [Kept()],
+        RunOptions(prompt_from_truth=True),
+        controls,
+        on_timings=lambda ms: taken.append((controls.vitals.frames, dict(ms))),
+    )
+    assert [frames for frames, _ in taken] == [1, 2, 3, 4, 5, 6]
+    assert {frozenset(ms) for _, ms in taken} == {frozenset(STAGES)}
+    assert max(ms["end_to_end"] for _, ms in taken) == report.latency_ms["end_to_end"]["max"]
+
+
 def test_live_takes_the_newest_frame_and_counts_the_others(
     tiny_model: LoadedModel, make_source: Callable[..., Source]
 ) -> None:

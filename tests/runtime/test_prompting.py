@@ -72,6 +72,28 @@ def test_a_box_is_shown_before_it_is_followed(
     assert jaccard(result.mask == 1, truth == 1) > 0.8
 
 
+def test_what_is_shown_in_turn_takes_the_names_that_wait(
+    prompting: Prompting, frame: Frame, tiny_model: LoadedModel
+) -> None:
+    segmenter = Segmenter(tiny_model)
+    segmenter.name_next(["cup"])
+    for box in ((26, 26, 76, 76), (106, 26, 76, 76)):
+        prompting.box(box)
+        prompting.accept()
+        prompting.controls.apply(segmenter)
+        result = segmenter.step(frame.image)
+        prompting.see(frame, result)
+    assert [(state.id, state.name) for state in result.objects] == [(1, "cup"), (2, "")]
+    prompting.click((60, 60))  # on the cup, to correct it
+    assert prompting.sketch is not None
+    drawn = prompting.sketch.picture.copy()
+    unnamed = tuple(replace(state, name="") for state in result.objects)
+    prompting.cancel()
+    prompting.see(frame, replace(result, objects=unnamed))
+    prompting.click((60, 60))
+    assert (prompting.sketch.picture[:40] != drawn[:40]).any()
+
+
 def test_where_the_run_stays_at_the_frame_it_is_stepped_once(
     prompting: Prompting, frame: Frame, tiny_model: LoadedModel
 ) -> None:

@@ -320,6 +320,57 @@ def test_reset_makes_it_new(segmenter: Segmenter, recorder: Recorder, scene: Sce
         np.testing.assert_array_equal(recorder.calls[0][name], recorder.calls[2][name])
 
 
+def _names(segmenter: Segmenter, frame: NDArray[np.uint8]) -> dict[int, str]:
+    return {state.id: state.name for state in segmenter.step(frame).objects}
+
+
+def test_objects_are_called_what_the_user_calls_them(segmenter: Segmenter, scene: Scene) -> None:
+    frame, mask = scene((16, 0), (128, 64))
+    assert segmenter.prompt_box((10, 0, 76, 70), name="cup") == 1
+    assert segmenter.prompt_point((160, 96)) == 2
+    segmenter.name(2, "Tässchen")
+    assert _names(segmenter, frame) == {1: "cup", 2: "Tässchen"}
+    segmenter.prompt(mask)  # a correction keeps them
+    segmenter.prompt_box((10, 0, 76, 70), object_id=1)
+    assert _names(segmenter, frame) == {1: "cup", 2: "Tässchen"}
+    segmenter.prompt_point((160, 96), object_id=2, name="saucer")
+    segmenter.name(1, "")
+    assert _names(segmenter, frame) == {1: "", 2: "saucer"}
+
+
+def test_names_go_with_their_objects(segmenter: Segmenter, scene: Scene) -> None:
+    frame, mask = scene((16, 0), (128, 64))
+    segmenter.name_next(["cup", "saucer", "spoon"])
+    segmenter.prompt(mask)
+    assert _names(segmenter, frame) == {1: "cup", 2: "saucer"}
+    segmenter.drop(1)
+    segmenter.prompt(mask)
+    assert _names(segmenter, frame) == {1: "spoon", 2: "saucer"}
+    segmenter.name_next(["fork"])
+    segmenter.reset()
+    segmenter.prompt(mask)
+    assert _names(segmenter, frame) == {1: "", 2: ""}
+
+
+def test_a_refused_prompt_leaves_no_name(segmenter: Segmenter, scene: Scene) -> None:
+    frame, mask = scene((16, 0), (128, 64))
+    segmenter.prompt_box((500, 500, 10, 10), name="cup")
+    with pytest.raises(PromptError, match="500,500"):
+        segmenter.step(frame)
+    with pytest.raises(PromptError, match="no object 1"):
+        segmenter.name(1, "cup")
+    segmenter.prompt(mask)
+    assert _names(segmenter, frame) == {1: "", 2: ""}
+
+
+def test_a_bad_name_is_refused_before_anything_is_done(segmenter: Segmenter) -> None:
+    with pytest.raises(PromptError, match="one line"):
+        segmenter.prompt_box((10, 0, 76, 70), name="a\nb")
+    with pytest.raises(PromptError, match="41 characters"):
+        segmenter.name_next(["cup", "x" * 41])
+    assert segmenter.object_ids == ()
+
+
 def test_a_reference_that_finds_no_slot_is_reported(
     segmenter: Segmenter, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -36,7 +36,7 @@ def _pair(level: int, size: tuple[int, int] = SIZE) -> tuple[Frame, FrameResult]
     frame = Frame(np.full((*size, 3), level, np.uint8), level, 0.0, 0.0, 0.0)
     mask = np.zeros(size, np.uint8)
     mask[10:30, 10:40] = 2
-    state = ObjectState(2, 600, (10, 10, 30, 20), 0.75, lost=False)
+    state = ObjectState(2, 600, (10, 10, 30, 20), 0.75, lost=False, name="<b>täss")
     return frame, FrameResult(mask, np.zeros((4, 16, 24), np.float32), (state,), {}, 0)
 
 
@@ -103,7 +103,9 @@ def test_the_page_and_its_figures(page: Page) -> None:
     assert (status, content[:15]) == (200, b"<!doctype html>")
     assert b"http" not in content.replace(b'http-equiv"', b"")  # it asks no other server
     state = json.loads(_ask(page, "GET", "/state")[1])
-    assert state["objects"] == [{"id": 2, "confidence": 0.75, "lost": False, "colour": "#008000"}]
+    assert state["objects"] == [
+        {"id": 2, "name": "<b>täss", "confidence": 0.75, "lost": False, "colour": "#008000"}
+    ]
     assert (state["about"], state["next"], state["sketch"]) == ("fake", 1, False)
     assert _ask(page, "GET", "/nowhere")[0] == 404
 

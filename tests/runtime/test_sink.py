@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from edge_vos.errors import SinkError
-from edge_vos.runtime.drawing import Painter
+from edge_vos.runtime.drawing import Painter, caption
 from edge_vos.runtime.frame import Frame
 from edge_vos.runtime.labels import ObjectState
 from edge_vos.runtime.masks import davis_palette, decode_rle, read_mask
@@ -29,7 +29,7 @@ def _pair(index: int) -> tuple[Frame, FrameResult]:
     mask[40:80, 20 + index : 70 + index] = 1
     objects = (
         ObjectState(1, 2000, (20 + index, 40, 50, 40), 0.875, lost=False),
-        ObjectState(2, 0, (0, 0, 0, 0), 0.0, lost=True),
+        ObjectState(2, 0, (0, 0, 0, 0), 0.0, lost=True, name="Tässchen"),
     )
     frame = Frame(image, index, index / 25, 0.0, 0.0)
     return frame, FrameResult(mask, np.zeros((5, 30, 40), np.float32), objects, {}, index)
@@ -221,6 +221,8 @@ def test_json_lines_hold_the_masks(tmp_path: Path) -> None:
     assert np.array_equal(decode_rle(one["segmentation"]), _pair(2)[1].mask)
     assert (one["id"], one["box_xywh"], one["confidence"]) == (1, [22, 40, 50, 40], 0.875)
     assert (two["id"], two["lost"], two["area_px"]) == (2, True, 0)
+    assert (one["name"], one["colour"]) == ("", [128, 0, 0])
+    assert (two["name"], two["colour"]) == ("Tässchen", [0, 128, 0])
     assert not decode_rle(two["segmentation"]).any()
 
 
@@ -302,6 +304,19 @@ def test_a_picture_is_drawn_once_for_all_and_in_place() -> None:
     assert painter.paint(*_pair(1)) is picture
     assert (painter.paint(frame, result)[0, 0] == drawn[0, 0]).all()
     assert (frame.image == 90).all()
+
+
+def test_a_name_stands_for_the_id_where_it_can_be_drawn() -> None:
+    frame, result = _pair(0)
+    cup, other = (replace(state, name="cup") for state in result.objects)
+    assert [caption(state) for state in (*result.objects, cup)] == ["1", "2", "cup"]
+    plain, named, lost = (
+        Painter().paint(frame, replace(result, objects=objects))
+        for objects in (result.objects, (cup, result.objects[1]), (result.objects[0], other))
+    )
+    assert (named[:40] != plain[:40]).any()
+    assert (named[40:] == plain[40:]).all()
+    assert (lost[100:] != plain[100:]).any()
 
 
 def test_only_the_object_is_tinted_and_outlined() -> None:

@@ -11,6 +11,7 @@ from edge_vos.errors import SinkError
 from edge_vos.runtime.controls import Controls
 from edge_vos.runtime.drawing import Painter
 from edge_vos.runtime.frame import Frame
+from edge_vos.runtime.labels import ObjectState
 from edge_vos.runtime.prompting import Prompting
 from edge_vos.runtime.segmenter import FrameResult
 from edge_vos.runtime.stage_times import Vitals
@@ -154,6 +155,18 @@ def test_the_figures_are_shown_and_hidden(window: Window, desktop: Desktop, doin
     _press(window, desktop, "i")
     window.pump()
     assert (desktop.shown[-1][:50] == 90).all()
+
+
+def test_the_figures_tell_of_named_objects(window: Window) -> None:
+    objects = (
+        ObjectState(1, 50, (9, 9, 9, 9), 0.934, lost=False, name="cup"),
+        ObjectState(2, 0, (0, 0, 0, 0), 0.0, lost=True, name="left hand"),
+        ObjectState(3, 50, (9, 9, 9, 9), 0.8, lost=False),
+    )
+    empty = np.zeros(SIZE, np.uint8)
+    result = FrameResult(empty, np.zeros((4, 30, 40), np.float32), objects, {}, 0)
+    assert window._figure_lines(result)[2].startswith("3 objects, 1 lost")
+    assert window._figure_lines(result)[3:] == ["cup   93%", "left hand   lost"]
 
 
 def test_recording_is_seen(window: Window, desktop: Desktop, doings: Doings) -> None:

@@ -1,0 +1,68 @@
+"""When an object counts as lost, and when as back."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from edge_vos.runtime.labels import ObjectState
+from edge_vos.runtime.presence import BACK_AREA, BACK_CONFIDENCE, BACK_FRAMES, GONE_FRAMES, Presence
+
+SEEN = ObjectState(1, 400, (10, 10, 20, 20), 0.9, lost=False)
+LOST = ObjectState(1, 0, (0, 0, 0, 0), 0.0, lost=True)
+
+
+def show(presence: Presence, state: ObjectState, given: bool = False) -> bool:
+    """Let an object be found; return whether its mask stays."""
+    mask = np.zeros((60, 80), np.uint8)
+    left, top, width, height = state.box_xywh
+    mask[top : top + height, left : left + width] = state.id
+    mask[0, 0] = 2
+    (confirmed,) = presence.confirm(mask, [state], [state.id] if given else [])
+    assert mask[0, 0] == 2
+    assert np.count_nonzero(mask == state.id) == confirmed.area_px
+    assert confirmed in (state, LOST)
+    return not confirmed.lost
+
+
+def test_an_object_that_is_missed_for_a_moment_shows_again_at_once() -> None:
+    presence = Presence()
+    shown = [show(presence, s) for s in (SEEN, *[LOST] * (GONE_FRAMES - 1), SEEN)]
+    assert shown == [True, *[False] * (GONE_FRAMES - 1), True]
+
+
+def test_an_object_that_is_gone_shows_again_after_sightings_in_a_row() -> None:
+    presence = Presence()
+    for state in (SEEN, *[LOST] * GONE_FRAMES):
+        show(presence, state)
+    flicker = [SEEN] * (BACK_FRAMES - 1)
+    assert not any(show(presence, state) for state in (*flicker, LOST, *flicker))
+    assert show(presence, SEEN)
+    assert show(presence, replace(SEEN, confidence=0.1))  # it is back: no more questions
+
+
+def test_a_speck_or_a_guess_is_no_sighting() -> None:
+    presence = Presence()
+    for state in (SEEN, *[LOST] * GONE_FRAMES):
+        show(presence, state)
+    small = int(BACK_AREA * SEEN.area_px)
+    speck = replace(SEEN, area_px=small - 1, box_xywh=(10, 10, small - 1, 1))
+    guess = replace(SEEN, confidence=BACK_CONFIDENCE - 0.01)
+    assert not any(show(presence, state) for state in [speck, guess] * BACK_FRAMES)
+    enough = replace(SEEN, area_px=small, box_xywh=(10, 10, small, 1), confidence=BACK_CONFIDENCE)
+    assert [show(presence, enough) for _ in range(BACK_FRAMES)][-1]
+
+
+def test_what_the_user_shows_is_there_at_once() -> None:
+    presence = Presence()
+    for state in (SEEN, *[LOST] * GONE_FRAMES):
+        show(presence, state)
+    assert show(presence, replace(SEEN, area_px=4, box_xywh=(0, 5, 4, 1)), given=True)
+    assert show(presence, SEEN)
+
+
+def test_a_dropped_object_is_forgotten() -> None:
+    presence = Presence()
+    for state in (SEEN, *[LOST] * GONE_FRAMES):
+        show(presence, state)
+    presence.confirm(np.zeros((60, 80), np.uint8), [])
+    assert show(presence, SEEN)
