@@ -22,15 +22,20 @@ DEFAULT_TOLERANCE_PERCENT = 5.0
 
 _QUANTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99}
 _ONCE = ("memory.peak_rss_bytes", "memory.net_rss_bytes", "model_size_bytes", "load_ms",
-         "first_inference_ms", "accuracy.mask_iou")  # fmt: skip
-HIGHER_IS_BETTER = {"fps", "accuracy.mask_iou"}
+         "first_inference_ms", "accuracy.mask_iou", "dataset_accuracy.j", "dataset_accuracy.f",
+         "dataset_accuracy.j_and_f")  # fmt: skip
+HIGHER_IS_BETTER = {"fps", "accuracy.mask_iou", "dataset_accuracy.j", "dataset_accuracy.f",
+                    "dataset_accuracy.j_and_f"}  # fmt: skip
 JUDGED = {
     "fps", "latency_ms.infer.p50", "latency_ms.end_to_end.p50", "latency_ms.end_to_end.p90",
-    "memory.peak_rss_bytes", "model_size_bytes", "accuracy.mask_iou",
+    "latency_ms.display.p50", "latency_ms.display.p90", "memory.peak_rss_bytes",
+    "model_size_bytes", "accuracy.mask_iou", "dataset_accuracy.j_and_f",
 }  # fmt: skip
 """Figures that make a regression. The rest hang on single moments, or are parts of these."""
 _TICK_MS = 1e-6
-_SETTINGS = ("device.name", "size", "objects", "threads", "engine", "precision", "bundle_sha256")
+_SETTINGS = ("device.name", "size", "objects", "threads", "engine", "precision", "bundle_sha256",
+             "live.source", "live.recording", "dataset_accuracy.protocol",
+             "dataset_accuracy.sequences")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -120,7 +125,8 @@ def read_report(path: Path) -> dict[str, Any]:
 
 
 def _ratios(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[tuple[str, Ratio]]:
-    yield from _one(before, after, "fps", "end_to_end", _rate)
+    both = all(report.get("samples_ms", {}).get("interval") for report in (before, after))
+    yield from _one(before, after, "fps", "interval" if both else "end_to_end", _rate)
     for stage in before["latency_ms"]:
         for name, share in _QUANTILES.items():
             quantile = _quantile(share)

@@ -35,6 +35,18 @@ def doubt_samples(samples: int) -> Iterator[str]:
         )
 
 
+def doubt_source(ended: str) -> Iterator[str]:
+    """Doubt a measurement that its source ended.
+
+    Args:
+        ended: as :class:`edge_vos.devices.report.LiveRun` has it.
+    """
+    if ended == "end":
+        yield "The source ended before the measurement did: give a longer one, or measure shorter."
+    elif ended != "stopped":
+        yield "The source was lost before the measurement ended: check it and measure again."
+
+
 def doubt_drift(first_p50_ms: float, last_p50_ms: float, window_s: float, samples: int) -> str:
     """Doubt a measurement that ended slower than it began; empty where it did not.
 

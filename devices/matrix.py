@@ -21,6 +21,8 @@ from edge_vos.errors import BundleError, EdgeVosError
 _MAIN = "from edge_vos.cli import main; main()"
 _COLUMNS = ("bundle", "engine", "precision", "size", "objects", "threads", "p50 ms", "p90 ms",
             "p99 ms", "FPS", "peak MB", "mask IoU")  # fmt: skip
+_LIVE_COLUMNS = ("display p50 ms", "dropped")
+_DATASET_COLUMNS = ("J&F",)
 
 
 @dataclass(frozen=True)
@@ -30,13 +32,13 @@ class Cell:
     Args:
         bundle: its path.
         size: (height, width) that the bundle has.
-        objects: to follow.
+        objects: to follow; None leaves it to the source.
         threads: of the engine; None is its own choice.
     """
 
     bundle: str
     size: tuple[int, int]
-    objects: int
+    objects: int | None
     threads: int | None
 
 
@@ -74,7 +76,7 @@ def find_bundles(paths: Sequence[Path]) -> list[Path]:
 def make_cells(
     bundles: Sequence[Path],
     sizes: Sequence[tuple[int, int]],
-    objects: Sequence[int],
+    objects: Sequence[int | None],
     threads: Sequence[int | None],
 ) -> list[Cell]:
     """Return every combination; of the bundles those that have one of the sizes.
@@ -128,9 +130,9 @@ def measure_apart(cell: Cell, options: Sequence[str]) -> dict[str, Any]:
         EdgeVosError: if the process fails, with its last line.
     """
     threads = [] if cell.threads is None else ["--threads", str(cell.threads)]
+    objects = [] if cell.objects is None else ["--objects", str(cell.objects)]
     command = [
-        sys.executable, "-c", _MAIN, "bench", cell.bundle, "--objects", str(cell.objects),
-        *threads, *options, "--json",
+        sys.executable, "-c", _MAIN, "bench", cell.bundle, *objects, *threads, *options, "--json",
     ]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
@@ -142,8 +144,20 @@ def measure_apart(cell: Cell, options: Sequence[str]) -> dict[str, Any]:
 
 
 def table_rows(outcomes: Sequence[Outcome]) -> list[tuple[str, ...]]:
-    """Return a header and a row for each cell; a failed one has its error in place of figures."""
-    return [_COLUMNS, *map(_row_of, outcomes)]
+    """Return a header and a row for each cell; a failed one has its error in place of figures.
+
+    What only some benchmarks measure has a column where any of these did.
+    """
+    reports = [outcome.report or {} for outcome in outcomes]
+    extra = {
+        "live": _LIVE_COLUMNS if any(report.get("live") for report in reports) else (),
+        "dataset_accuracy": _DATASET_COLUMNS
+        if any(report.get("dataset_accuracy") for report in reports)
+        else (),
+    }
+    header = (*_COLUMNS, *extra["live"], *extra["dataset_accuracy"])
+    rows = [_row_of(outcome, extra) for outcome in outcomes]
+    return [header, *(row + ("",) * (len(header) - len(row)) for row in rows)]
 
 
 def to_markdown(outcomes: Sequence[Outcome]) -> str:
@@ -170,24 +184,26 @@ def to_document(outcomes: Sequence[Outcome]) -> dict[str, Any]:
     }
 
 
-def _row_of(outcome: Outcome) -> tuple[str, ...]:
+def _row_of(outcome: Outcome, extra: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
     cell, report = outcome.cell, outcome.report
     size, threads = "x".join(map(str, cell.size)), str(cell.threads or "auto")
     name = Path(cell.bundle).name
     if report is None:
-        empty = ("",) * (len(_COLUMNS) - 7)
-        return (name, "", "", size, str(cell.objects), threads, f"FAILED: {outcome.error}", *empty)
-    latency: Mapping[str, float] = report["latency_ms"]["end_to_end"]
-    accuracy = report["accuracy"]
-    return (
-        name,
-        report["engine"],
-        report["precision"],
-        size,
-        str(cell.objects),
-        threads,
-        *(f"{latency[figure]:.2f}" for figure in ("p50", "p90", "p99")),
+        objects = str(cell.objects or "")
+        return (name, "", "", size, objects, threads, f"FAILED: {outcome.error}")
+    latency: Mapping[str, Mapping[str, float]] = report["latency_ms"]
+    accuracy, live, dataset = (
+        report.get(part) for part in ("accuracy", "live", "dataset_accuracy")
+    )
+    figures = [
+        *(f"{latency['end_to_end'][figure]:.2f}" for figure in ("p50", "p90", "p99")),
         f"{report['fps']:.1f}",
         f"{report['memory']['peak_rss_bytes'] / 1e6:.1f}",
         f"{accuracy['mask_iou']:.4f}" if accuracy else "",
-    )
+    ]
+    if extra["live"]:
+        figures += [f"{latency['display']['p50']:.2f}", str(live["dropped"])] if live else ["", ""]
+    if extra["dataset_accuracy"]:
+        figures.append(f"{dataset['j_and_f']:.1f}" if dataset else "")
+    objects = str(cell.objects or report["objects"])
+    return (name, report["engine"], report["precision"], size, objects, threads, *figures)

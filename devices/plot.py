@@ -16,7 +16,11 @@ PANEL_HW = (330, 620)
 HEADER = 56
 _LEFT, _RIGHT, _TOP, _BOTTOM = 70, 20, 40, 40
 _INK, _GRID = (40, 40, 40), (225, 225, 225)
-_COLOURS = ((178, 114, 0), (0, 159, 230), (115, 158, 0), (167, 121, 204), (0, 94, 213))  # BGR
+_COLOURS = ((178, 114, 0), (0, 159, 230), (115, 158, 0), (167, 121, 204), (0, 94, 213),
+            (233, 180, 86), (66, 228, 240))  # fmt: skip
+"""BGR, one for each stage."""
+_SPANS = ("display", "interval")
+"""What reaches over several stages, and is none itself."""
 _TICKS = 5
 _COLUMNS = 60  # of the histogram
 _POINTS = 2_000  # of the curve; of a longer series the largest of each stretch
@@ -33,7 +37,7 @@ def draw_report(report: BenchReport) -> bytes:
     """
     whole_ms = np.asarray(report.samples_ms["end_to_end"], np.float64)
     panels = [
-        _latency(whole_ms),
+        _latency(whole_ms, np.asarray(report.samples_ms.get("interval", whole_ms), np.float64)),
         _histogram(whole_ms, report.latency_ms["end_to_end"]),
         _stages(report),
         _memory(report),
@@ -52,8 +56,8 @@ def draw_report(report: BenchReport) -> bytes:
     return encoded.tobytes()
 
 
-def _latency(whole_ms: Floats) -> Image:
-    at_s = np.cumsum(whole_ms) / 1e3
+def _latency(whole_ms: Floats, lasts_ms: Floats) -> Image:
+    at_s = np.cumsum(lasts_ms) / 1e3
     stretch = max(1, -(-len(whole_ms) // _POINTS))
     starts = np.arange(0, len(whole_ms), stretch)
     highest = np.maximum.reduceat(whole_ms, starts)
@@ -83,7 +87,9 @@ def _histogram(whole_ms: Floats, figures: dict[str, float]) -> Image:
 
 def _stages(report: BenchReport) -> Image:
     panel = _panel("mean of a step by stage, ms")
-    means = {stage: float(np.mean(ms)) for stage, ms in report.samples_ms.items()}
+    means = {
+        stage: float(np.mean(ms)) for stage, ms in report.samples_ms.items() if stage not in _SPANS
+    }
     whole = means.pop("end_to_end")
     means["rest"] = max(0.0, whole - sum(means.values()))
     top = max(whole, sum(means.values())) or 1.0
@@ -91,7 +97,7 @@ def _stages(report: BenchReport) -> Image:
     for row, (colour, (stage, mean)) in enumerate(zip(_COLOURS, means.items(), strict=False)):
         right = left + round(span * mean / top)
         cv2.rectangle(panel, (left, _TOP + 10), (right, _TOP + 70), colour, cv2.FILLED)
-        text_y = _TOP + 110 + 30 * row
+        text_y = _TOP + 100 + 26 * row
         cv2.rectangle(panel, (_LEFT, text_y - 14), (_LEFT + 16, text_y + 2), colour, cv2.FILLED)
         _write(
             panel, f"{stage}: {mean:.2f} ms ({100 * mean / top:.0f} %)", (_LEFT + 28, text_y), 0.5

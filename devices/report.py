@@ -1,21 +1,17 @@
 """Hold what a benchmark measured, and say it as JSON, as rows of a table and as Markdown."""
 
 import json
-import os
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 from edge_vos.devices.conditions import Conditions, Vitals
 from edge_vos.devices.probe import DeviceInfo
 from edge_vos.devices.roofline import Roofline
-from edge_vos.errors import SinkError
 
 SCHEMA_VERSION = 1
 SCHEMA_FILE = "report.schema.json"
 """Lies beside this module: what ``to_json`` writes, as JSON Schema."""
 
-SUFFIXES = (".json", ".md", ".png")
 _FIGURES = ("p50", "p90", "p99", "max")
 
 
@@ -65,6 +61,49 @@ class Accuracy:
 
 
 @dataclass(frozen=True)
+class LiveRun:
+    """Hold what a source did while it was measured.
+
+    Args:
+        source: its URI.
+        source_fps: frames a second that it gives, nominal.
+        recording: whether a video was recorded meanwhile.
+        dropped: frames that came and were left out, because newer ones came.
+        ended: ``stopped`` when enough was measured; or the source came to its ``end``, was
+            ``lost``, or gave nothing for too long: ``timeout``.
+    """
+
+    source: str
+    source_fps: float
+    recording: bool
+    dropped: int
+    ended: str
+
+
+@dataclass(frozen=True)
+class DatasetAccuracy:
+    """Hold J and F of the same bundle, engine and threads over a data set, in per cent.
+
+    Args:
+        protocol: the data set's, such as ``davis2016``.
+        sequences: what was segmented.
+        objects: how many were scored.
+        frames: how many were segmented.
+        j: region similarity, the mean over objects.
+        f: boundary accuracy, likewise.
+        j_and_f: the mean of both.
+    """
+
+    protocol: str
+    sequences: tuple[str, ...]
+    objects: int
+    frames: int
+    j: float
+    f: float
+    j_and_f: float
+
+
+@dataclass(frozen=True)
 class BenchReport:
     """Hold every figure of one benchmark, and all that is needed to repeat it.
 
@@ -86,7 +125,8 @@ class BenchReport:
         duration_s: wall-clock time of these, everything in between included.
         fps: samples by duration.
         latency_ms: p50, p90, p99 and max by stage; ``end_to_end`` is one whole step, frame in and
-            mask out.
+            mask out. On a source it is from capture to the last output, ``display`` from capture
+            to the painted screen, and ``interval`` from the result before to this one.
         load_ms: time to check the bundle and load it into the engine.
         first_inference_ms: the engine's first call.
         model_size_bytes: the engine's file.
@@ -103,6 +143,8 @@ class BenchReport:
         energy_per_step_mj: of the whole board; None where its power is not told.
         roofline: against what the machine can multiply; None where that cannot be measured.
         samples_ms: milliseconds of every step, by stage, in the order of their coming.
+        live: what the source did; None where a drawn clip was stepped through.
+        dataset_accuracy: J and F over a data set; None where none was asked for.
         schema_version: of the JSON document.
     """
 
@@ -138,6 +180,8 @@ class BenchReport:
     energy_per_step_mj: float | None
     roofline: Roofline | None
     samples_ms: dict[str, list[float]]
+    live: LiveRun | None = None
+    dataset_accuracy: DatasetAccuracy | None = None
     schema_version: int = SCHEMA_VERSION
 
     def to_json(self) -> str:
@@ -168,6 +212,7 @@ class BenchReport:
         return {
             "FPS": f"{self.fps:.1f} at the wall clock ({self.samples} steps, "
             f"{self.duration_s:.1f} s, after {self.warmup} to warm up)",
+            **self._live_facts(),
             "bundle": f"{self.bundle} ({self.bundle_sha256[:12]}), {self.precision}, "
             f"{self.sampler} sampler, {_by(self.size)}",
             "engine": f"{self.engine} {self.engine_version}, {_threads(self.threads)}",
@@ -181,10 +226,31 @@ class BenchReport:
             f"first and last {self.drift.window_s:.0f} s": f"p50 {self.drift.first_ms['p50']:.2f} "
             f"and {self.drift.last_ms['p50']:.2f} ms",
             "accuracy": _accuracy(self.accuracy),
+            **self._dataset_facts(),
             "of the machine's peak": _share(self.roofline),
             "energy": "not known: this machine does not tell its power"
             if self.energy_per_step_mj is None
             else f"{self.energy_per_step_mj:.1f} mJ a step, the whole board",
+        }
+
+    def _live_facts(self) -> dict[str, str]:
+        live = self.live
+        if live is None:
+            return {}
+        share = 100 * live.dropped / (live.dropped + self.samples)
+        return {
+            "source": f"{live.source}, {live.source_fps:g} frames a second, "
+            f"recording {'on' if live.recording else 'off'}",
+            "dropped": f"{live.dropped} frames ({share:.1f} %)",
+        }
+
+    def _dataset_facts(self) -> dict[str, str]:
+        found = self.dataset_accuracy
+        if found is None:
+            return {}
+        return {
+            "J&F": f"{found.j_and_f:.1f} (J {found.j:.1f}, F {found.f:.1f}) on {found.protocol}: "
+            f"{len(found.sequences)} sequences, {found.objects} objects, {found.frames} frames",
         }
 
     def to_markdown(self) -> str:
@@ -194,57 +260,6 @@ class BenchReport:
         lines += [row(header), row(("---", *["---:"] * len(_FIGURES))), *map(row, rows), ""]
         lines += [row(("", "")), row(("---", "---")), *map(row, self.facts().items()), ""]
         return "\n".join(lines)
-
-
-def refuse_report_path(path: Path) -> None:
-    """Refuse a path that a report cannot be written to, before anything is measured.
-
-    Raises:
-        SinkError: if it exists, ends in none of ``SUFFIXES``, or lies in no folder.
-    """
-    if path.suffix not in SUFFIXES:
-        endings = ", ".join(SUFFIXES)
-        raise SinkError(f"{path} is no report", f"a name that ends in {endings}", "Rename -o")
-    if path.exists():
-        raise SinkError(f"{path} exists", "a new path", "Name another with -o")
-    if not path.parent.is_dir():
-        raise SinkError(f"{path.parent} is no folder", "a folder", f"mkdir -p {path.parent}")
-
-
-def write_report(report: BenchReport, path: Path) -> None:
-    """Write a report in one step: as JSON, as Markdown (.md) or as a picture (.png).
-
-    Raises:
-        SinkError: if the path exists or cannot be written.
-    """
-    if path.suffix == ".png":
-        from edge_vos.devices.plot import draw_report  # OpenCV is not needed for the rest
-
-        write_new(path, draw_report(report))
-    else:
-        text = report.to_markdown() if path.suffix == ".md" else report.to_json()
-        write_new(path, text.encode())
-
-
-def write_new(path: Path, content: bytes) -> None:
-    """Write a new file in one step.
-
-    Raises:
-        SinkError: if the path exists or cannot be written.
-    """
-    refuse_report_path(path)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        partial.write_bytes(content)
-        os.replace(partial, path)
-    except OSError as error:
-        raise SinkError(
-            f"{path} cannot be written: {error.strerror}",
-            "a folder that can be written",
-            "Name another with -o",
-        ) from error
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _by(size: tuple[int, int]) -> str:

@@ -7,7 +7,7 @@ handful of frames is on its way at a time, so memory does not grow with the leng
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -24,6 +24,7 @@ from edge_vos.runtime.stage_times import Pulse, StageTimes
 
 Ending = Literal["end", "frames", "stopped", "lost", "timeout"]
 Observer = Callable[[Frame, FrameResult], None]
+TimingObserver = Callable[[Mapping[str, float]], None]
 
 _POLL_S = 0.02  # how often a waiting thread looks whether it shall stop
 _PATIENCE_S = 2.0  # a camera's read cannot be interrupted: after this its thread is left behind
@@ -81,6 +82,7 @@ def run(
     options: RunOptions | None = None,
     controls: Controls | None = None,
     observe: Observer | None = None,
+    on_timings: TimingObserver | None = None,
 ) -> RunReport:
     """Run to the end of the source, the asked-for number of frames, or until it is told to stop.
 
@@ -95,6 +97,8 @@ def run(
         options: how to run.
         controls: to stop, pause or prompt from elsewhere.
         observe: is called in this thread after the sinks took a frame.
+        on_timings: likewise, with the frame's milliseconds by stage, as ``RunReport.latency_ms``
+            has them; ``controls.vitals`` is up to date by then.
 
     Raises:
         PromptError: if there is nothing to follow, or a prompt does not fit the first frame.
@@ -117,7 +121,7 @@ def run(
             stack.callback(sink.close)
         stack.enter_context(_thread(capture, gives=captured, patience_s=_PATIENCE_S))
         stack.enter_context(_thread(infer, takes=captured, gives=stepped))
-        return _deliver(stepped, captured, sinks, options, controls, observe)
+        return _deliver(stepped, captured, sinks, options, controls, observe, on_timings)
 
 
 @contextmanager
@@ -241,6 +245,7 @@ def _deliver(
     options: RunOptions,
     controls: Controls,
     observe: Observer | None,
+    on_timings: TimingObserver | None,
 ) -> RunReport:
     """Hand results to the sinks and measure, until there are no more or somebody stops it."""
     times, pulse = StageTimes(), Pulse()
@@ -286,6 +291,8 @@ def _deliver(
         controls.vitals = pulse.vitals(frames, captured.dropped)
         if observe is not None:
             observe(frame, result)
+        if on_timings is not None:
+            on_timings(timings_ms)
     return RunReport(
         frames=frames,
         dropped=captured.dropped,

@@ -1,19 +1,22 @@
-"""`edge-vos bench`: measure latency, FPS and memory of a bundle on this machine."""
+"""`edge-vos bench`: measure latency, FPS, memory and accuracy of a bundle on this machine."""
 
-import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edge_vos.cli.options import EngineOption, JsonOption
-from edge_vos.errors import UsageError
+from edge_vos.cli.options import BoxOption, EngineOption, JsonOption, MaskOption
+from edge_vos.cli.prompts import Prompts
+from edge_vos.errors import DatasetError, UsageError
 
 if TYPE_CHECKING:
+    from edge_vos.cli.bench_matrix import MatrixRequest
     from edge_vos.devices.bench import BenchRequest
-    from edge_vos.devices.matrix import Outcome
-    from edge_vos.devices.report import BenchReport
+    from edge_vos.devices.live import LiveRequest
+    from edge_vos.devices.report import BenchReport, DatasetAccuracy
+    from edge_vos.distill.sequences import Dataset
 
 QUICK_S = 10.0
 _SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0}
@@ -28,7 +31,9 @@ def bench(
     size: Annotated[
         str | None, typer.Option(metavar="HxW", help="The size that the bundle must have.")
     ] = None,
-    objects: Annotated[str, typer.Option(metavar="N", help="Objects to follow, 1 to 10.")] = "1",
+    objects: Annotated[
+        str | None, typer.Option(metavar="N", help="Objects to follow, 1 to 10; 1 by default.")
+    ] = None,
     threads: Annotated[
         str | None, typer.Option(metavar="N", help="Threads of the engine, not its own choice.")
     ] = None,
@@ -37,6 +42,25 @@ def bench(
         str | None, typer.Option(metavar="10m", help="Measure for so long: 90s, 10m or 1h.")
     ] = None,
     frames: Annotated[int | None, typer.Option(help="Measure exactly so many steps.")] = None,
+    source: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URI",
+            help="Measure from a camera, clip or synthetic:// to the screen, as `live` runs.",
+        ),
+    ] = None,
+    record: Annotated[
+        bool, typer.Option("--record", help="Record meanwhile, to a file that is removed.")
+    ] = False,
+    mask: MaskOption = None,
+    box: BoxOption = None,
+    davis: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Then measure J and F on DAVIS 2016.")
+    ] = None,
+    sequences: Annotated[
+        str | None,
+        typer.Option(metavar="A,B|FILE", help="Only these of it; a file has one a line."),
+    ] = None,
     matrix: Annotated[
         bool,
         typer.Option("--matrix", help="Measure every combination: --objects 1,10 --threads 1,2."),
@@ -49,7 +73,10 @@ def bench(
 ) -> None:
     """Measure latency by stage, FPS at the wall clock, memory, and the masks' agreement.
 
-    Takes 1,024 whole steps, or 60 seconds where that is less, after a warm-up of its own.
+    Takes 1,024 whole steps, or 60 seconds where that is less, after a warm-up of its own. A clip
+    is drawn for it and stepped through as fast as can be. With --source the newest frame of a
+    camera is taken, segmented and painted, and the time from capture to display and the frames
+    dropped are told; a synthetic scene prompts itself, any other source wants a --box or --mask.
 
     Examples:
 
@@ -59,18 +86,35 @@ def bench(
 
         edge-vos bench student.bundle --sustained 10m -o report.json -o report.png
 
+        edge-vos bench --source 0 --box 220,140,200,200 --record
+
+        edge-vos bench --quick --davis DAVIS --sequences bus,swing
+
         edge-vos bench --matrix bundles/ --threads 1,2 --objects 1,10 --quick -o table.md
     """
-    from edge_vos.devices.report import refuse_report_path, write_report
+    from edge_vos.devices.report_file import refuse_report_path, write_report
 
     length = _length(quick, sustained, frames)
     for path in output or ():
         refuse_report_path(path)
+    live = _live(source, record, Prompts(mask, tuple(box or ())))
+    dataset = _dataset(davis, sequences)
     if matrix:
-        options = _options(engine, length)
-        _matrix(bundles, size, objects, threads, options, json_output, output or [])
+        from edge_vos.cli.bench_matrix import bench_matrix
+
+        same = {"--engine": engine, "--source": source, "--mask": mask, "--davis": davis,
+                "--sequences": sequences}  # fmt: skip
+        options = [f"{name}={value}" for name, value in same.items() if value is not None]
+        options += [*(f"--box={one}" for one in box or ()), *(["--record"] if record else ())]
+        options += _length_options(length)
+        bench_matrix(
+            _matrix(bundles, size, objects, threads, live, options, output or [], json_output)
+        )
         return
-    report = _measure(_request(bundles, engine, size, objects, threads, length))
+    report = _measure(_request(bundles, engine, size, objects, threads, length, live))
+    if dataset is not None:
+        accuracy = _measure_dataset(dataset, _one_of(bundles), report)
+        report = replace(report, dataset_accuracy=accuracy)
     for warning in report.warnings:
         typer.secho(f"WARNING: {warning}", fg=typer.colors.RED, bold=True, err=True)
     for path in output or ():
@@ -106,6 +150,13 @@ def _length(quick: bool, sustained: str | None, frames: int | None) -> dict[str,
     return chosen
 
 
+def _length_options(length: dict[str, float]) -> list[str]:
+    return [
+        f"--frames={value}" if name == "--frames" else f"--sustained={value}s"
+        for name, value in length.items()
+    ]
+
+
 def _numbers(text: str, option: str) -> list[int]:
     try:
         return [int(part) for part in text.split(",")]
@@ -113,48 +164,107 @@ def _numbers(text: str, option: str) -> list[int]:
         raise UsageError(f"{option} {text}", "a number, with --matrix also 1,2") from None
 
 
-def _one(text: str, option: str) -> int:
+def _one(text: str | None, option: str) -> int | None:
+    if text is None:
+        return None
     numbers = _numbers(text, option)
     if len(numbers) > 1:
         raise UsageError(f"{option} {text} of one measurement", "one number", "Add --matrix")
     return numbers[0]
 
 
+def _one_of(bundles: list[Path] | None) -> Path | None:
+    if len(bundles or ()) > 1:
+        raise UsageError("several bundles for one measurement", "one bundle", "Add --matrix")
+    return bundles[0] if bundles else None
+
+
+def _live(source: str | None, record: bool, prompts: Prompts) -> "LiveRequest | None":
+    if source is None:
+        if record or prompts:
+            raise UsageError(
+                f"{'--record' if record else '--box or --mask'} without a source",
+                "the camera or clip that it is for",
+                "Add --source URI",
+            )
+        return None
+    from edge_vos.cli.session import prepare_process
+
+    prepare_process()
+    from edge_vos.devices.live import LiveRequest
+
+    return LiveRequest(source, record, prompts.give if prompts else None)
+
+
+def _dataset(davis: Path | None, sequences: str | None) -> "Dataset | None":
+    """Find the sequences before anything is measured, which takes a while."""
+    if davis is None:
+        if sequences is not None:
+            raise UsageError("--sequences without --davis", "a data set", "Add --davis DIR")
+        return None
+    from edge_vos.cli.evaluate import parse_sequences
+    from edge_vos.distill.evaluate import read_dataset
+
+    dataset = read_dataset(davis, "davis2016", parse_sequences(sequences))
+    dataset.require_truth()
+    return dataset
+
+
 def _request(
     bundles: list[Path] | None,
     engine: str | None,
     size: str | None,
-    objects: str,
+    objects: str | None,
     threads: str | None,
     length: dict[str, float],
+    live: "LiveRequest | None",
 ) -> "BenchRequest":
     from edge_vos.converters.recipe import parse_size
     from edge_vos.devices.bench import BenchRequest
 
-    if len(bundles or ()) > 1:
-        raise UsageError("several bundles for one measurement", "one bundle", "Add --matrix")
     steps, seconds = BenchRequest.steps, BenchRequest.seconds
     for option, value in length.items():
         steps, seconds = (int(value), None) if option == "--frames" else (None, value)
     return BenchRequest(
-        bundle=bundles[0] if bundles else None,
+        bundle=_one_of(bundles),
         engine=engine,
         size=None if size is None else parse_size(size),
         objects=_one(objects, "--objects"),
-        threads=None if threads is None else _one(threads, "--threads"),
+        threads=_one(threads, "--threads"),
         steps=steps,
         seconds=seconds,
+        live=live,
     )
 
 
-def _options(engine: str | None, length: dict[str, float]) -> list[str]:
-    options = [] if engine is None else ["--engine", engine]
-    for name, value in length.items():
-        if name == "--frames":
-            options += [name, str(value)]
-        else:
-            options += ["--sustained", f"{value}s"]
-    return options
+def _matrix(
+    bundles: list[Path] | None,
+    size: str | None,
+    objects: str | None,
+    threads: str | None,
+    live: "LiveRequest | None",
+    options: list[str],
+    output: list[Path],
+    json_output: bool,
+) -> "MatrixRequest":
+    from edge_vos.bundle import default_bundle_path
+    from edge_vos.cli.bench_matrix import MatrixRequest
+    from edge_vos.converters.recipe import parse_size
+    from edge_vos.devices.bench import BenchRequest
+
+    by_source = objects is None and live is not None
+    counts = [None] if by_source else _numbers(objects or "1", "--objects")
+    for count in counts:
+        BenchRequest(objects=count, live=live)  # refused before any of them is measured
+    return MatrixRequest(
+        bundles=bundles or [default_bundle_path()],
+        sizes=[parse_size(part) for part in size.split(",")] if size else [],
+        objects=counts,
+        threads=[None] if threads is None else _numbers(threads, "--threads"),
+        options=options,
+        output=output,
+        json_output=json_output,
+    )
 
 
 def _measure(request: "BenchRequest") -> "BenchReport":
@@ -176,68 +286,31 @@ def _measure(request: "BenchRequest") -> "BenchReport":
         return measure(request, show)
 
 
-def _matrix(
-    bundles: list[Path] | None,
-    size: str | None,
-    objects: str,
-    threads: str | None,
-    options: list[str],
-    json_output: bool,
-    output: list[Path],
-) -> None:
-    from edge_vos.bundle import default_bundle_path
-    from edge_vos.converters.recipe import parse_size
-    from edge_vos.devices.matrix import (
-        find_bundles,
-        make_cells,
-        measure_apart,
-        run_matrix,
-        to_document,
-        to_markdown,
+def _measure_dataset(
+    dataset: "Dataset", bundle: Path | None, report: "BenchReport"
+) -> "DatasetAccuracy":
+    """Score the bundle of a report, with its engine and threads."""
+    from edge_vos.cli.evaluate import measure_dataset
+    from edge_vos.devices.report import DatasetAccuracy
+    from edge_vos.runtime.model import open_bundle
+
+    model = open_bundle(bundle, report.engine, report.threads)
+    try:
+        found = measure_dataset(dataset, model, [])
+    finally:
+        model.runner.close()
+    j, f, j_and_f = found.j_mean, found.f_mean, found.jf_mean
+    if j is None or f is None or j_and_f is None:
+        raise DatasetError(f"{dataset.root} gives no J and F", "masks of every sequence")
+    return DatasetAccuracy(
+        protocol=found.protocol,
+        sequences=tuple(found.sequences),
+        objects=found.objects,
+        frames=found.frames,
+        j=j,
+        f=f,
+        j_and_f=j_and_f,
     )
-    from edge_vos.devices.report import write_new
-
-    if any(path.suffix == ".png" for path in output):
-        raise UsageError("a picture of a matrix", "x.json or x.md", "Rename -o")
-    cells = make_cells(
-        find_bundles(bundles or [default_bundle_path()]),
-        [parse_size(part) for part in size.split(",")] if size else [],
-        _numbers(objects, "--objects"),
-        [None] if threads is None else _numbers(threads, "--threads"),
-    )
-    outcomes = run_matrix(cells, lambda cell: measure_apart(cell, options), _show)
-    document = json.dumps(to_document(outcomes), indent=2) + "\n"
-    for path in output:
-        text = to_markdown(outcomes) if path.suffix == ".md" else document
-        write_new(path, text.encode())
-    if json_output:
-        typer.echo(document, nl=False)
-    else:
-        _print_matrix(outcomes)
-    if all(outcome.error for outcome in outcomes):
-        raise typer.Exit(1)
-
-
-def _show(done: int, total: int, left_s: float | None) -> None:
-    if done < total:
-        left = "" if left_s is None else f", {left_s / 60:.1f} min left"
-        typer.echo(f"measuring {done + 1} of {total}{left}", err=True)
-
-
-def _print_matrix(outcomes: "list[Outcome]") -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    from edge_vos.devices.matrix import table_rows
-
-    header, *rows = table_rows(outcomes)
-    table = Table(*header)
-    for cells in rows:
-        table.add_row(*cells)
-    Console().print(table)
-    for number, outcome in enumerate(outcomes, start=1):
-        for warning in (outcome.report or {}).get("warnings", ()):
-            typer.secho(f"WARNING: row {number}: {warning}", fg=typer.colors.RED, err=True)
 
 
 def _print(report: "BenchReport") -> None:
@@ -245,7 +318,7 @@ def _print(report: "BenchReport") -> None:
     from rich.table import Table
 
     header, *rows = report.latency_rows()
-    latency = Table(title="one whole step")
+    latency = Table(title="one whole step" if report.live is None else "from capture to display")
     for name in header:
         latency.add_column(name, justify="left" if name == "ms" else "right")
     for row in rows:

@@ -55,7 +55,7 @@ def deploy(
     from edge_vos.devices.deploy import DeployRequest
     from edge_vos.devices.deploy import deploy as put
     from edge_vos.devices.remote import open_remote
-    from edge_vos.devices.report import refuse_report_path, write_new
+    from edge_vos.devices.report_file import refuse_report_path, write_new
     from edge_vos.errors import UsageError
 
     parse_duration(sustained)

@@ -85,7 +85,7 @@ def evaluate(
     from edge_vos.distill.report import rows, summary, write_report
     from edge_vos.distill.stability import StabilityMeter, loop_dataset
 
-    found = read_dataset(dataset, protocol, _names(sequences), split)
+    found = read_dataset(dataset, protocol, parse_sequences(sequences), split)
     if loop is not None:
         found = loop_dataset(found, loop)
     if output is None or sheet is not None:
@@ -96,7 +96,7 @@ def evaluate(
     worst, meter = WorstFrames(), StabilityMeter()
     loaded = _load(model, weights, size, engine, threads)
     try:
-        measured = _measure(found, loaded, [worst, meter], output)
+        measured = measure_dataset(found, loaded, [worst, meter], output)
     finally:
         loaded.runner.close()
     title = _title(found, loaded, loop)
@@ -122,7 +122,12 @@ def evaluate(
         _print(title, rows(measured), lines)
 
 
-def _names(text: str | None) -> list[str] | None:
+def parse_sequences(text: str | None) -> list[str] | None:
+    """Read the names of sequences: ``A,B``, or a file that has one a line; None is all.
+
+    Raises:
+        UsageError: if there is none in it.
+    """
     if text is None:
         return None
     from edge_vos.distill.sequences import sequence_names
@@ -177,9 +182,24 @@ def _load(
     return eager_model(student) if wanted is None else eager_model(student, wanted)
 
 
-def _measure(
-    dataset: "Dataset", model: "LoadedModel", observers: "list[Observer]", output: Path | None
+def measure_dataset(
+    dataset: "Dataset",
+    model: "LoadedModel",
+    observers: "list[Observer]",
+    output: Path | None = None,
 ) -> "EvalReport":
+    """Score a model on a data set, with a bar of progress on stderr.
+
+    Args:
+        dataset: what ``read_dataset`` found.
+        model: is not closed.
+        observers: called with every frame, in order.
+        output: a new folder for the masks; None writes none.
+
+    Raises:
+        DatasetError: if a picture cannot be read, a first mask is empty or sizes disagree.
+        SinkError: if the masks cannot be written.
+    """
     from contextlib import ExitStack
 
     from rich.console import Console

@@ -1,13 +1,24 @@
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import cv2
 import pytest
 from typer.testing import CliRunner
 
 from edge_vos.bundle import Bundle
 from edge_vos.cli import app
 from edge_vos.cli.bench import parse_duration
-from edge_vos.errors import EdgeVosError, ShapeError, SinkError, UsageError
+from edge_vos.devices.compare import read_report
+from edge_vos.errors import (
+    DatasetError,
+    EdgeVosError,
+    PromptError,
+    ShapeError,
+    SinkError,
+    UsageError,
+)
 
 RUNNER = CliRunner()
 
@@ -50,7 +61,10 @@ def test_another_size_names_the_command_that_makes_it(tiny_bundle: Bundle) -> No
     [("--size", "big"), ("--objects", "0"), ("--objects", "11"), ("--frames", "0"),
      ("--quick", "--frames", "3"), ("--quick", "--sustained", "10m"), ("--sustained", "10"),
      ("--sustained", "0m"), ("--objects", "1,2"), ("--threads", "1,2"), ("--threads", "two"),
-     ("--matrix", "-o", "table.png")],
+     ("--matrix", "-o", "table.png"), ("--record",), ("--box", "1,2,3,4"),
+     ("--source", "synthetic://", "--box", "1,2"), ("--sequences", "bus"),
+     ("--source", "synthetic://", "--objects", "2"),
+     ("--matrix", "--source", "synthetic://", "--objects", "2")],
 )  # fmt: skip
 def test_wrong_usage(tiny_bundle: Bundle, arguments: tuple[str, ...]) -> None:
     assert isinstance(refused(str(tiny_bundle.path), *arguments), UsageError)
@@ -98,3 +112,81 @@ def test_a_matrix_is_one_table_and_survives_a_failing_cell(
     assert "at most 4" in failed["error"]
     assert "FAILED" in table.read_text()
     assert "measuring 2 of 2, " in result.stderr
+
+
+def test_a_source_is_measured_and_recorded(tiny_bundle: Bundle, tmp_path: Path) -> None:
+    saved = tmp_path / "report.json"
+    source = "synthetic://?size=64x96&objects=2&fps=200"
+    arguments = [str(tiny_bundle.path), "--source", source, "--frames", "20", "--record"]
+    result = RUNNER.invoke(app, ["bench", *arguments, "-o", str(saved)])
+    assert result.exit_code == 0, result.output
+    for word in ("display", "capture", "interval", "dropped", "recording on"):
+        assert word in result.stdout
+    document = json.loads(saved.read_text())
+    assert (document["samples"], document["objects"]) == (20, 2)
+    assert document["live"]["source"] == source
+    assert document["live"]["dropped"] >= 0
+    assert not read_report(saved).keys() ^ document.keys()
+    assert list(tmp_path.glob("*.mkv")) == []
+
+
+def test_a_clip_wants_a_prompt_and_ends_the_measurement(
+    tiny_bundle: Bundle, tmp_path: Path, scene: Callable[..., Any]
+) -> None:
+    for index in range(20):
+        cv2.imwrite(str(tmp_path / f"{index:05d}.jpg"), scene((8 + index, 32))[0])
+    arguments = [str(tiny_bundle.path), "--source", f"{tmp_path}/*.jpg"]
+    error = refused(*arguments)
+    assert isinstance(error, PromptError)
+    assert "--box" in str(error)
+    assert isinstance(refused(*arguments, "--box", "900,900,5,5"), PromptError)
+    result = RUNNER.invoke(
+        app, ["bench", *arguments, "--frames", "500", "--box", "8,32,64,64", "--json"]
+    )
+    assert result.exit_code == 0, result.output
+    document = json.loads(result.stdout)
+    assert (document["objects"], document["live"]["ended"]) == (1, "end")
+    assert 1 <= document["samples"] <= 8
+    assert "WARNING: The source ended" in result.stderr
+    assert "p99 wants at least 300" in result.stderr
+
+
+def test_j_and_f_are_those_of_eval(tiny_bundle: Bundle, square_davis: Path) -> None:
+    arguments = [str(tiny_bundle.path), "--frames", "3", "--davis", str(square_davis), "--json"]
+    result = RUNNER.invoke(app, ["bench", *arguments, "--sequences", "square", "--threads", "1"])
+    assert result.exit_code == 0, result.output
+    found = json.loads(result.stdout)["dataset_accuracy"]
+    evaluated = RUNNER.invoke(
+        app, ["eval", str(square_davis), "--model", str(tiny_bundle.path), "--json"]
+    )
+    expected = json.loads(evaluated.stdout)
+    assert found == {
+        "protocol": "davis2016",
+        "sequences": ["square"],
+        "objects": 1,
+        "frames": 6,
+        "j": expected["j_mean"],
+        "f": expected["f_mean"],
+        "j_and_f": expected["jf_mean"],
+    }
+    table = RUNNER.invoke(app, ["bench", *arguments[:-1]])
+    assert "J&F" in table.stdout
+
+
+def test_a_data_set_is_looked_for_before_measuring(tiny_bundle: Bundle, tmp_path: Path) -> None:
+    error = refused(str(tiny_bundle.path), "--davis", str(tmp_path))  # would take a minute
+    assert isinstance(error, DatasetError)
+
+
+def test_a_matrix_passes_on_what_to_measure(tiny_bundle: Bundle, square_davis: Path) -> None:
+    source = "synthetic://?size=64x96&objects=2&fps=200"
+    arguments = ["--matrix", str(tiny_bundle.path), "--source", source, "--record", "--frames", "2"]
+    result = RUNNER.invoke(
+        app, ["bench", *arguments, "--davis", str(square_davis), "--threads", "1", "--json"]
+    )
+    assert result.exit_code == 0, result.output
+    (cell,) = json.loads(result.stdout)["cells"]
+    assert cell["error"] is None
+    assert (cell["objects"], cell["report"]["objects"], cell["report"]["samples"]) == (None, 2, 2)
+    assert cell["report"]["live"]["recording"] is True
+    assert cell["report"]["dataset_accuracy"]["sequences"] == ["square"]

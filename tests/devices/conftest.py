@@ -1,17 +1,95 @@
-"""A tiny bundle with a recording in it, as convert writes one."""
+"""A bundle with a recording in it, as convert writes one; a clip for it; reports."""
 
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from edge_vos.bundle import GOLDEN_FILE, Bundle, Manifest, write_bundle
+from edge_vos.devices.clip import Clip
+from edge_vos.devices.conditions import Conditions, Vitals
+from edge_vos.devices.probe import DeviceInfo
+from edge_vos.devices.report import (
+    Accuracy,
+    BenchReport,
+    DatasetAccuracy,
+    Drift,
+    LiveRun,
+    MemoryUse,
+)
+from edge_vos.devices.roofline import Roofline
 from edge_vos.runtime.golden import Golden, Script
 from edge_vos.runtime.model import LoadedModel
 
 FRAMES = 3
+FIGURES = {"p50": 12.5, "p90": 13.0, "p99": 15.25, "max": 20.0}
+REPORT = BenchReport(
+    bundle="student",
+    bundle_sha256="ab" * 32,
+    target="cpu",
+    engine="onnx",
+    engine_version="1.32.0",
+    precision="fp32",
+    sampler="native",
+    size=(240, 432),
+    frame_size=(480, 640),
+    objects=10,
+    threads=2,
+    device=DeviceInfo("AMD EPYC", "x86_64", 2, 24 << 30, "Linux 6.1", "3.11.7"),
+    warmup=20,
+    samples=1024,
+    duration_s=15.0,
+    fps=68.27,
+    latency_ms={"infer": FIGURES, "end_to_end": FIGURES},
+    load_ms=90.0,
+    first_inference_ms=31.0,
+    model_size_bytes=4_500_000,
+    memory=MemoryUse(150_000_000, 70_000_000),
+    foreign_cpu_percent=0.4,
+    warnings=("Something is amiss.",),
+    measured_at="2026-01-31T12:00:00Z",
+    drift=Drift(7.5, FIGURES, FIGURES),
+    accuracy=Accuracy(True, 12, 0.9991, 1e-5),
+    placement={"left_on_cpu": []},
+    conditions=Conditions(("performance",), None, 0),
+    vitals=(
+        Vitals(0.0, 140_000_000, 2400.0, 51.5, None),
+        Vitals(1.0, 150_000_000, None, None, None),
+    ),
+    energy_per_step_mj=None,
+    roofline=Roofline(40.0, 150.0, 714_305_952, 70.0, 60.0),
+    samples_ms={"infer": [12.0, 12.5, 13.0], "end_to_end": [12.0, 12.5, 13.0]},
+)
+STAGES = ("capture", "pre", "infer", "post", "memory", "draw", "display", "end_to_end", "interval")
+LIVE = replace(
+    REPORT,
+    latency_ms=dict.fromkeys(STAGES, FIGURES),
+    samples_ms={stage: [12.0, 12.5, 13.0] for stage in STAGES},
+    live=LiveRun("/dev/video0", 30.0, True, 256, "stopped"),
+    dataset_accuracy=DatasetAccuracy("davis2016", ("bus", "swing"), 2, 148, 71.25, 69.0, 70.125),
+)  # fmt: skip
+
+
+@pytest.fixture
+def clip_report() -> BenchReport:
+    """A report of a drawn clip."""
+    return REPORT
+
+
+@pytest.fixture
+def live_report() -> BenchReport:
+    """A report of a camera, recorded meanwhile, with J and F."""
+    return LIVE
+
+
+@pytest.fixture
+def clip(scene: Callable[..., tuple[Any, Any]]) -> Clip:
+    """Draw two squares, one of which moves."""
+    drawn = [scene((10 + 4 * step, 10), (100, 70)) for step in range(4)]
+    return Clip(tuple(frame for frame, _ in drawn), drawn[0][1])
 
 
 @pytest.fixture

@@ -1,73 +1,18 @@
 from collections.abc import Callable
 from dataclasses import replace
-from itertools import islice
+from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from edge_vos.bundle import Bundle
-from edge_vos.devices.bench import (
-    BenchRequest,
-    Clip,
-    bench,
-    doubts,
-    draw_clip,
-    find_drift,
-    measure,
-)
-from edge_vos.devices.conditions import Conditions, Vitals
-from edge_vos.errors import BundleError, EngineError, ShapeError, UsageError
-from edge_vos.runtime.model import LoadedModel
+from edge_vos.devices.bench import BenchRequest, bench
+from edge_vos.devices.live import LiveRequest
+from edge_vos.errors import BundleError, EngineError, ShapeError, SourceError, UsageError
+from edge_vos.runtime.model import LoadedModel, open_bundle
+from edge_vos.runtime.runner import CallableRunner
 
 STAGES = ["pre", "infer", "memory", "post", "end_to_end"]
-Scene = Callable[..., tuple[Any, Any]]
-
-
-@pytest.fixture
-def clip(scene: Scene) -> Clip:
-    drawn = [scene((10 + 4 * step, 10), (100, 70)) for step in range(4)]
-    return Clip(tuple(frame for frame, _ in drawn), drawn[0][1])
-
-
-@pytest.mark.parametrize("objects", [1, 10])
-def test_a_clip_shows_every_object_in_its_first_frame(objects: int) -> None:
-    drawn = draw_clip((96, 160), objects)
-    assert {frame.shape for frame in drawn.frames} == {(96, 160, 3)}
-    assert set(np.unique(drawn.mask)) == set(range(objects + 1))
-
-
-def test_a_clip_is_played_to_and_fro() -> None:
-    frames = tuple(np.full((1, 1, 3), value, np.uint8) for value in range(4))
-    played = islice(Clip(frames, frames[0][..., 0]).endless(), 9)
-    assert [int(frame.max()) for frame in played] == [0, 1, 2, 3, 2, 1, 0, 1, 2]
-
-
-def test_so_many_steps_are_measured_as_were_asked_for(tiny_model: LoadedModel, clip: Clip) -> None:
-    shares: list[float] = []
-    request = BenchRequest(objects=2, steps=25, seconds=None)
-    measured = measure(tiny_model, clip, request, shares.append)
-    assert measured.samples == 25
-    assert {stage: len(samples) for stage, samples in measured.samples_ms.items()} == dict.fromkeys(
-        STAGES, 25
-    )
-    assert shares[-1] == 1.0
-    assert shares == sorted(shares)
-    # The engine's first call and the warm-up, in which memory fills, are no samples.
-    assert measured.warmup == tiny_model.manifest.memory.mem_every * tiny_model.manifest.slots
-
-
-def test_a_measurement_ends_in_time(tiny_model: LoadedModel, clip: Clip) -> None:
-    measured = measure(tiny_model, clip, BenchRequest(steps=None, seconds=0.05), lambda _: None)
-    assert measured.samples >= 1
-    assert measured.duration_s >= 0.05
-
-
-def test_stages_are_parts_of_the_whole_step(tiny_model: LoadedModel, clip: Clip) -> None:
-    request = BenchRequest(steps=10, seconds=None)
-    samples = measure(tiny_model, clip, request, lambda _: None).samples_ms
-    for whole, *parts in zip(samples["end_to_end"], *(samples[s] for s in STAGES[:4]), strict=True):
-        assert whole >= sum(parts) > 0
 
 
 def test_a_report_of_a_bundle(tiny_bundle: Bundle) -> None:
@@ -81,12 +26,44 @@ def test_a_report_of_a_bundle(tiny_bundle: Bundle) -> None:
         assert 0 <= figures["p50"] <= figures["p90"] <= figures["p99"] <= figures["max"]
     assert report.fps == pytest.approx(5 / report.duration_s)
     assert (report.engine, report.threads, report.size) == ("onnx", 1, (64, 96))
+    assert (report.objects, report.frame_size) == (4, (480, 640))
+    assert (report.live, report.dataset_accuracy) == (None, None)
     assert report.bundle_sha256 == tiny_bundle.sha256
     assert report.model_size_bytes == tiny_bundle.file("model.onnx").stat().st_size
     assert 0 <= report.memory.net_rss_bytes < report.memory.peak_rss_bytes
     assert report.load_ms > 0
     assert report.first_inference_ms > 0
     assert any("Only 5 steps" in warning for warning in report.warnings)
+
+
+def test_a_report_of_a_source(tiny_bundle: Bundle) -> None:
+    live = LiveRequest("synthetic://?size=64x96&objects=3&fps=200", record=True)
+    report = bench(BenchRequest(bundle=tiny_bundle.path, steps=20, seconds=None, live=live))
+    assert (report.samples, report.warmup, report.objects) == (20, 12, 3)
+    assert report.frame_size == (64, 96)
+    assert {"capture", "draw", "display", "end_to_end", "interval"} < set(report.latency_ms)
+    assert report.live is not None
+    assert (report.live.source, report.live.recording) == (live.source, True)
+
+
+def test_another_way_to_open_a_bundle_is_taken(tiny_bundle: Bundle) -> None:
+    calls: list[str] = []
+    asked: list[tuple[Any, ...]] = []
+
+    def open_model(path: Path, engine: str | None, threads: int | None) -> LoadedModel:
+        asked.append((path, engine, threads))
+        model = open_bundle(path, engine, threads)
+
+        def counted(inputs: Any) -> Any:
+            calls.append("run")
+            return model.runner.run(inputs)
+
+        return replace(model, runner=CallableRunner(counted))
+
+    request = BenchRequest(bundle=tiny_bundle.path, threads=1, steps=3, seconds=None)
+    report = bench(request, open_model=open_model)
+    assert asked == [(tiny_bundle.path, None, 1)]
+    assert len(calls) == report.warmup + 3
 
 
 @pytest.mark.parametrize(
@@ -97,6 +74,7 @@ def test_a_report_of_a_bundle(tiny_bundle: Bundle) -> None:
         ({"engine": "abacus"}, EngineError, "abacus"),
         ({"threads": 0}, UsageError, "0 threads"),
         ({"bundle": "nowhere.bundle"}, BundleError, "nowhere.bundle"),
+        ({"live": LiveRequest("nowhere.mp4")}, SourceError, r"nowhere\.mp4"),
     ],
 )
 def test_what_does_not_fit_is_refused(
@@ -110,57 +88,11 @@ def test_what_does_not_fit_is_refused(
 @pytest.mark.parametrize(
     "wrong",
     [{"objects": 0}, {"objects": 11}, {"steps": 0}, {"seconds": 0.0},
-     {"steps": None, "seconds": None}],
+     {"steps": None, "seconds": None}, {"objects": 1, "live": LiveRequest("0")}],
 )  # fmt: skip
 def test_a_request_checks_itself(wrong: dict[str, Any]) -> None:
     with pytest.raises(UsageError):
         BenchRequest(**wrong)
-
-
-def test_doubts_are_loud(load_tiny: Callable[..., LoadedModel], clip: Clip) -> None:
-    model = load_tiny()
-    short = measure(model, clip, BenchRequest(steps=3, seconds=None), lambda _: None)
-    quiet = Conditions(("performance",), False, 3)
-    short = replace(short, before=quiet, after=quiet, vitals=())
-    long = replace(short, samples_ms=dict.fromkeys(STAGES, [1.0] * 1024), foreign_cpu_percent=1.0)
-    assert doubts(long, model) == ()
-    (few,) = doubts(replace(short, foreign_cpu_percent=1.0), model)
-    assert "Only 3 steps" in few
-    (busy,) = doubts(replace(long, foreign_cpu_percent=51.0), model)
-    assert "51 %" in busy
-    (unknown,) = doubts(replace(long, foreign_cpu_percent=None), model)
-    assert "whether other processes" in unknown
-    failed = load_tiny(report={"executed": True, "passed": False})
-    (gate,) = doubts(long, failed)
-    assert "did not pass" in gate
-
-    for changes, says in (
-        ({"after": replace(quiet, throttled=4)}, "throttled meanwhile"),
-        ({"after": replace(quiet, governors=("powersave",))}, "cpupower"),
-        ({"after": replace(quiet, on_battery=True)}, "plug it in"),
-        ({"vitals": [Vitals(t, 1, mhz, 80.0, None) for t, mhz in ((0.0, 2400.0), (1.0, 1500.0))]},
-         "fell from 2400 to 1500 MHz"),
-        ({"samples_ms": dict.fromkeys(STAGES, [1.0] * 512 + [1.3] * 512)}, "30 % slower"),
-    ):  # fmt: skip
-        (found,) = doubts(replace(long, **changes), model)
-        assert says in found
-
-
-def test_drift_compares_the_first_minute_with_the_last() -> None:
-    long = find_drift([1000.0] * 100 + [2000.0] * 100)
-    assert long.window_s == 60.0
-    assert (long.first_ms["max"], long.last_ms["p50"]) == (1000.0, 2000.0)
-    short = find_drift([10.0] * 4 + [20.0] * 2)
-    assert short.window_s == pytest.approx(0.04)
-    assert (short.first_ms["max"], short.last_ms["p50"]) == (10.0, 20.0)
-    one = find_drift([5.0])
-    assert one.first_ms == one.last_ms
-
-
-def test_vitals_are_taken_once_a_second_at_most(tiny_model: LoadedModel, clip: Clip) -> None:
-    measured = measure(tiny_model, clip, BenchRequest(steps=20, seconds=None), lambda _: None)
-    assert 1 <= len(measured.vitals) <= 2 + measured.duration_s
-    assert all(moment.rss_bytes > 1 << 20 for moment in measured.vitals)
 
 
 @pytest.mark.parametrize("broken", [False, True])

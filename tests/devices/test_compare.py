@@ -71,6 +71,46 @@ def test_memory_and_accuracy_count_and_single_moments_do_not() -> None:
     assert found.regressions == ("memory.peak_rss_bytes", "accuracy.mask_iou")
 
 
+def test_j_and_f_count_and_more_is_better() -> None:
+    good, bad = ({"j": j, "f": j + 2.0, "j_and_f": j + 1.0} for j in (70.0, 60.0))
+    old, new = report(0, dataset_accuracy=good), report(0, dataset_accuracy=bad)
+    assert compare_reports(old, new).regressions == ("dataset_accuracy.j_and_f",)
+    assert not compare_reports(new, old).regression
+    before = report(0)  # one that was written before there were such figures
+    assert not compare_reports(before, new).regression
+    assert "dataset_accuracy.j" not in compare_reports(before, new).ratios
+
+
+def test_of_a_source_what_is_shown_counts() -> None:
+    """Steps overlap: the rate comes from how they follow, not from how long they take."""
+
+    def live(seed: int, slower: float, uri: str) -> dict[str, Any]:
+        rng = np.random.default_rng(seed)
+        interval_ms = 33 + rng.normal(0, 0.5, STEPS)
+        whole_ms = slower * (60 + rng.normal(0, 1, STEPS))
+        samples = {"display": whole_ms - 2, "end_to_end": whole_ms, "interval": interval_ms}
+        return report(
+            seed,
+            fps=float(1e3 / interval_ms.mean()),
+            latency_ms={
+                stage: {"p50": float(np.median(ms)), "p90": float(np.percentile(ms, 90))}
+                for stage, ms in samples.items()
+            },
+            samples_ms={stage: ms.tolist() for stage, ms in samples.items()},
+            live={"source": uri, "recording": False},
+        )
+
+    found = compare_reports(live(0, 1.0, "0"), live(1, 1.15, "1"))
+    assert set(found.regressions) == {
+        "latency_ms.display.p50", "latency_ms.display.p90", "latency_ms.end_to_end.p50",
+        "latency_ms.end_to_end.p90",
+    }  # fmt: skip
+    fps = found.ratios["fps"]
+    assert fps.ratio == pytest.approx(1.0, abs=0.01)
+    assert 0.99 < fps.low < fps.high < 1.01
+    assert found.differences == {"live.source": ("0", "1")}
+
+
 def test_what_differs_is_named() -> None:
     old = report(0, device={"name": "a"}, size=[64, 96], objects=1)
     found = compare_reports(old, report(0, device={"name": "b"}, size=[64, 96], objects=2))

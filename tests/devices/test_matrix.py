@@ -6,6 +6,7 @@ import pytest
 from edge_vos.bundle import Bundle
 from edge_vos.devices.matrix import (
     Cell,
+    Outcome,
     find_bundles,
     make_cells,
     measure_apart,
@@ -72,6 +73,25 @@ def test_a_failing_cell_is_survived_and_time_left_is_told() -> None:
     document = to_document(outcomes)["cells"]
     assert [cell["error"] for cell in document] == [None, "the engine fell over.", None]
     assert "samples_ms" not in document[0]["report"]
+
+
+def test_what_only_some_measure_has_a_column_where_it_was_measured() -> None:
+    seen = REPORT | {
+        "latency_ms": REPORT["latency_ms"] | {"display": {"p50": 41.5}},
+        "live": {"dropped": 7},
+        "dataset_accuracy": {"j_and_f": 71.04},
+        "objects": 3,
+    }
+    cell = Cell("a.bundle", (64, 96), None, None)
+    drawn = Cell("a.bundle", (64, 96), 1, None)
+    outcomes = [Outcome(cell, seen, None), Outcome(cell, None, "no"), Outcome(drawn, REPORT, None)]
+    header, live, failed, plain = table_rows(outcomes)
+    assert header[-3:] == ("display p50 ms", "dropped", "J&F")
+    assert live[-3:] == ("41.50", "7", "71.0")
+    assert live[4] == "3"
+    assert plain[-3:] == ("", "", "")
+    assert len(failed) == len(header)
+    assert "J&F" not in table_rows(outcomes[2:])[0]
 
 
 def test_a_process_that_fails_leaves_its_last_line(tmp_path: Path) -> None:
