@@ -67,7 +67,7 @@ def ablate(
         torch.set_num_threads(threads)
     teacher_path = teacher or default_weights_path()
     taught_by = load_student(teacher_path)
-    common = distill_defaults("small", weights_sha256(teacher_path), adapts=False)
+    common = distill_defaults("small", weights_sha256(teacher_path), None)
     wanted = ablation.read_rows(rows or ablation.ROWS, ablation.shortened(common, steps))
     names = [name for name in only.split(",") if name]
     if unknown := sorted(set(names) - {row.name for row in wanted}):

@@ -28,6 +28,7 @@ from edge_vos.errors import CheckpointError, UsageError
 
 if TYPE_CHECKING:
     from edge_vos.distill.config import TrainConfig
+    from edge_vos.model.student import Student
 
 
 def distill(
@@ -92,8 +93,7 @@ def distill(
     teacher_path = teacher or default_weights_path()
     taught_by = load_student(teacher_path)
     initial = load_student(from_weights or default_weights_path()) if adapts else None
-    shape = initial.config.name if initial is not None else preset
-    defaults = distill_defaults(shape, weights_sha256(teacher_path), adapts)
+    defaults = distill_defaults(preset, weights_sha256(teacher_path), initial)
     with processes() as device:
         state, trained = prepare(options, defaults, device, initial)
         if trained.teacher_sha256 != defaults.teacher_sha256:
@@ -108,26 +108,13 @@ def distill(
         run_training(options, material, state, trained, taught_by, next_command)
 
 
-def distill_defaults(preset: str, teacher_sha256: str, adapts: bool) -> TrainConfig:
+def distill_defaults(preset: str, teacher_sha256: str, initial: Student | None) -> TrainConfig:
     """Return a full run's config, or a short and careful one that goes on from a student."""
-    import dataclasses
-
-    from edge_vos.distill.config import TrainConfig
+    from edge_vos.distill.config import TrainConfig, continued
     from edge_vos.distill.objectives import DistillConfig
 
     full = TrainConfig(preset=preset, distill=DistillConfig(), teacher_sha256=teacher_sha256)
-    if not adapts:
-        return full
-    return dataclasses.replace(
-        full,
-        steps=300,
-        learning_rate=1e-4,
-        encoder_learning_rate=2e-5,
-        warmup=20,
-        keep_ramp=0.0,
-        freeze_norm=True,
-        checkpoint_every=50,
-    )
+    return full if initial is None else continued(full, initial.config)
 
 
 def label_once(

@@ -28,6 +28,7 @@ from edge_vos.cli.training import (
 
 if TYPE_CHECKING:
     from edge_vos.distill.config import TrainConfig
+    from edge_vos.model.student import Student
 
 app = typer.Typer(help="Train a teacher or a student from labels.", no_args_is_help=True)
 
@@ -67,6 +68,10 @@ def student(
     davis: DavisOption,
     stills: StillsOption = None,
     exclude: ExcludeOption = "",
+    from_weights: Annotated[
+        Path | None,
+        typer.Option("--from", help="Student to fine-tune, instead of an ImageNet encoder."),
+    ] = None,
     run: Annotated[Path, typer.Option(help="Folder of the run.")] = Path("runs/student"),
     resume: ResumeOption = False,
     steps: StepsOption = None,
@@ -85,12 +90,18 @@ def student(
     Examples: edge-vos train student --davis DAVIS --stills PHOTOS --exclude bus,swing
 
     edge-vos train student --davis DAVIS --stills PHOTOS --run runs/student --resume
+
+    edge-vos train student --davis DAVIS --from student.safetensors --steps 500 --run runs/tuned
     """
     require_training()
-    from edge_vos.distill.config import TrainConfig
+    from edge_vos.distill.config import TrainConfig, continued
+    from edge_vos.model.checkpoint import load_student
 
     options = RunOptions(run, resume, steps, minutes, seed, threads, config, json_output)
-    _train(options, TrainConfig(preset=preset), davis, stills, exclude)
+    initial = load_student(from_weights) if from_weights else None
+    full = TrainConfig(preset=preset)
+    defaults = full if initial is None else continued(full, initial.config)
+    _train(options, defaults, davis, stills, exclude, initial)
 
 
 def _train(
@@ -99,8 +110,9 @@ def _train(
     davis: Path,
     stills: list[Path] | None,
     exclude: str,
+    initial: Student | None = None,
 ) -> None:
     with processes() as device:
-        state, config = prepare(options, defaults, device)
+        state, config = prepare(options, defaults, device, initial)
         footage = load_footage(davis, stills, exclude)
         run_training(options, footage, state, config, None, f"edge-vos eval {davis}")

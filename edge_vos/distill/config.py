@@ -1,6 +1,6 @@
 """A training run as data."""
 
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 from edge_vos.distill.data import ClipConfig
@@ -97,6 +97,28 @@ class TrainConfig:
         if made.get("distill") is not None:
             made["distill"] = DistillConfig(**_tupled(made["distill"]))
         return cls(**made)
+
+
+def continued(config: TrainConfig, student: StudentConfig) -> TrainConfig:
+    """Return a short and careful run that goes on from a student of this shape.
+
+    Raises:
+        UsageError: if the student is named after no preset.
+    """
+    values = student.to_dict()
+    usual = PRESETS[student.name].to_dict() if student.name in PRESETS else {}
+    return replace(
+        config,
+        preset=student.name,
+        overrides={name: value for name, value in values.items() if value != usual.get(name)},
+        steps=300,
+        learning_rate=1e-4,
+        encoder_learning_rate=2e-5,
+        warmup=20,
+        keep_ramp=0.0,
+        freeze_norm=True,
+        checkpoint_every=50,
+    )
 
 
 def learning_rate_factor(step: int, config: TrainConfig) -> float:

@@ -49,6 +49,26 @@ def test_distils_labels_once_and_resumes(square_davis: Path, tiny: Path, tmp_pat
     assert isinstance(changed.exception, CheckpointError)
 
 
+@pytest.mark.parametrize(
+    "command", [("distill",), ("train", "student")], ids=["distilled", "fine-tuned"]
+)
+def test_goes_on_from_the_student_that_ships(
+    command: tuple[str, ...], square_davis: Path, tiny: Path, tmp_path: Path
+) -> None:
+    """Its shape is its own, whatever the preset of that name has become."""
+    shipped = load_student(default_weights_path())
+    run = tmp_path / "run"
+    options = ("--davis", square_davis, "--from", default_weights_path(), "--config", tiny)
+    done = _run(*command, *options, "--run", run, "--steps", 1, "--json")
+    assert done.exit_code == 0, done.output
+    tuned = load_student(json.loads(done.stdout)["weights"])
+    assert tuned.config == shipped.config
+    moved = (
+        tuned.state_dict()["decoder.logits.weight"] - shipped.state_dict()["decoder.logits.weight"]
+    )
+    assert 0 < moved.abs().max() < 1e-3
+
+
 def test_says_what_is_wrong(square_davis: Path, tmp_path: Path) -> None:
     nothing = _run("distill", "--run", tmp_path / "absent")
     assert isinstance(nothing.exception, UsageError)
