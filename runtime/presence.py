@@ -14,8 +14,8 @@ GONE_FRAMES = 5
 BACK_FRAMES = 3
 """One that is gone is back after so many sightings in a row."""
 
-BACK_AREA = 0.05
-"""A sighting has at least this part of the area that the object used to have."""
+BACK_AREA = (0.05, 4.0)
+"""A sighting has between these parts of the area that the object used to have."""
 
 BACK_CONFIDENCE = 0.6
 """A sighting has at least this confidence."""
@@ -79,11 +79,11 @@ class Presence:
 
 
 def _is_sighting(state: ObjectState, trace: _Trace) -> bool:
-    return (
-        not state.lost
-        and state.area_px >= BACK_AREA * trace.usual_px
-        and state.confidence >= BACK_CONFIDENCE
-    )
+    if state.lost or state.confidence < BACK_CONFIDENCE:
+        return False
+    least, most = BACK_AREA
+    # What was never seen may have any area.
+    return not trace.usual_px or least <= state.area_px / trace.usual_px <= most
 
 
 def _erase(mask: NDArray[np.uint8], state: ObjectState) -> ObjectState:

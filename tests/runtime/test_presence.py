@@ -40,16 +40,24 @@ def test_an_object_that_is_gone_shows_again_after_sightings_in_a_row() -> None:
     assert show(presence, replace(SEEN, confidence=0.1))  # it is back: no more questions
 
 
-def test_a_speck_or_a_guess_is_no_sighting() -> None:
+def test_a_speck_a_flood_or_a_guess_is_no_sighting() -> None:
     presence = Presence()
     for state in (SEEN, *[LOST] * GONE_FRAMES):
         show(presence, state)
-    small = int(BACK_AREA * SEEN.area_px)
+    small, large = (round(part * SEEN.area_px) for part in BACK_AREA)
     speck = replace(SEEN, area_px=small - 1, box_xywh=(10, 10, small - 1, 1))
+    flood = replace(SEEN, area_px=large + 40, box_xywh=(10, 10, 40, large // 40 + 1))
     guess = replace(SEEN, confidence=BACK_CONFIDENCE - 0.01)
-    assert not any(show(presence, state) for state in [speck, guess] * BACK_FRAMES)
+    assert not any(show(presence, state) for state in [speck, flood, guess] * BACK_FRAMES)
     enough = replace(SEEN, area_px=small, box_xywh=(10, 10, small, 1), confidence=BACK_CONFIDENCE)
     assert [show(presence, enough) for _ in range(BACK_FRAMES)][-1]
+
+
+def test_what_was_never_seen_may_have_any_area() -> None:
+    presence = Presence()
+    for _ in range(GONE_FRAMES):
+        show(presence, LOST)
+    assert [show(presence, SEEN) for _ in range(BACK_FRAMES)][-1]
 
 
 def test_what_the_user_shows_is_there_at_once() -> None:
