@@ -10,6 +10,11 @@ from edge_vos.errors import ShapeError
 
 REFERENCE, PREVIOUS = 0, 1
 
+FORGET_FRAMES = 30
+"""After so many frames in which no object was seen, the previous frame is not remembered: it knows
+what came in front of them, and then only that there is nothing, which speaks against finding them.
+"""
+
 
 class MemoryBank:
     """Hold keys and values in arrays that are allocated once and given to the engine as they are.
@@ -44,6 +49,7 @@ class MemoryBank:
         self._home: dict[int, int] = {}  # object id -> slot of the reference it depends on
         self._references: set[int] = set()
         self._last_kept = 0
+        self._unseen = 0
 
     @property
     def slots(self) -> dict[int, int]:
@@ -66,6 +72,7 @@ class MemoryBank:
         self._written.clear()
         self._home.clear()
         self._references.clear()
+        self._unseen = 0
 
     def write(
         self,
@@ -106,6 +113,9 @@ class MemoryBank:
             self.value[slot] = value[0]
             self.valid[slot] = 1.0
             self._written[slot] = frame_index
+        self._unseen = 0 if given or any(confidence.values()) else self._unseen + 1
+        if self._unseen >= FORGET_FRAMES:
+            self.valid[PREVIOUS] = 0.0
         return tuple(slots)
 
     def _ring(self) -> list[int]:

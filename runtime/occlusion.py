@@ -6,16 +6,18 @@ bar: so one can tell whether an object is found again, and whether masks flicker
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_vos.runtime.texture import clutter
+
 HIDDEN_FRAMES = 30
 
 _PHASES = {"approach": 10, "hidden": HIDDEN_FRAMES, "leave": 10, "regain": 30, "pass": 20}
-_MARGIN, _BAR_WIDTH, _BLOCKS = 0.1, 0.3, 16
+_MARGIN, _BAR_WIDTH, _SIDE = 0.1, 0.3, 128
 _Box = tuple[int, int, int, int]
 
 
@@ -103,8 +105,14 @@ def _scaled(box: _Box, size: tuple[int, ...], other: tuple[int, ...]) -> _Box:
 
 
 def _paint(image: NDArray[np.uint8], box: _Box, seed: int) -> None:
-    """Draw a box of coloured blocks; each cycle has its own."""
     left, top, right, bottom = box
-    blocks = np.random.default_rng(seed).integers(0, 256, (_BLOCKS, _BLOCKS, 3), np.uint8)
     size_wh = right - left, bottom - top
-    image[top:bottom, left:right] = cv2.resize(blocks, size_wh, interpolation=cv2.INTER_LINEAR)
+    image[top:bottom, left:right] = cv2.resize(
+        _curtain(seed), size_wh, interpolation=cv2.INTER_LINEAR
+    )
+
+
+@lru_cache(maxsize=4)  # a stream goes on for days
+def _curtain(seed: int) -> NDArray[np.uint8]:
+    """Return what one cycle hides things with: a picture as those behind synthetic objects."""
+    return clutter(np.random.default_rng(seed), (_SIDE, _SIDE))

@@ -1,15 +1,16 @@
-"""Decide when an object that was lost is back, so that no mask flickers on while it is hidden."""
+"""Decide when an object is hidden and when it is back, so that no mask flickers on meanwhile."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_vos.runtime.appearance import Appearance
 from edge_vos.runtime.labels import ObjectState
 
 GONE_FRAMES = 5
-"""An object without a pixel for so many frames in a row is gone, and not just missed."""
+"""An object that is not seen for so many frames in a row is gone, and not just missed."""
 
 BACK_FRAMES = 3
 """One that is gone is back after so many sightings in a row."""
@@ -20,16 +21,22 @@ BACK_AREA = (0.05, 4.0)
 BACK_CONFIDENCE = 0.6
 """A sighting has at least this confidence."""
 
+DOUBT_FRAMES = (2, 60)
+"""A mask that looks like something else is taken away from the first of these frames in a row on;
+from the second one on it is believed, for the object may have changed."""
+
 _STEADY = 0.95  # how much of an object's usual area stays from frame to frame
 
 
 @dataclass
 class _Trace:
-    """Hold what is known of one object: its usual area, and frames in a row."""
+    """Hold what is known of one object: its usual area, its look, and frames in a row."""
 
     usual_px: float
+    appearance: Appearance | None = None
     unseen: int = 0
     sightings: int = 0
+    doubted: int = 0
 
 
 class Presence:
@@ -46,36 +53,61 @@ class Presence:
         self,
         mask: NDArray[np.uint8],
         objects: Sequence[ObjectState],
+        looks: Mapping[int, NDArray[np.float32]],
         given: Collection[int] = (),
     ) -> tuple[ObjectState, ...]:
-        """Take the pixels of objects that are gone until it is sure that they are back.
+        """Take the pixels of what is not the object, or not yet surely.
 
         Args:
             mask: (H, W) uint8 label map; changed in place.
             objects: the states of all living objects in it.
-            given: the ids that the user showed in this frame: they are here.
+            looks: the mean key of each that is large enough to have one.
+            given: the ids that the user showed in this frame: they are here, and look so.
 
         Returns:
             the states as the mask now is.
         """
         self._traces = {s.id: self._traces.get(s.id) or _Trace(s.area_px) for s in objects}
-        return tuple(self._confirm(mask, state, state.id in given) for state in objects)
+        return tuple(
+            self._confirm(mask, state, looks.get(state.id), state.id in given) for state in objects
+        )
 
-    def _confirm(self, mask: NDArray[np.uint8], state: ObjectState, given: bool) -> ObjectState:
+    def _confirm(
+        self,
+        mask: NDArray[np.uint8],
+        state: ObjectState,
+        look: NDArray[np.float32] | None,
+        given: bool,
+    ) -> ObjectState:
         trace = self._traces[state.id]
-        was_gone = trace.unseen >= GONE_FRAMES
-        if was_gone and not given:
-            trace.sightings = trace.sightings + 1 if _is_sighting(state, trace) else 0
-            if trace.sightings < BACK_FRAMES:
-                return state if state.lost else _erase(mask, state)
-        trace.sightings = 0
-        if state.lost:
-            trace.unseen += 1
+        if given:
+            trace.appearance = None if look is None else Appearance(look)
+            trace.usual_px, trace.unseen = state.area_px, 0
+        unlike = not state.lost and _is_unlike(trace, look)
+        if trace.unseen >= GONE_FRAMES:
+            sighted = not unlike and _is_sighting(state, trace)
+            trace.sightings = trace.sightings + 1 if sighted else 0
+            seen = trace.sightings >= BACK_FRAMES
         else:
+            trace.sightings = 0
+            seen = not (state.lost or unlike)
+        if seen:
             trace.unseen = 0
-            steady = 0.0 if given else _STEADY
-            trace.usual_px = steady * trace.usual_px + (1 - steady) * state.area_px
-        return state
+            trace.usual_px = _STEADY * trace.usual_px + (1 - _STEADY) * state.area_px
+            return state
+        trace.unseen += 1
+        return state if state.lost else _erase(mask, state)
+
+
+def _is_unlike(trace: _Trace, look: NDArray[np.float32] | None) -> bool:
+    """Tell whether a mask has looked like something else for a while, but not for long."""
+    if trace.appearance is None or look is None:
+        return False
+    first, last = DOUBT_FRAMES
+    trace.doubted = trace.doubted + 1 if trace.appearance.is_unlike(look) else 0
+    if trace.doubted >= last:
+        trace.appearance.accept(look)
+    return first <= trace.doubted < last
 
 
 def _is_sighting(state: ObjectState, trace: _Trace) -> bool:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from edge_vos.bundle import MemoryPolicy
 from edge_vos.errors import PromptError
+from edge_vos.runtime.appearance import mean_keys
 from edge_vos.runtime.labels import ObjectState, label_frame
 from edge_vos.runtime.memory import MemoryBank
 from edge_vos.runtime.model import LoadedModel
@@ -253,7 +254,8 @@ class Segmenter:
         laps.lap("infer")
         probability = outputs["probability"][0]
         mask, found = label_frame(probability, living, letterbox)
-        objects = self._presence.confirm(mask, found, given)
+        looks = mean_keys(outputs["key"][0], probability, living)
+        objects = self._presence.confirm(mask, found, looks, given)
         laps.lap("post")
         self._remember(outputs, objects, given)
         laps.lap("memory")

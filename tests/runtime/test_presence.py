@@ -3,21 +3,34 @@
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edge_vos.runtime.labels import ObjectState
-from edge_vos.runtime.presence import BACK_AREA, BACK_CONFIDENCE, BACK_FRAMES, GONE_FRAMES, Presence
+from edge_vos.runtime.presence import (
+    BACK_AREA,
+    BACK_CONFIDENCE,
+    BACK_FRAMES,
+    DOUBT_FRAMES,
+    GONE_FRAMES,
+    Presence,
+)
+
+Look = NDArray[np.float32]
 
 SEEN = ObjectState(1, 400, (10, 10, 20, 20), 0.9, lost=False)
 LOST = ObjectState(1, 0, (0, 0, 0, 0), 0.0, lost=True)
 
 
-def show(presence: Presence, state: ObjectState, given: bool = False) -> bool:
+def show(
+    presence: Presence, state: ObjectState, given: bool = False, look: Look | None = None
+) -> bool:
     """Let an object be found; return whether its mask stays."""
     mask = np.zeros((60, 80), np.uint8)
     left, top, width, height = state.box_xywh
     mask[top : top + height, left : left + width] = state.id
     mask[0, 0] = 2
-    (confirmed,) = presence.confirm(mask, [state], [state.id] if given else [])
+    looks = {} if look is None else {state.id: look}
+    (confirmed,) = presence.confirm(mask, [state], looks, [state.id] if given else [])
     assert mask[0, 0] == 2
     assert np.count_nonzero(mask == state.id) == confirmed.area_px
     assert confirmed in (state, LOST)
@@ -72,5 +85,25 @@ def test_a_dropped_object_is_forgotten() -> None:
     presence = Presence()
     for state in (SEEN, *[LOST] * GONE_FRAMES):
         show(presence, state)
-    presence.confirm(np.zeros((60, 80), np.uint8), [])
+    presence.confirm(np.zeros((60, 80), np.uint8), [], {})
     assert show(presence, SEEN)
+
+
+def test_what_looks_like_something_else_is_taken_away_but_not_for_ever() -> None:
+    presence = Presence()
+    mine, other = np.array([[3, 0], [0, 3]], np.float32)
+    assert show(presence, SEEN, given=True, look=mine)
+    first, last = DOUBT_FRAMES
+    shown = [show(presence, SEEN, look=other) for _ in range(last + BACK_FRAMES)]
+    assert shown.index(False) == first - 1
+    assert shown.index(True, first) == last + BACK_FRAMES - 2
+    assert show(presence, SEEN, look=other)
+
+
+def test_the_object_is_back_when_it_looks_like_itself() -> None:
+    presence = Presence()
+    mine, other = np.array([[3, 0], [0, 3]], np.float32)
+    show(presence, SEEN, given=True, look=mine)
+    for _ in range(2 * GONE_FRAMES):
+        show(presence, SEEN, look=other)
+    assert [show(presence, SEEN, look=mine) for _ in range(BACK_FRAMES)] == [False, False, True]

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from edge_vos.errors import SourceError
+from edge_vos.runtime.occlusion import Schedule
 from edge_vos.runtime.scene import Scene
 from edge_vos.runtime.source import open_source
-from edge_vos.runtime.synthetic import SceneRequest, parse_scene
+from edge_vos.runtime.synthetic import CLEAR_FRAMES, SceneRequest, parse_scene
 
 SMALL = "synthetic://?size=96x128&objects=3"
 
@@ -98,3 +99,27 @@ def test_options_are_read() -> None:
 def test_wrong_options_are_refused(options: str, message: str) -> None:
     with pytest.raises(SourceError, match=message.replace("?", r"\?")):
         open_source(f"synthetic://{options}")
+
+
+def test_objects_are_hidden_again_and_again() -> None:
+    frames = CLEAR_FRAMES + 150
+    plain, occluded = (
+        list(open_source(f"synthetic://?size=64x80&objects=2&frames={frames}{option}"))
+        for option in ("", "&occlude=20")
+    )
+    schedule = Schedule(CLEAR_FRAMES, 20)
+    assert schedule.cycle_frames == 90
+    hidden = 0
+    for one, other in zip(plain, occluded, strict=True):
+        assert one.truth is not None
+        assert other.truth is not None
+        changed = (one.image != other.image).any(axis=2)
+        assert not (changed & (other.truth > 0)).any()
+        phase = schedule.phase(one.index)[0]
+        if phase in ("clear", "regain"):
+            assert not changed.any()
+        if phase == "hidden":
+            hidden += 1
+            assert not other.truth.any()
+            assert changed[one.truth > 0].mean() > 0.9
+    assert hidden == 40

@@ -1,0 +1,40 @@
+"""What an object looks like to the network."""
+
+import numpy as np
+import pytest
+
+from edge_vos.runtime.appearance import UNLIKE, Appearance, mean_keys
+
+
+def test_the_mean_key_is_that_of_the_cells_an_object_fills() -> None:
+    rng = np.random.default_rng(0)
+    key = rng.normal(size=(5, 3, 4)).astype(np.float32)
+    probability = np.zeros((4, 12, 16), np.float32)
+    probability[1, 4:8, 8:16] = 0.75  # the cells (1, 2) and (1, 3)
+    probability[2, 0:2, 0:4] = 1.0  # half of a cell
+    probability[3, 8:12, 0:4] = 1.0
+    looks = mean_keys(key, probability, [1, 2])
+    assert set(looks) == {1}
+    np.testing.assert_allclose(looks[1], key[:, 1, 2:].mean(axis=1), rtol=1e-5)
+    np.testing.assert_allclose(mean_keys(key, probability, [3])[3], key[:, 2, 0], rtol=1e-5)
+
+
+def test_another_look_is_one_far_from_the_shown_and_the_last() -> None:
+    shown = np.array([2, 0, 0], np.float32)
+    appearance = Appearance(shown)
+    far = np.array([2, 2 * UNLIKE**0.5, 0], np.float32)
+    assert not appearance.is_unlike(0.99 * far + 0.01 * shown)
+    assert appearance.is_unlike(1.01 * far - 0.01 * shown)
+    appearance.accept(far)
+    assert not appearance.is_unlike(far)
+    assert not appearance.is_unlike(shown)
+
+
+@pytest.mark.parametrize("pace", [0.004, 0.2])
+def test_a_look_may_change_slowly_but_not_fast(pace: float) -> None:
+    appearance = Appearance(np.array([1, 0], np.float32))
+    doubts = [
+        appearance.is_unlike(np.array([np.cos(angle), np.sin(angle)], np.float32))
+        for angle in np.arange(0, np.pi, pace)
+    ]
+    assert any(doubts) == (pace > 0.1)
