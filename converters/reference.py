@@ -90,9 +90,13 @@ def record_reference(eager: Runner, manifest: Manifest, clip: Clip) -> Reference
 
 
 def follow(runner: Runner, manifest: Manifest, clip: Clip) -> list[FrameResult]:
-    """Run the runtime's own loop over a clip."""
+    """Run the runtime's own loop over a clip.
+
+    Masks are taken as the network gives them: whether an object counts as hidden is decided at
+    thresholds, and there a hair's breadth between two engines would become a whole mask.
+    """
     model = LoadedModel(manifest, runner, "verify", "", None, 0.0, None)
-    segmenter, prompts, results = Segmenter(model), clip.prompts(), []
+    segmenter, prompts, results = Segmenter(model, confirm=False), clip.prompts(), []
     for index, frame in enumerate(clip.frames):
         if index in prompts:
             segmenter.prompt(prompts[index])

@@ -1,7 +1,7 @@
 """Verify an engine against eager PyTorch: every call, and a closed loop over a clip.
 
-Both run in the loop that ships, ``edge_vos.runtime.segmenter.Segmenter``, so what is verified is
-what users get. In the first pass the engine gets the inputs that eager PyTorch had, with its
+Both run in the loop that ships, ``edge_vos.runtime.segmenter.Segmenter``, with masks as the network
+gives them. In the first pass the engine gets the inputs that eager PyTorch had, with its
 memory; in the second it feeds on its own memory.
 """
 
@@ -35,8 +35,9 @@ class Tolerance:
         max_abs_error: the same at any place of the tensor; ``None`` where single places may be
             off by any amount, as in a quantized mask's outline, and are only reported.
         jf_drop: how many points of J&F may be lost where the clip has a truth.
-        golden_iou: the least mean overlap over the recording that goes along: a few frames, at the
-            probability's size, where one cell of an outline weighs as much as 16 pixels.
+        golden_iou: the least overlap over the recording that goes along, which tells a device that
+            works from one that does not: a few coarse pictures, at the probability's size, where
+            one cell of an outline weighs as much as 16 pixels.
     """
 
     mask_iou: float
@@ -48,7 +49,7 @@ class Tolerance:
 
 FP32 = Tolerance(0.999, mean_abs_error=1e-5, max_abs_error=1e-4, jf_drop=0.1, golden_iou=0.999)
 FP16 = Tolerance(0.995, mean_abs_error=1e-3, max_abs_error=None, jf_drop=0.5, golden_iou=0.98)
-QUANTIZED = Tolerance(0.97, mean_abs_error=2e-2, max_abs_error=None, jf_drop=1.0, golden_iou=0.92)
+QUANTIZED = Tolerance(0.97, mean_abs_error=2e-2, max_abs_error=None, jf_drop=1.0, golden_iou=0.85)
 
 TOLERANCES: dict[tuple[str, str], Tolerance] = {
     ("onnx", "fp32"): FP32,

@@ -61,9 +61,12 @@ class Segmenter:
     Args:
         model: the student, loaded into an engine.
         policy: when frames go to memory; ``None`` is the manifest's.
+        confirm: take masks away from what is not the object, or not yet surely: see ``presence``.
     """
 
-    def __init__(self, model: LoadedModel, policy: MemoryPolicy | None = None) -> None:
+    def __init__(
+        self, model: LoadedModel, policy: MemoryPolicy | None = None, *, confirm: bool = True
+    ) -> None:
         self.model = model
         self.memory = MemoryBank(model.manifest, policy)
         shape = model.manifest.shape
@@ -80,7 +83,7 @@ class Segmenter:
         self._living: set[int] = set()
         self._ever: set[int] = set()
         self._pending: list[_Prompt] = []
-        self._presence = Presence()
+        self._presence = Presence() if confirm else None
         self._names: dict[int, str] = {}
         self._next_names: list[str] = []
         self._frame_index = 0
@@ -220,7 +223,8 @@ class Segmenter:
         self._living.clear()
         self._ever.clear()
         self._pending.clear()
-        self._presence.clear()
+        if self._presence is not None:
+            self._presence.clear()
         self._names.clear()
         self._next_names.clear()
         self._frame_index = 0
@@ -253,9 +257,10 @@ class Segmenter:
         outputs = self.model.runner.run(self._inputs)
         laps.lap("infer")
         probability = outputs["probability"][0]
-        mask, found = label_frame(probability, living, letterbox)
-        looks = mean_keys(outputs["key"][0], probability, living)
-        objects = self._presence.confirm(mask, found, looks, given)
+        mask, objects = label_frame(probability, living, letterbox)
+        if self._presence is not None:
+            looks = mean_keys(outputs["key"][0], probability, living)
+            objects = self._presence.confirm(mask, objects, looks, given)
         laps.lap("post")
         self._remember(outputs, objects, given)
         laps.lap("memory")

@@ -24,7 +24,9 @@ def soft_jaccard(probability: Tensor, target: Tensor, active: Tensor) -> Tensor:
     """Return one minus the soft intersection over union, averaged over objects, then over clips.
 
     ``1 - sum(min(p, t)) / sum(max(p, t))`` over the cells (Ruzicka similarity, which is 1 exactly
-    where both agree, fractional coverage included). The background is left out.
+    where both agree, fractional coverage included). The background is left out, and so are objects
+    that fill less than a cell: against next to nothing, one cell weighs as much as a whole object
+    does otherwise, and the student would learn to see nothing. Cross-entropy takes care of those.
 
     Args:
         probability: (B, K, h, w) float32.
@@ -33,5 +35,6 @@ def soft_jaccard(probability: Tensor, target: Tensor, active: Tensor) -> Tensor:
     """
     intersection = torch.minimum(probability, target).sum((2, 3))
     union = torch.maximum(probability, target).sum((2, 3))
-    loss = (1 - (intersection + 1) / (union + 1)) * active
-    return (loss[:, 1:].sum(1) / active[:, 1:].sum(1).clamp(min=1)).mean()
+    counted = active * (target.sum((2, 3)) >= 1)
+    loss = (1 - (intersection + 1) / (union + 1)) * counted
+    return (loss[:, 1:].sum(1) / counted[:, 1:].sum(1).clamp(min=1)).mean()

@@ -58,3 +58,13 @@ def test_jaccard_leaves_out_the_background_and_inactive_ids() -> None:
         soft_jaccard(probability, target, active), soft_jaccard(changed, target, active)
     )
     assert float(soft_jaccard(probability, target, torch.zeros(2, 3))) == 0.0
+
+
+def test_jaccard_leaves_out_what_is_hidden() -> None:
+    probability, target = maps()
+    target[0, 0] += target[0, 1]
+    target[0, 1] = 0
+    loss = soft_jaccard(probability, target, torch.ones(2, 3))
+    without = soft_jaccard(probability, target, torch.tensor([[1.0, 0, 1], [1, 1, 1]]))
+    assert torch.equal(loss, without)
+    assert loss > 0
