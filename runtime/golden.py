@@ -196,8 +196,8 @@ def check_golden(
         means.append(difference.mean())
         labels, truth = _fixed_point(found).argmax(0), expected.argmax(0)
         ids = np.flatnonzero(golden.script.active[t])[1:]
-        common += sum(np.count_nonzero((labels == i) & (truth == i)) for i in ids)
-        covered += sum(np.count_nonzero((labels == i) | (truth == i)) for i in ids)
+        common += int(sum(np.count_nonzero((labels == i) & (truth == i)) for i in ids))
+        covered += int(sum(np.count_nonzero((labels == i) | (truth == i)) for i in ids))
     entries = [
         _relative_errors(outputs[name], exact)
         for name, exact in (("key", golden.key), ("value", golden.value))
