@@ -60,7 +60,7 @@ def teacher(
     from edge_vos.distill.config import TrainConfig
 
     options = RunOptions(run, resume, steps, minutes, seed, threads, config, json_output)
-    _train(options, TrainConfig(preset="teacher", steps=2400), davis, stills, exclude)
+    _train(options, TrainConfig(preset="teacher", steps=3000), davis, stills, exclude)
 
 
 @app.command()
