@@ -23,6 +23,9 @@ from edge_vos.runtime.segmenter import FrameResult
 FOLLOWED = 0.5
 """From this J on, eager PyTorch follows an object."""
 
+LEAST_JUDGED = 0.5
+"""The least part of all objects in all frames that it has to follow, for the rest not to count."""
+
 Score = Callable[[NDArray[np.bool_], NDArray[np.bool_]], float]
 """Scores the mask of one object against its truth, in [0, 1]."""
 
@@ -237,7 +240,7 @@ def verify(
     comparing = ComparingRunner(reference.answers(), candidate, stride)
     follow(comparing, manifest, clip)
     found = follow(candidate, manifest, clip)
-    overlaps = _overlaps(expected, found, clip.truth)
+    overlaps = loop_overlaps(expected, found, clip.truth)
     pairs = zip(expected, found, strict=True)
     jf, jf_found = _mean_score(expected, reference, score), _mean_score(found, reference, score)
     again = check_golden(
@@ -266,7 +269,7 @@ def verify(
     return verification, comparing.worst_inputs[verification.worst_tensor]
 
 
-def _overlaps(
+def loop_overlaps(
     expected: Sequence[FrameResult],
     found: Sequence[FrameResult],
     truths: Sequence[NDArray[np.uint8]] | None,
@@ -274,18 +277,24 @@ def _overlaps(
     """Return each frame's mean overlap over the objects; NaN where none is to be judged.
 
     Where the truth is known, an object counts in the frames in which eager PyTorch follows it. What
-    it has lost, it finds again or not by a hair's breadth, and no engine can be held to that.
+    it has lost, it finds again or not by a hair's breadth, and no engine can be held to that. If it
+    follows too little to judge by, everything counts.
     """
-    overlaps = []
+    overlaps = np.full((len(expected), 256), np.nan)
+    followed = np.zeros(overlaps.shape, bool)
     for t, (one, other) in enumerate(zip(expected, found, strict=True)):
-        pairs = {state.id: (one.mask == state.id, other.mask == state.id) for state in one.objects}
-        judged = [
-            jaccard(*pair)
-            for i, pair in pairs.items()
-            if truths is None or jaccard(pair[0], truths[t] == i) >= FOLLOWED
-        ]
-        overlaps.append(np.mean(judged) if judged else np.nan)
-    return np.array(overlaps)
+        for state in one.objects:
+            i, mask = state.id, one.mask == state.id
+            overlaps[t, i] = jaccard(mask, other.mask == i)
+            followed[t, i] = truths is None or jaccard(mask, truths[t] == i) >= FOLLOWED
+    counted = ~np.isnan(overlaps)
+    if followed.sum() >= LEAST_JUDGED * counted.sum():
+        counted = followed
+    totals = np.where(counted, overlaps, 0).sum(axis=1)
+    judged = counted.sum(axis=1)
+    by_frame: NDArray[np.float64] = np.full(len(totals), np.nan)
+    np.divide(totals, judged, out=by_frame, where=judged > 0)
+    return by_frame
 
 
 def _mean_score(

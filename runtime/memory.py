@@ -97,7 +97,12 @@ class MemoryBank:
             reference that another object, unseen in this frame, depends on.
         """
         self._home = {i: s for i, s in self._home.items() if i in confidence and i not in given}
+        self._unseen = 0 if given or any(confidence.values()) else self._unseen + 1
         slots = [PREVIOUS]
+        if self._unseen >= FORGET_FRAMES:
+            slots.clear()
+            self.valid[PREVIOUS] = 0.0
+            self._written.pop(PREVIOUS, None)
         if given:
             kept = self._reference_slot(confidence)
         else:
@@ -113,9 +118,6 @@ class MemoryBank:
             self.value[slot] = value[0]
             self.valid[slot] = 1.0
             self._written[slot] = frame_index
-        self._unseen = 0 if given or any(confidence.values()) else self._unseen + 1
-        if self._unseen >= FORGET_FRAMES:
-            self.valid[PREVIOUS] = 0.0
         return tuple(slots)
 
     def _ring(self) -> list[int]:

@@ -261,13 +261,13 @@ class Segmenter:
         if self._presence is not None:
             looks = mean_keys(outputs["key"][0], probability, living)
             objects = self._presence.confirm(mask, objects, looks, given)
+        objects = tuple(replace(state, name=self._names.get(state.id, "")) for state in objects)
         laps.lap("post")
         self._remember(outputs, objects, given)
         laps.lap("memory")
         self._living = set(living)
         self._frame_index += 1
-        named = tuple(replace(state, name=self._names.get(state.id, "")) for state in objects)
-        return FrameResult(mask, probability, named, laps.ms, self._frame_index - 1)
+        return FrameResult(mask, probability, objects, laps.ms, self._frame_index - 1)
 
     def _add(self, prompt: _Prompt, name: str | None = None) -> None:
         called = None if name is None else check_name(name)

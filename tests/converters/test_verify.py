@@ -20,12 +20,15 @@ from edge_vos.converters.verify import (
     QUANTIZED,
     TOLERANCES,
     Verification,
+    loop_overlaps,
     verify,
 )
 from edge_vos.errors import EngineError
 from edge_vos.model.student import Student, student_as_callable
+from edge_vos.runtime.labels import ObjectState
 from edge_vos.runtime.model import LoadedModel
 from edge_vos.runtime.runner import CallableRunner, Runner
+from edge_vos.runtime.segmenter import FrameResult
 
 Arrays = dict[str, NDArray[np.float32]]
 Judge = Callable[[Runner], Verification]
@@ -235,6 +238,32 @@ def test_without_a_score_or_a_truth_no_drop_is_claimed(tiny_model: LoadedModel, 
         found, _ = verify(recorded, tiny_model.runner, tiny_model.manifest, FP32, score)
         assert found.passed
         assert found.jf is found.jf_drop is None
+
+
+def _result(mask: NDArray[np.uint8]) -> FrameResult:
+    states = tuple(ObjectState(i, 1, (0, 0, 1, 1), 1.0, lost=False) for i in (1, 2))
+    return FrameResult(mask, np.zeros((3, 1, 1), np.float32), states, {}, 0)
+
+
+def test_what_pytorch_follows_is_judged_and_everything_if_that_is_little() -> None:
+    """An engine must not pass for want of masks to judge it by."""
+    both = np.array([[1, 1, 2, 2]], np.uint8)
+    first_only, second_only = both * (both == 1), both * (both == 2)
+    expected = [_result(both)] * 4
+    found = [_result(first_only)] * 4
+    without = loop_overlaps(expected, found, None)
+    np.testing.assert_array_equal(without, [0.5] * 4)  # object 2 is missed
+    np.testing.assert_array_equal(loop_overlaps(expected, found, [both] * 4), without)
+    # PyTorch has lost object 2 all the time, object 1 never: half of all is followed.
+    lost = loop_overlaps(expected, found, [np.array([[1, 1, 0, 0]], np.uint8)] * 4)
+    np.testing.assert_array_equal(lost, [1.0] * 4)
+    # And in one frame both: less than half.
+    truths = [first_only, first_only, first_only, np.zeros_like(both)]
+    np.testing.assert_array_equal(loop_overlaps(expected, found, truths), without)
+    # A frame without anything followed is not judged.
+    found = [_result(second_only)] * 4
+    nothing = loop_overlaps(expected, found, [both, both, both, np.zeros_like(both)])
+    np.testing.assert_array_equal(nothing, [0.5, 0.5, 0.5, np.nan])
 
 
 def test_the_worst_inputs_are_those_of_the_worst_call(tiny_model: LoadedModel, clip: Clip) -> None:

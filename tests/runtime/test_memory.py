@@ -10,7 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from edge_vos.bundle import Manifest, MemoryPolicy, TensorSpec
 from edge_vos.errors import ShapeError
 from edge_vos.manifest import graph_shapes
-from edge_vos.runtime.memory import PREVIOUS, REFERENCE, MemoryBank
+from edge_vos.runtime.memory import FORGET_FRAMES, PREVIOUS, REFERENCE, MemoryBank
 
 POLICY = MemoryPolicy(mem_every=3, write_confidence=0.6)
 SHAPES = graph_shapes((32, 32), 11, 4, key_channels=1, value_channels=2)
@@ -53,6 +53,18 @@ def test_the_ring_is_written_every_few_frames_and_the_oldest_gives_way() -> None
     for frame_index in range(1, 11):
         _write(bank, frame_index, {1: 0.9})
     assert bank.slots == {REFERENCE: 0, PREVIOUS: 10, 2: 9, 3: 6}
+
+
+def test_the_previous_frame_is_forgotten_once_nothing_was_seen_for_long() -> None:
+    bank = _bank()
+    _write(bank, 0, {1: 1.0, 2: 1.0}, given=(1, 2))
+    for frame_index in range(1, FORGET_FRAMES):
+        assert _write(bank, frame_index, {1: 0.0, 2: 0.0}) == (PREVIOUS,)
+    assert _write(bank, FORGET_FRAMES, {1: 0.0, 2: 0.0}) == ()
+    assert bank.slots == {REFERENCE: 0}
+    assert _valid(bank) == [REFERENCE]
+    assert PREVIOUS in _write(bank, FORGET_FRAMES + 1, {1: 0.0, 2: 0.9})
+    assert bank.slots[PREVIOUS] == FORGET_FRAMES + 1
 
 
 def test_arrays_hold_what_the_slots_say_and_are_written_in_place() -> None:
