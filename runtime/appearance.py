@@ -6,21 +6,39 @@ it has looked lately.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 UNLIKE = 0.7
 """From this squared distance on, in parts of the shown key's squared length, it is another."""
 
+FILLED, TOUCHED = 0.5, 0.05
+"""Cells count from this part on that an object fills; the latter where it fills none."""
+
 _PACE = 0.02  # how much of a look is taken over from each frame
 _ALIKE = 0.6  # looks further than this part of UNLIKE are not taken over
 
 
-def mean_keys(
+@dataclass(frozen=True)
+class Look:
+    """Hold what an object looks like in one frame.
+
+    Args:
+        key: (Ck,) float32, the mean over its cells, weighted by how much of each it fills.
+        whole: whether it fills more than half of these cells, and does not just touch them.
+    """
+
+    key: NDArray[np.float32]
+    whole: bool
+
+
+def find_looks(
     key: NDArray[np.float32], probability: NDArray[np.float32], object_ids: Sequence[int]
-) -> dict[int, NDArray[np.float32]]:
-    """Return the mean key of each object that fills more than half of at least one cell.
+) -> dict[int, Look]:
+    """Return the look of each object that touches a cell.
 
     Args:
         key: (Ck, h, w) float32, the frame's memory key.
@@ -28,15 +46,22 @@ def mean_keys(
         object_ids: the channels to look at.
 
     Returns:
-        (Ck,) float32 by object id.
+        the looks by object id, of the cells that are filled more than half where there are any.
     """
     channels, height, width = key.shape
-    blocks = probability[list(object_ids)].reshape(-1, height, 4, width, 4)
-    share = blocks.mean(axis=(2, 4)).reshape(len(blocks), -1)
-    weight = np.where(share > 0.5, share, 0)
+    share = np.stack(
+        [cv2.resize(probability[i], (width, height), interpolation=cv2.INTER_AREA)
+         for i in object_ids]
+    ).reshape(len(object_ids), -1)  # fmt: skip
+    whole = share.max(axis=1) > FILLED
+    weight = np.where(share > np.where(whole, FILLED, TOUCHED)[:, np.newaxis], share, 0)
     total = weight.sum(axis=1)
     sums = weight @ key.reshape(channels, -1).T
-    return {i: sums[n] / total[n] for n, i in enumerate(object_ids) if total[n] > 0}
+    return {
+        i: Look(sums[n] / total[n], bool(whole[n]))
+        for n, i in enumerate(object_ids)
+        if total[n] > 0
+    }
 
 
 class Appearance:
@@ -51,14 +76,17 @@ class Appearance:
         self._lately = look
         self._length = float(look @ look) or 1.0
 
+    def distance(self, look: NDArray[np.float32]) -> float:
+        """Return the least squared distance to a known look, in parts of the shown key's."""
+        known = (self._shown, self._lately)
+        return min(float(np.square(look - one).sum()) for one in known) / self._length
+
     def is_unlike(self, look: NDArray[np.float32]) -> bool:
         """Tell whether a mean key is another thing's; take it over slowly where it is not."""
-        distance = min(
-            float(np.square(look - known).sum()) for known in (self._shown, self._lately)
-        )
-        if distance < _ALIKE * UNLIKE * self._length:
+        distance = self.distance(look)
+        if distance < _ALIKE * UNLIKE:
             self._lately = (1 - _PACE) * self._lately + _PACE * look
-        return distance > UNLIKE * self._length
+        return distance > UNLIKE
 
     def accept(self, look: NDArray[np.float32]) -> None:
         """Take what it looks like now for granted."""

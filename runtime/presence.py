@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_vos.runtime.appearance import Appearance
+from edge_vos.runtime.appearance import UNLIKE, Appearance, Look
 from edge_vos.runtime.labels import ObjectState
 
 GONE_FRAMES = 5
@@ -24,6 +24,12 @@ BACK_CONFIDENCE = 0.6
 DOUBT_FRAMES = (2, 60)
 """A mask that looks like something else is taken away from the first of these frames in a row on;
 from the second one on it is believed, for the object may have changed."""
+
+SHRED_AREA = 0.05
+"""A mask below this part of the object's usual area that fills no cell is a shred, ..."""
+
+SHRED_UNLIKE = UNLIKE / 2
+"""... and not shown if it looks even this unlike the object: it may hold more background."""
 
 _STEADY = 0.95  # how much of an object's usual area stays from frame to frame
 
@@ -53,7 +59,7 @@ class Presence:
         self,
         mask: NDArray[np.uint8],
         objects: Sequence[ObjectState],
-        looks: Mapping[int, NDArray[np.float32]],
+        looks: Mapping[int, Look],
         given: Collection[int] = (),
     ) -> tuple[ObjectState, ...]:
         """Take the pixels of what is not the object, or not yet surely.
@@ -61,7 +67,7 @@ class Presence:
         Args:
             mask: (H, W) uint8 label map; changed in place.
             objects: the states of all living objects in it.
-            looks: the mean key of each that is large enough to have one.
+            looks: the look of each that is large enough to have one.
             given: the ids that the user showed in this frame: they are here, and look so.
 
         Returns:
@@ -76,14 +82,14 @@ class Presence:
         self,
         mask: NDArray[np.uint8],
         state: ObjectState,
-        look: NDArray[np.float32] | None,
+        look: Look | None,
         given: bool,
     ) -> ObjectState:
         trace = self._traces[state.id]
         if given:
-            trace.appearance = None if look is None else Appearance(look)
+            trace.appearance = Appearance(look.key) if look and look.whole else None
             trace.usual_px, trace.unseen = state.area_px, 0
-        unlike = not state.lost and _is_unlike(trace, look)
+        unlike = not state.lost and (_is_unlike(trace, look) or _is_shred(state, trace, look))
         if trace.unseen >= GONE_FRAMES:
             sighted = not unlike and _is_sighting(state, trace)
             trace.sightings = trace.sightings + 1 if sighted else 0
@@ -99,15 +105,24 @@ class Presence:
         return state if state.lost else _erase(mask, state)
 
 
-def _is_unlike(trace: _Trace, look: NDArray[np.float32] | None) -> bool:
+def _is_unlike(trace: _Trace, look: Look | None) -> bool:
     """Tell whether a mask has looked like something else for a while, but not for long."""
-    if trace.appearance is None or look is None:
+    if trace.appearance is None or look is None or not look.whole:
         return False
     first, last = DOUBT_FRAMES
-    trace.doubted = trace.doubted + 1 if trace.appearance.is_unlike(look) else 0
+    trace.doubted = trace.doubted + 1 if trace.appearance.is_unlike(look.key) else 0
     if trace.doubted >= last:
-        trace.appearance.accept(look)
+        trace.appearance.accept(look.key)
     return first <= trace.doubted < last
+
+
+def _is_shred(state: ObjectState, trace: _Trace, look: Look | None) -> bool:
+    """Tell whether a mask is next to nothing of its object, and does not look like a part of it."""
+    if trace.appearance is None or state.area_px >= SHRED_AREA * trace.usual_px:
+        return False
+    if look is None:
+        return True
+    return not look.whole and trace.appearance.distance(look.key) > SHRED_UNLIKE
 
 
 def _is_sighting(state: ObjectState, trace: _Trace) -> bool:

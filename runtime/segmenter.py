@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from edge_vos.bundle import MemoryPolicy
 from edge_vos.errors import PromptError
-from edge_vos.runtime.appearance import mean_keys
+from edge_vos.runtime.appearance import find_looks
 from edge_vos.runtime.labels import ObjectState, label_frame
 from edge_vos.runtime.memory import MemoryBank
 from edge_vos.runtime.model import LoadedModel
@@ -259,7 +259,7 @@ class Segmenter:
         probability = outputs["probability"][0]
         mask, objects = label_frame(probability, living, letterbox)
         if self._presence is not None:
-            looks = mean_keys(outputs["key"][0], probability, living)
+            looks = find_looks(outputs["key"][0], probability, living)
             objects = self._presence.confirm(mask, objects, looks, given)
         objects = tuple(replace(state, name=self._names.get(state.id, "")) for state in objects)
         laps.lap("post")

@@ -3,20 +3,33 @@
 import numpy as np
 import pytest
 
-from edge_vos.runtime.appearance import UNLIKE, Appearance, mean_keys
+from edge_vos.runtime.appearance import UNLIKE, Appearance, find_looks
 
 
-def test_the_mean_key_is_that_of_the_cells_an_object_fills() -> None:
+def test_a_look_is_the_mean_key_of_the_cells_an_object_fills() -> None:
+    rng = np.random.default_rng(0)
+    key = rng.normal(size=(5, 3, 4)).astype(np.float32)
+    probability = np.zeros((5, 12, 16), np.float32)
+    probability[1, 4:8, 8:16] = 0.75  # the cells (1, 2) and (1, 3)
+    probability[1, 0:2, 0:4] = 1.0  # half of a cell
+    probability[3, 8:12, 0:4] = 1.0
+    looks = find_looks(key, probability, [1, 3])
+    np.testing.assert_allclose(looks[1].key, key[:, 1, 2:].mean(axis=1), rtol=1e-5)
+    np.testing.assert_allclose(looks[3].key, key[:, 2, 0], rtol=1e-5)
+    assert looks[1].whole and looks[3].whole
+
+
+def test_what_fills_no_cell_looks_like_those_that_it_touches() -> None:
     rng = np.random.default_rng(0)
     key = rng.normal(size=(5, 3, 4)).astype(np.float32)
     probability = np.zeros((4, 12, 16), np.float32)
-    probability[1, 4:8, 8:16] = 0.75  # the cells (1, 2) and (1, 3)
-    probability[2, 0:2, 0:4] = 1.0  # half of a cell
-    probability[3, 8:12, 0:4] = 1.0
-    looks = mean_keys(key, probability, [1, 2])
+    probability[1, 3:5, 0:4] = 1.0  # half of (0, 0), a quarter of the next cell
+    probability[1, 2:3, 0:4] = 1.0
+    probability[2, 11, 15] = 0.5  # a thirty-second of a cell
+    looks = find_looks(key, probability, [1, 2])
     assert set(looks) == {1}
-    np.testing.assert_allclose(looks[1], key[:, 1, 2:].mean(axis=1), rtol=1e-5)
-    np.testing.assert_allclose(mean_keys(key, probability, [3])[3], key[:, 2, 0], rtol=1e-5)
+    assert not looks[1].whole
+    np.testing.assert_allclose(looks[1].key, (2 * key[:, 0, 0] + key[:, 1, 0]) / 3, rtol=1e-5)
 
 
 def test_another_look_is_one_far_from_the_shown_and_the_last() -> None:

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_vos.runtime.appearance import Look
 from edge_vos.runtime.labels import ObjectState
 from edge_vos.runtime.presence import (
     BACK_AREA,
@@ -12,24 +13,28 @@ from edge_vos.runtime.presence import (
     BACK_FRAMES,
     DOUBT_FRAMES,
     GONE_FRAMES,
+    SHRED_AREA,
+    SHRED_UNLIKE,
     Presence,
 )
-
-Look = NDArray[np.float32]
 
 SEEN = ObjectState(1, 400, (10, 10, 20, 20), 0.9, lost=False)
 LOST = ObjectState(1, 0, (0, 0, 0, 0), 0.0, lost=True)
 
 
 def show(
-    presence: Presence, state: ObjectState, given: bool = False, look: Look | None = None
+    presence: Presence,
+    state: ObjectState,
+    given: bool = False,
+    look: NDArray[np.float32] | None = None,
+    whole: bool = True,
 ) -> bool:
     """Let an object be found; return whether its mask stays."""
     mask = np.zeros((60, 80), np.uint8)
     left, top, width, height = state.box_xywh
     mask[top : top + height, left : left + width] = state.id
     mask[0, 0] = 2
-    looks = {} if look is None else {state.id: look}
+    looks = {} if look is None else {state.id: Look(look, whole)}
     (confirmed,) = presence.confirm(mask, [state], looks, [state.id] if given else [])
     assert mask[0, 0] == 2
     assert np.count_nonzero(mask == state.id) == confirmed.area_px
@@ -51,6 +56,21 @@ def test_an_object_that_is_gone_shows_again_after_sightings_in_a_row() -> None:
     assert not any(show(presence, state) for state in (*flicker, LOST, *flicker))
     assert show(presence, SEEN)
     assert show(presence, replace(SEEN, confidence=0.1))  # it is back: no more questions
+
+
+def test_a_shred_of_an_object_is_shown_only_if_it_looks_like_a_part_of_it() -> None:
+    presence = Presence()
+    look = np.ones(4, np.float32)
+    show(presence, SEEN, given=True, look=look)
+    share = round(SHRED_AREA * SEEN.area_px)
+    shred, small = (replace(SEEN, area_px=px, box_xywh=(10, 10, px, 1)) for px in (share - 1, share))
+    mixed = 2 * np.sqrt(SHRED_UNLIKE) * np.array([1, 0, 0, 0], np.float32)
+    assert show(presence, shred, look=look + 0.99 * mixed, whole=False)
+    assert not show(presence, shred, look=look + 1.01 * mixed, whole=False)
+    assert not show(presence, shred)
+    assert show(presence, small, look=look + 1.01 * mixed, whole=False)
+    assert show(presence, small)
+    assert show(presence, shred, look=look + 1.01 * mixed)
 
 
 def test_a_speck_a_flood_or_a_guess_is_no_sighting() -> None:
