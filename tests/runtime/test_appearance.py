@@ -16,7 +16,8 @@ def test_a_look_is_the_mean_key_of_the_cells_an_object_fills() -> None:
     looks = find_looks(key, probability, [1, 3])
     np.testing.assert_allclose(looks[1].key, key[:, 1, 2:].mean(axis=1), rtol=1e-5)
     np.testing.assert_allclose(looks[3].key, key[:, 2, 0], rtol=1e-5)
-    assert looks[1].whole and looks[3].whole
+    assert looks[1].whole
+    assert looks[3].whole
 
 
 def test_what_fills_no_cell_looks_like_those_that_it_touches() -> None:

@@ -63,7 +63,9 @@ def test_a_shred_of_an_object_is_shown_only_if_it_looks_like_a_part_of_it() -> N
     look = np.ones(4, np.float32)
     show(presence, SEEN, given=True, look=look)
     share = round(SHRED_AREA * SEEN.area_px)
-    shred, small = (replace(SEEN, area_px=px, box_xywh=(10, 10, px, 1)) for px in (share - 1, share))
+    shred, small = (
+        replace(SEEN, area_px=px, box_xywh=(10, 10, px, 1)) for px in (share - 1, share)
+    )
     mixed = 2 * np.sqrt(SHRED_UNLIKE) * np.array([1, 0, 0, 0], np.float32)
     assert show(presence, shred, look=look + 0.99 * mixed, whole=False)
     assert not show(presence, shred, look=look + 1.01 * mixed, whole=False)
