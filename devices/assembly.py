@@ -10,6 +10,7 @@ from edge_vos.devices.doubts import (
     doubt_samples,
     doubt_sharing,
     doubt_source,
+    doubt_steadiness,
 )
 from edge_vos.devices.measurement import Measurement
 from edge_vos.devices.probe import probe_device
@@ -93,12 +94,14 @@ def find_doubts(measurement: Measurement, manifest: Manifest) -> tuple[str, ...]
     slowed = doubt_drift(
         drift.first_ms["p50"], drift.last_ms["p50"], drift.window_s, measurement.samples
     )
+    whole_ms = measurement.samples_ms["end_to_end"]
+    lasts_ms = measurement.samples_ms.get("interval", whole_ms)
     ended = measurement.live.ended if measurement.live else "stopped"
     return (
         *doubt_sharing(measurement.foreign_cpu_percent),
         *doubt_samples(measurement.samples),
         *doubt_source(ended),
-        *([slowed] if slowed else []),
+        *([slowed] if slowed else doubt_steadiness(whole_ms, lasts_ms)),
         *doubt_machine(measurement.before, measurement.after, measurement.vitals),
         *([] if manifest.gate_passed else [_UNVERIFIED]),
     )

@@ -47,6 +47,7 @@ class Comparison:
         tolerance_percent: how much worse a figure may be.
         regressions: the figures that are worse by more.
         differences: settings in which the two differ, with both values.
+        doubts: what the reports themselves warn of, by ``A`` and ``B``.
         without_interval: whether a report holds no samples, so that no interval is known.
     """
 
@@ -54,6 +55,7 @@ class Comparison:
     tolerance_percent: float
     regressions: tuple[str, ...]
     differences: dict[str, tuple[Any, Any]]
+    doubts: dict[str, tuple[str, ...]]
     without_interval: bool
 
     @property
@@ -96,6 +98,7 @@ def compare_reports(
             if name in JUDGED and _is_worse(name, ratio, tolerance_percent / 100)
         ),
         differences={path: pair for path, pair in pairs.items() if pair[0] != pair[1]},
+        doubts={name: _doubts(report) for name, report in (("A", before), ("B", after))},
         without_interval=not (before.get("samples_ms") and after.get("samples_ms")),
     )
 
@@ -165,6 +168,11 @@ def _rate(series: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def _quantile(share: float) -> Statistic:
     return lambda series: np.asarray(np.quantile(series, share, axis=1))
+
+
+def _doubts(report: Mapping[str, Any]) -> tuple[str, ...]:
+    warnings = report.get("warnings")
+    return tuple(map(str, warnings)) if isinstance(warnings, list | tuple) else ()
 
 
 def _at(report: Mapping[str, Any], path: str) -> Any:

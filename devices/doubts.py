@@ -2,11 +2,15 @@
 
 from collections.abc import Iterator, Sequence
 
+import numpy as np
+
 from edge_vos.devices.conditions import Conditions, Vitals
 
 TRUSTED_FOREIGN_PERCENT = 5.0
 TRUSTED_SAMPLES = 300  # three of them lie beyond p99
 TRUSTED_DRIFT = 1.1  # the last minute's p50 by the first's
+TRUSTED_WANDER = 1.1  # the slower seconds' p50 by the faster ones'
+WANDER_SECONDS = 5  # so many are needed to tell
 TRUSTED_CLOCK = 0.9  # the last clock by the highest
 SLOW_GOVERNORS = ("powersave", "conservative")
 
@@ -61,6 +65,29 @@ def doubt_drift(first_p50_ms: float, last_p50_ms: float, window_s: float, sample
         f"The last {window_s:.0f} s were {slower:.0f} % slower than the first: the machine "
         "throttled, or something else began. Cool it, or report the last minute."
     )
+
+
+def doubt_steadiness(samples_ms: Sequence[float], lasts_ms: Sequence[float]) -> Iterator[str]:
+    """Doubt a measurement that was faster and slower in turn.
+
+    What other machines on the same host do is not seen from inside, but for this.
+
+    Args:
+        samples_ms: of whole steps, in the order of their coming.
+        lasts_ms: how much later each of them ended than the one before.
+    """
+    second = (np.cumsum(lasts_ms) / 1e3).astype(int)
+    p50_ms = [float(np.median(part)) for part in
+              np.split(np.asarray(samples_ms), np.flatnonzero(np.diff(second)) + 1)]  # fmt: skip
+    if len(samples_ms) < TRUSTED_SAMPLES or len(p50_ms) < WANDER_SECONDS:
+        return
+    fast_ms, slow_ms = np.quantile(p50_ms, (0.1, 0.9))
+    if slow_ms > TRUSTED_WANDER * fast_ms:
+        yield (
+            f"From second to second the p50 wandered between {fast_ms:.1f} and {slow_ms:.1f} ms: "
+            "something takes turns with this at the machine, or at its host. Two runs may differ "
+            "as much; measure when it is idle, or longer."
+        )
 
 
 def doubt_machine(before: Conditions, after: Conditions, vitals: Sequence[Vitals]) -> Iterator[str]:

@@ -32,6 +32,9 @@ def compare(
     from edge_vos.devices.compare import compare_reports, read_report
 
     found = compare_reports(read_report(before), read_report(after), tolerance)
+    for name, doubts in found.doubts.items():
+        for doubt in doubts:
+            typer.echo(f"WARNING: {name}: {doubt}", err=True)
     for path, (old, new) in found.differences.items():
         typer.echo(f"NOTE: {path} differs: {old} and {new}", err=True)
     if found.without_interval:

@@ -19,6 +19,7 @@ def saved(path: Path, step_ms: float, threads: int = 1) -> str:
         "threads": threads,
         "latency_ms": {"end_to_end": figures},
         "samples_ms": {"end_to_end": samples},
+        "warnings": ["The machine wandered."] if threads > 1 else [],
     }
     path.write_text(json.dumps(document))
     return str(path)
@@ -32,6 +33,8 @@ def test_a_regression_exits_with_1(tmp_path: Path) -> None:
     assert document["regression"] is True
     assert set(document["ratios"]["latency_ms.end_to_end.p50"]) == {"ratio", "low", "high"}
     assert "threads differs: 1 and 2" in result.stderr
+    assert "WARNING: B: The machine wandered." in result.stderr
+    assert document["doubts"]["A"] == []
     table = RUNNER.invoke(APP, [before, after])
     assert table.exit_code == 1
     assert "Regression beyond 5 %" in table.stdout
