@@ -36,7 +36,7 @@ def test_doubts_are_loud(load_tiny: Callable[..., LoadedModel], clip: Clip) -> N
         ({"vitals": [Vitals(t, 1, mhz, 80.0, None) for t, mhz in ((0.0, 2400.0), (1.0, 1500.0))]},
          "fell from 2400 to 1500 MHz"),
         ({"samples_ms": dict.fromkeys(stages, [1.0] * 512 + [1.3] * 512)}, "30 % slower"),
-        ({"samples_ms": dict.fromkeys(stages, ([10.0] * 99 + [12.0] * 198 + [10.0] * 99) * 3)},
+        ({"samples_ms": dict.fromkeys(stages, ([10.0] * 200 + [12.0] * 170 + [10.0] * 200) * 3)},
          "wandered between 10.0 and 12.0 ms"),
         ({"live": replace(live, ended="end")}, "source ended"),
         ({"live": replace(live, ended="timeout")}, "was lost"),
