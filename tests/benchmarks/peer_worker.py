@@ -32,9 +32,12 @@ def edge_vos(
     frames: NDArray[np.uint8], mask: NDArray[np.uint8], threads: int, bundle: str
 ) -> tuple[str, Step]:
     """Step the shipped loop: ``step_ms`` is infer and memory, ``whole_ms`` all of it."""
+    import cv2
+
     from edge_vos.runtime.model import open_bundle
     from edge_vos.runtime.segmenter import Segmenter
 
+    cv2.setNumThreads(1)  # as edge-vos live and bench do
     model = open_bundle(bundle, threads=threads)
     segmenter = Segmenter(model)
     segmenter.prompt(mask)

@@ -17,6 +17,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -77,6 +78,7 @@ def measure(options: argparse.Namespace, name: str, path: Path) -> None:
         steps=None,
         seconds=options.seconds,
     )
+    cv2.setNumThreads(1)  # as edge-vos bench does
     opened = open_slowed if name.startswith("slowed") else open_bundle
     write_report(bench(request, open_model=opened), path)
 

@@ -1,5 +1,7 @@
 """What an object looks like to the network."""
 
+import time
+
 import numpy as np
 import pytest
 
@@ -31,6 +33,20 @@ def test_what_fills_no_cell_looks_like_those_that_it_touches() -> None:
     assert set(looks) == {1}
     assert not looks[1].whole
     np.testing.assert_allclose(looks[1].key, (2 * key[:, 0, 0] + key[:, 1, 0]) / 3, rtol=1e-5)
+
+
+def test_nothing_goes_on_spinning_beside_the_engine() -> None:
+    rng = np.random.default_rng(0)
+    key = rng.normal(size=(64, 30, 54)).astype(np.float32)  # of a 480x864 student
+    probability = rng.random((11, 120, 216), dtype=np.float32)
+
+    def idle_cpu_s() -> float:
+        find_looks(key, probability, range(1, 11))
+        before_s = time.process_time()
+        time.sleep(0.02)
+        return time.process_time() - before_s
+
+    assert sorted(idle_cpu_s() for _ in range(5))[2] < 0.01
 
 
 def test_another_look_is_one_far_from_the_shown_and_the_last() -> None:
