@@ -60,11 +60,10 @@ def find_looks(
     whole = share.max(axis=1) > FILLED
     weight = np.where(share > np.where(whole, FILLED, TOUCHED)[:, np.newaxis], share, 0)
     total = weight.sum(axis=1)
-    keys, last = key.reshape(channels, -1), share.shape[1]
-    sums = sum(
-        weight[:, i : i + _CELLS_AT_ONCE] @ keys[:, i : i + _CELLS_AT_ONCE].T
-        for i in range(0, last, _CELLS_AT_ONCE)
-    )
+    keys, sums = key.reshape(channels, -1), np.zeros((len(object_ids), channels), np.float32)
+    for first in range(0, share.shape[1], _CELLS_AT_ONCE):
+        cells = slice(first, first + _CELLS_AT_ONCE)
+        sums += weight[:, cells] @ keys[:, cells].T
     return {
         i: Look(sums[n] / total[n], bool(whole[n]))
         for n, i in enumerate(object_ids)
