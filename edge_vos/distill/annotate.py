@@ -5,6 +5,7 @@ photograph from a turned copy of it. Footage without any label goes through ``pr
 The result is a folder like any other training data, to be looked at and used again.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -63,7 +64,7 @@ def write_footage(folder: Path, videos: Iterable[Video], stills: Iterable[Still]
 
     Args:
         folder: to be made.
-        videos: taken one after the other.
+        videos: taken one after the other; of those with one name, the later get a number.
         stills: likewise.
 
     Raises:
@@ -72,9 +73,13 @@ def write_footage(folder: Path, videos: Iterable[Video], stills: Iterable[Still]
     with staged_folder(folder) as partial, as_sink_error(folder):
         for parts in ("JPEGImages/480p", "Annotations/480p", "images", "labels"):
             (partial / parts).mkdir(parents=True)
+        names: Counter[str] = Counter()
         for video in videos:
-            pictures = partial / "JPEGImages" / "480p" / video.name
-            masks = partial / "Annotations" / "480p" / video.name
+            names[video.name] += 1
+            number = names[video.name]
+            name = video.name if number == 1 else f"{video.name}~{number}"
+            pictures = partial / "JPEGImages" / "480p" / name
+            masks = partial / "Annotations" / "480p" / name
             pictures.mkdir()
             masks.mkdir()
             for index, (frame, mask) in enumerate(zip(video.frames, video.masks, strict=True)):

@@ -110,6 +110,11 @@ def propose_tracks(
     load_imagenet_weights(encoder)
     total = 0
     for clip in load_unlabelled(folder):
+        if not clip.whole:
+            progress(
+                f"{clip.name} is long: only its first {len(clip.frames)} frames are taken. "
+                "Cut it into shorter clips to have all of it"
+            )
         begin = partial(Segmenter, eager_model(teacher, image_size(clip.frames[0].shape)))
         kept, proposed = 0, 0
         for start in track_starts(len(clip.frames), config, seed):

@@ -21,10 +21,11 @@ MOST_FRAMES = 300
 
 @dataclass(frozen=True)
 class Clip:
-    """Hold one decoded clip: its name, and BGR frames of one size."""
+    """Hold one decoded clip: its name, BGR frames of one size, and whether these are all."""
 
     name: str
     frames: list[NDArray[np.uint8]]
+    whole: bool
 
 
 def load_unlabelled(folder: Path, most_frames: int = MOST_FRAMES) -> Iterator[Clip]:
@@ -42,9 +43,11 @@ def load_unlabelled(folder: Path, most_frames: int = MOST_FRAMES) -> Iterator[Cl
     paths = _clip_paths(folder)
     for path in paths:
         with closing(open_source(str(path))) as source:
-            frames = [_limit_height(frame.image) for frame in islice(source, most_frames)]
+            played = iter(source)
+            frames = [_limit_height(frame.image) for frame in islice(played, most_frames)]
+            whole = next(played, None) is None
         same_stem = [other for other in paths if other.stem == path.stem]
-        yield Clip(path.stem if len(same_stem) == 1 else path.name, frames)
+        yield Clip(path.stem if len(same_stem) == 1 else path.name, frames, whole)
 
 
 def _clip_paths(folder: Path) -> list[Path]:

@@ -39,6 +39,13 @@ def test_what_the_teacher_labels_can_be_trained_on(
         write_footage(folder, [], [])
 
 
+def test_videos_of_one_name_are_all_kept(footage: Footage, tmp_path: Path) -> None:
+    (video,) = footage.videos
+    write_footage(tmp_path / "footage", [video, video, video], [])
+    names = [found.name for found in load_videos(tmp_path / "footage")]
+    assert names == ["square", "square~2", "square~3"]
+
+
 def test_a_failure_leaves_no_folder(footage: Footage, teacher: Student, tmp_path: Path) -> None:
     def interrupted(_: str) -> None:
         raise KeyboardInterrupt

@@ -194,6 +194,8 @@ def test_clips_are_found_in_a_folder_and_made_small(tmp_path: Path) -> None:
         ("b", 3, (360, 480, 3)),
     ]
     assert int(clips[1].frames[2][0, 0, 0]) == 40
+    assert not any(clip.whole for clip in clips)
+    assert all(clip.whole for clip in load_unlabelled(tmp_path, most_frames=4))
     assert [clip.name for clip in load_unlabelled(tmp_path / "a")] == ["a"]
 
 
