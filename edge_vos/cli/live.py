@@ -1,9 +1,11 @@
 """`edge-vos live`: the newest frame of a camera, segmented on screen."""
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from edge_vos.cli.options import (
     BoxOption,
@@ -22,6 +24,27 @@ from edge_vos.cli.options import (
 from edge_vos.errors import UsageError
 
 VIDEO_SUFFIXES = (".mkv", ".mp4", ".avi")
+LEAST_PORT = 1024
+"""A smaller number behind ``--serve`` is the next argument: a camera."""
+
+
+class LiveCommand(TyperCommand):
+    """Let ``--serve`` take the page's port: ``--serve 9000`` is ``--serve --port 9000``."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse the arguments, spelled out."""
+        return super().parse_args(ctx, list(_spelled_out(args)))
+
+
+def _spelled_out(args: list[str]) -> Iterator[str]:
+    for before, word in zip(["", *args], args, strict=False):
+        option, _, port = word.partition("=")
+        if option == "--serve" and port:
+            yield from ("--serve", "--port", port)
+        elif before == "--serve" and word.isdecimal() and int(word) >= LEAST_PORT:
+            yield from ("--port", word)
+        else:
+            yield word
 
 
 def live(
@@ -34,7 +57,10 @@ def live(
     ] = "0",
     headless: Annotated[bool, typer.Option("--headless", help="Open no window.")] = False,
     serve: Annotated[
-        bool, typer.Option("--serve", help="Show a page in the browser instead of a window.")
+        bool,
+        typer.Option(
+            "--serve", help="Show a page in the browser instead of a window; a port may follow."
+        ),
     ] = False,
     port: Annotated[
         int, typer.Option(min=0, max=65535, help="The page's port; 0 is any free one.")

@@ -33,7 +33,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("demo")(demo.demo)
-app.command("live")(live.live)
+app.command("live", cls=live.LiveCommand)(live.live)
 app.command("segment")(segment.segment)
 app.command("convert")(convert.convert)
 app.command("verify")(verify.verify)

@@ -211,3 +211,26 @@ def test_a_recording_must_be_a_video(tiny_bundle: Bundle) -> None:
     error = _refused(tiny_bundle, SCENE, "--headless", "--record", "masks")
     assert isinstance(error, UsageError)
     assert ".mkv" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "source", "port"),
+    [
+        (["--serve"], "0", 8080),
+        (["--serve", "9000"], "0", 9000),
+        (["--serve=1"], "0", 1),
+        (["2", "--serve", "9000"], "2", 9000),
+        (["--serve", "2"], "2", 8080),
+        (["--serve", "--port", "0", "2"], "2", 0),
+        (["--serve", "clip.mp4"], "clip.mp4", 8080),
+    ],
+)
+def test_serve_may_name_its_port(
+    monkeypatch: pytest.MonkeyPatch, arguments: list[str], source: str, port: int
+) -> None:
+    asked: list[session.SessionRequest] = []
+    monkeypatch.setattr(session, "run_session", asked.append)
+    result = CliRunner().invoke(app, ["live", *arguments])
+    assert result.exit_code == 0, result.output
+    assert asked[0].source == source
+    assert asked[0].outputs == (f"serve://127.0.0.1:{port}",)
