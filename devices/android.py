@@ -12,12 +12,15 @@ from edge_vos.devices.sysfs import parse_number
 THERMAL_STATUS = ("none", "light", "moderate", "severe", "critical", "emergency", "shutdown")
 """Names of Android's thermal status, by its number; from "light" on the phone throttles."""
 
-_KIB = re.compile(r"\b(TOTAL(?: PSS| RSS| SWAP PSS)?|Native Heap|Graphics):[ \t]+([0-9]+)(?!\S)")
+_KIB = re.compile(
+    r"\b(TOTAL(?: PSS| RSS| SWAP PSS)?|Native Heap|Graphics):[ \t]+([0-9]{1,12})(?!\S)"
+)
 _TEMPERATURE = re.compile(r"Temperature\{mValue=([^,}]*),[^}]*?\bmName=([^,}]+)")
-_STATUS = re.compile(r"^Thermal Status:[ \t]*([0-9]+)[ \t]*$", re.MULTILINE)
+_STATUS = re.compile(r"^Thermal Status:[ \t]*([0-9]{1,3})[ \t]*$", re.MULTILINE)
 _FIELD = re.compile(r"^[ \t]+([A-Za-z][A-Za-z ]*):[ \t]*(\S+)[ \t]*$", re.MULTILINE)
 _LIVE = "Current temperatures from HAL:"
 _OFF_C = -60.0  # a sensor that is not there tells -99.9
+_HOTTEST_C = 200.0
 
 
 @dataclass(frozen=True)
@@ -102,7 +105,7 @@ def parse_thermalservice(text: str) -> PhoneHeat | None:
     temperatures: dict[str, float] = {}
     for value, name in _TEMPERATURE.findall(rest.partition("Current cooling")[0] if live else text):
         celsius = parse_number(value)
-        if celsius is not None and celsius > _OFF_C:
+        if celsius is not None and _OFF_C < celsius < _HOTTEST_C:
             temperatures[name] = celsius
     number = int(status[1]) if status else None
     if number is None and not temperatures:
@@ -122,10 +125,11 @@ def parse_battery(text: str) -> Battery | None:
     def number(name: str) -> float | None:
         return parse_number(fields.get(name, ""))
 
-    level, scale, tenths = number("level"), number("scale") or 100.0, number("temperature")
+    level, scale, tenths = number("level"), number("scale"), number("temperature")
+    percent = None if level is None else 100 * level / (100.0 if not scale or scale < 1 else scale)
     powered = [value for name, value in fields.items() if name.endswith("powered")]
     return Battery(
-        level_percent=None if level is None else 100 * level / scale,
+        level_percent=percent if percent is not None and 0 <= percent <= 100 else None,
         powered="true" in powered if powered else None,
         temperature_c=None if tenths is None else tenths / 10,
         voltage_mv=number("voltage"),

@@ -1,5 +1,6 @@
 """Put a measurement, the bundle and the machine together into a report."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from edge_vos.bundle import Bundle, Manifest
@@ -15,7 +16,7 @@ from edge_vos.devices.doubts import (
 from edge_vos.devices.measurement import Measurement
 from edge_vos.devices.probe import probe_device
 from edge_vos.devices.report import Accuracy, BenchReport, MemoryUse
-from edge_vos.devices.roofline import measure_roofline
+from edge_vos.devices.roofline import measure_roofline, measure_stages
 from edge_vos.runtime.model import LoadedModel
 from edge_vos.runtime.timing import percentiles
 
@@ -43,6 +44,17 @@ def assemble_report(
     warnings = find_doubts(measurement, manifest)
     if accuracy and not accuracy.passed:
         warnings += (f"Its masks are off on this machine: mask IoU {accuracy.mask_iou:.3f}.",)
+    roofline = measure_roofline(
+        manifest.macs,
+        latency_ms["infer"]["p50"],
+        measurement.step_ms,
+        manifest.precision,
+        model.threads,
+        manifest.backend,
+    )
+    if roofline and manifest.backend == "onnx":
+        stages = measure_stages(bundle.model_path, roofline, model.threads)
+        roofline = replace(roofline, stages=stages)
     return BenchReport(
         bundle=manifest.name,
         bundle_sha256=bundle.sha256,
@@ -76,13 +88,10 @@ def assemble_report(
         energy_per_step_mj=energy_mj(
             measurement.vitals, measurement.duration_s, measurement.samples
         ),
-        roofline=measure_roofline(
-            manifest.macs,
-            latency_ms["infer"]["p50"],
-            measurement.step_ms,
-            manifest.precision,
-            model.threads,
-        ),
+        package_energy_per_step_mj=None
+        if measurement.package_mj is None
+        else measurement.package_mj / measurement.samples,
+        roofline=roofline,
         samples_ms={stage: list(ms) for stage, ms in measurement.samples_ms.items()},
         live=measurement.live,
     )

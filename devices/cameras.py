@@ -15,9 +15,10 @@ from edge_vos.runtime.camera import CameraMode
 Run = Callable[[list[str]], str]
 
 LISTER = "v4l2-ctl"
-_FORMAT = re.compile(r"\[[0-9]+\]: '(.{4})'")
-_SIZE = re.compile(r"Size: Discrete ([0-9]+)x([0-9]+)")
-_FPS = re.compile(r"Interval: Discrete .*\(([0-9]+(?:\.[0-9]+)?) fps\)")
+_NODE = re.compile(r"video([0-9]{1,6})")
+_FORMAT = re.compile(r"\[[0-9]{1,4}\]: '(.{4})'")
+_SIZE = re.compile(r"Size: Discrete ([0-9]{1,5})x([0-9]{1,5})(?![0-9])")
+_FPS = re.compile(r"Interval: Discrete .*\(([0-9]{1,5}(?:\.[0-9]{1,6})?) fps\)")
 _TIMEOUT_S = 5.0
 
 
@@ -47,8 +48,12 @@ def find_cameras(root: Path = ROOT, run: Run | None = None) -> tuple[Camera, ...
     """
     output = run or _output
     found = []
-    nodes = root.glob("sys/class/video4linux/video[0-9]*")
-    for node in sorted(nodes, key=lambda node: int(node.name.removeprefix("video"))):
+    nodes = [
+        (int(match[1]), node)
+        for node in root.glob("sys/class/video4linux/video*")
+        if (match := _NODE.fullmatch(node.name))
+    ]
+    for _, node in sorted(nodes):
         if read_text(node / "index") not in ("", "0"):
             continue
         device = root / "dev" / node.name

@@ -14,9 +14,9 @@ from typing import Any
 
 from edge_vos.bundle import GOLDEN_FILE, MANIFEST_FILE, Bundle, read_bundle
 from edge_vos.devices import phone
-from edge_vos.devices.package import OLDEST_PYTHON, modules, pack, requirements
+from edge_vos.devices.package import OLDEST_PYTHON, modules, pack, requirements, system_modules
 from edge_vos.devices.remote import DirRemote, Remote, quote
-from edge_vos.devices.store import Copied, Place, assemble, checked, copy, install, visit
+from edge_vos.devices.store import Copied, Place, assemble, checked, copy, install, remove, visit
 from edge_vos.errors import DeviceError, GateError
 
 INSTALL_S = 1800.0
@@ -114,6 +114,14 @@ def deploy(request: DeployRequest, say: Say = lambda _: None) -> Deployment:
         phone.check_runner(bundle.manifest.backend, request.runner)
     say(f"looking at {remote.name}")
     place = visit(remote)
+    try:
+        return _deploy(request, bundle, place, say)
+    finally:
+        remove(remote, quote("rm", "-rf", place.run))
+
+
+def _deploy(request: DeployRequest, bundle: Bundle, place: Place, say: Say) -> Deployment:
+    remote = request.remote
     python = None if remote.is_android else find_python(request, place, bundle, say)
     with tempfile.TemporaryDirectory(prefix="edge-vos-deploy-") as scratch:
         runtime = request.runner
@@ -124,16 +132,16 @@ def deploy(request: DeployRequest, say: Say = lambda _: None) -> Deployment:
         say("copying what is not there yet")
         named = files | ({runtime.name: runtime} if runtime else {})
         paths, copied = copy(remote, place, named)
-        name = f"{bundle.manifest.name}-{bundle.sha256[:12]}.bundle"
-        folder = assemble(remote, place, name, {file: paths[file] for file in files})
-        try:
-            if python is None:
-                tool = phone.Tool(remote, place, folder, paths[runtime.name] if runtime else "")
-                return _finish_phone(request, bundle, tool, copied, name, say)
-            command = [python, paths["edge-vos.pyz"]]
-            return _finish(request, bundle, place, command, copied, name, folder, say)
-        finally:
-            _clean(remote, folder)
+    name = f"{bundle.manifest.name}-{bundle.sha256[:12]}.bundle"
+    stored = {file: paths[file] for file in files}
+    if python is None:
+        tools = [paths[runtime.name]] if runtime else []
+        folder = assemble(remote, place, name, stored, tools=tools)
+        tool = phone.Tool(remote, place, folder, paths[runtime.name] if runtime else "")
+        return _finish_phone(request, bundle, tool, copied, name, say)
+    folder = assemble(remote, place, name, stored, paths["edge-vos.pyz"])
+    command = [python, f"{place.run}/edge-vos.pyz"]
+    return _finish(request, bundle, place, command, copied, name, folder, say)
 
 
 def find_python(request: DeployRequest, place: Place, bundle: Bundle, say: Say) -> str:
@@ -142,48 +150,65 @@ def find_python(request: DeployRequest, place: Place, bundle: Bundle, say: Say) 
     Raises:
         DeviceError: if there is none that is new enough, or pip fails.
     """
-    remote, own = request.remote, f"{place.root}/venv/bin/python"
+    remote, own = request.remote, f"{place.own}/venv/bin/python"
     here = [sys.executable] if isinstance(remote, DirRemote) else []
     names = [request.python, own] if request.python else [own, *here, *_PYTHONS]
+    engine = bundle.manifest.backend
+    given = system_modules(engine)
     lacking: list[tuple[str, list[str]]] = []
-    newest = "none"
+    found: list[str] = []
     for name in names:
-        done = remote.run(quote(name, "-c", _PROBE, *modules(bundle.manifest.backend)))
+        done = remote.run(quote(name, "-c", _PROBE, *modules(engine), *given))
         try:
             version, missing = json.loads(done.out)
         except ValueError:  # there is no such interpreter, or it is not one
+            if name == request.python:
+                raise DeviceError(
+                    f"--python {name} is no Python on {remote.name}: {done.last_line}",
+                    "the path of an interpreter there",
+                    "Leave --python out to have one looked for",
+                ) from None
             continue
+        able = not set(given) & set(missing)
+        has = "".join(f", with {module}" for module in given if able)
+        found.append(".".join(map(str, version)) + has)
         if tuple(version) < OLDEST_PYTHON:
-            newest = ".".join(map(str, version))
-        elif not missing:
+            continue
+        if not missing:
             return name
-        elif name != own:  # a venv that lacks something is made anew
+        if able and name != own:  # a venv that lacks something is made anew
             lacking.append((name, missing))
-    oldest = ".".join(map(str, OLDEST_PYTHON))
     if not lacking:
-        raise DeviceError(
-            f"The Python of {remote.name} is {newest}", f"{oldest} or later",
-            "Install one there, as in: uv python install 3.12; then name it with --python",
-        )  # fmt: skip
+        raise _no_python(remote, engine, given, "; ".join(dict.fromkeys(found)) or "none")
     name, missing = lacking[0]
     say(f"installing on {remote.name}, once: {', '.join(missing)}")
     # The system's packages stay visible: on a Jetson TensorRT is one of them.
-    new = f"{place.root}/.venv"
+    new, venv = f"{place.run}/venv", f"{place.own}/venv"
     steps = (
-        quote("rm", "-rf", new),
         quote(name, "-m", "venv", "--system-site-packages", new),
         quote(f"{new}/bin/python", "-m", "pip", "install", "--quiet",
-              "--disable-pip-version-check", *requirements(bundle.manifest.backend)),
-        quote(f"{new}/bin/python", "-c", _IMPORT, *modules(bundle.manifest.backend)),
-        quote("rm", "-rf", f"{place.root}/venv"),
-        quote("mv", new, f"{place.root}/venv"),
+              "--disable-pip-version-check", *requirements(engine)),
+        quote(f"{new}/bin/python", "-c", _IMPORT, *modules(engine), *given),
+        quote("rm", "-rf", venv),
+        quote("mv", new, venv),
     )  # fmt: skip
-    try:
-        checked(remote, " && ".join(steps), "pip could not install what runs a bundle", INSTALL_S)
-    except DeviceError:
-        _clean(remote, new)
-        raise
+    checked(remote, " && ".join(steps), "pip could not install what runs a bundle", INSTALL_S)
     return own
+
+
+def _no_python(remote: Remote, engine: str, given: Sequence[str], found: str) -> DeviceError:
+    oldest = ".".join(map(str, OLDEST_PYTHON))
+    what = f"The Python of {remote.name} is {found}"
+    if given:
+        return DeviceError(
+            f"{what}: a bundle for {engine} cannot run there",
+            f"a Python {oldest} or later that imports {', '.join(given)}",
+            "Deploy one for another engine, as made by: edge-vos convert --target cpu -o DIR",
+        )
+    return DeviceError(
+        what, f"{oldest} or later",
+        "Install one there, as in: uv python install 3.12; then name it with --python",
+    )  # fmt: skip
 
 
 def _finish(
@@ -214,14 +239,11 @@ def _finish(
             "Nothing was installed there",
         )
     say("measuring there")
-    report_path = f"{folder}.json"
+    report_path = f"{place.run}/report.json"
     bench = quote(*command, "bench", folder, *threads, *request.bench_options, "-o", report_path)
-    try:
-        checked(remote, bench, "the benchmark failed", BENCH_S)
-        report = _fetch(remote, report_path)
-    finally:
-        _clean(remote, report_path)
-    installed = install(remote, place, name, command[1])
+    checked(remote, bench, "the benchmark failed", BENCH_S)
+    report = _fetch(remote, report_path)
+    installed = install(remote, place, name)
     return Deployment(
         device=remote.name,
         system=place.system,
@@ -232,7 +254,7 @@ def _finish(
         engine=engine,
         verify=verdict,
         report=report,
-        next_step=quote(command[0], f"{place.root}/edge-vos.pyz", "live", "--model", installed),
+        next_step=quote(command[0], place.runtime, "live", "--model", installed),
     )
 
 
@@ -254,7 +276,7 @@ def _finish_phone(
             )
     say("measuring there")
     report = phone.measure(tool, bundle, request.threads)
-    installed = install(tool.remote, tool.place, name, None)
+    installed = install(tool.remote, tool.place, name)
     return Deployment(
         device=tool.remote.name,
         system=tool.place.system,
@@ -284,10 +306,3 @@ def _document(remote: Remote, command: str, text: str, said: str) -> dict[str, A
     if not isinstance(document, dict):
         raise DeviceError(f"edge-vos {command} on {remote.name} answered no object")
     return document
-
-
-def _clean(remote: Remote, path: str) -> None:
-    try:
-        remote.run(quote("rm", "-rf", path))
-    except DeviceError:
-        return  # the connection is gone; the next visit cleans up

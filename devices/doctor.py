@@ -10,22 +10,32 @@ from pathlib import Path
 import cv2
 
 from edge_vos.devices.cameras import LISTER, Camera, find_cameras
+from edge_vos.devices.conditions import read_conditions
 from edge_vos.devices.machine import ROOT, Machine, probe_machine
+from edge_vos.devices.offers import Run, find_offers, run_quietly
 from edge_vos.devices.profile import Profile, profile_of
+from edge_vos.devices.sysfs import read_text
+from edge_vos.devices.tegrastats import parse_power_mode
 from edge_vos.runtime.backends import BACKENDS, load_backend
 
 Which = Callable[[str], str | None]
 
-_TOOLS = {"ssh": "edge-vos deploy to ssh://", "adb": "edge-vos deploy to adb://"}
+_TOOLS = {
+    "ssh": "edge-vos deploy to ssh://",
+    "scp": "edge-vos deploy to ssh://",
+    "adb": "edge-vos deploy to adb://",
+}
 _PACKAGES = {
     "Linux": {
         "ssh": "sudo apt-get install openssh-client",
+        "scp": "sudo apt-get install openssh-client",
         "adb": "sudo apt-get install adb",
         LISTER: "sudo apt-get install v4l-utils",
     },
     "Darwin": {"adb": "brew install android-platform-tools"},
     "Windows": {
         "ssh": "winget install Microsoft.OpenSSH.Preview",
+        "scp": "winget install Microsoft.OpenSSH.Preview",
         "adb": "winget install Google.PlatformTools",
     },
 }
@@ -46,12 +56,15 @@ class Engine:
             the delegate that the backend needs once a bundle is opened.
         version: empty where it is not installed.
         install: the command that brings it.
+        offers: providers, delegates or backends that it was built with; what is offered need not
+            work on this machine.
     """
 
     name: str
     available: bool | None
     version: str
     install: str
+    offers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -99,6 +112,8 @@ class Examination:
         tools: where each program lies; None for one that is missing.
         display: why no window can be opened; None where one can.
         missing: what is missing here, most important first.
+        power: how the machine is set to spend power, such as "nvpmodel MAXN"; empty where it does
+            not tell.
     """
 
     machine: Machine
@@ -109,6 +124,7 @@ class Examination:
     tools: dict[str, str | None]
     display: str | None
     missing: tuple[Missing, ...]
+    power: tuple[str, ...] = ()
 
     @property
     def ready(self) -> bool:
@@ -117,7 +133,7 @@ class Examination:
 
 
 def examine(display: str | None, root: Path = ROOT, which: Which = shutil.which) -> Examination:
-    """Look at this machine; nothing is opened, started or changed.
+    """Look at this machine; nothing is opened or changed.
 
     Args:
         display: why no window can be opened; None where one can.
@@ -131,17 +147,52 @@ def examine(display: str | None, root: Path = ROOT, which: Which = shutil.which)
     cameras = find_cameras(root)
     tools = {name: which(name) for name in (*_TOOLS, LISTER)}
     missing = find_missing(machine, profile, engines, opencv, cameras, tools, display)
-    return Examination(machine, profile.name, engines, opencv, cameras, tools, display, missing)
+    return Examination(
+        machine=machine,
+        profile=profile.name,
+        engines=engines,
+        opencv=opencv,
+        cameras=cameras,
+        tools=tools,
+        display=display,
+        missing=missing,
+        power=find_power(root),
+    )
+
+
+def find_power(root: Path = ROOT, run: Run = run_quietly) -> tuple[str, ...]:
+    """Say how the machine is set to spend power.
+
+    Args:
+        root: of the tree that holds etc/ and sys/.
+        run: returns what a command prints, or nothing.
+    """
+    found = []
+    if (root / "etc/nvpmodel.conf").exists() and (
+        mode := parse_power_mode(run(["nvpmodel", "-q"]))
+    ):
+        found.append(f"nvpmodel {mode}")
+    if platform_profile := read_text(root / "sys/firmware/acpi/platform_profile"):
+        found.append(f"profile {platform_profile}")
+    conditions = read_conditions(root / "sys")
+    found += [f"governor {governor}" for governor in conditions.governors]
+    if conditions.on_battery is not None:
+        found.append("on battery" if conditions.on_battery else "plugged in")
+    return tuple(found)
 
 
 def find_engines() -> tuple[Engine, ...]:
-    """Ask every backend whether its engine is installed; none of them is imported."""
+    """Ask every backend whether its engine is installed, and see what it offers.
+
+    None of them is imported into this process.
+    """
     found = []
     for name in BACKENDS:
         backend = load_backend(name)
         installed = backend.is_available()
         available = None if installed and name in _DELEGATED else installed
-        found.append(Engine(name, available, backend.version(), backend.INSTALL))
+        offers = find_offers(name) if installed else ()
+        found.append(Engine(name, available, backend.version(), backend.INSTALL, offers))
     return tuple(found)
 
 

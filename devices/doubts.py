@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from edge_vos.devices.conditions import Conditions, Vitals
+from edge_vos.devices.conditions import Conditions, Vitals, name_flags
 
 TRUSTED_FOREIGN_PERCENT = 5.0
 TRUSTED_SAMPLES = 300  # three of them lie beyond p99
@@ -94,6 +94,12 @@ def doubt_machine(before: Conditions, after: Conditions, vitals: Sequence[Vitals
     """Doubt a machine that throttled, saves power, or runs on its battery."""
     if before.throttled is not None and (after.throttled or 0) > before.throttled:
         yield "The CPU throttled meanwhile: cool it and measure again."
+    flags = name_flags(after.firmware_flags or 0, before.firmware_flags)
+    if flags:
+        yield (
+            f"The Raspberry Pi tells of {' and '.join(flags)}: give it a stronger power supply, "
+            "cool it, and measure again."
+        )
     clocks = [moment.clock_mhz for moment in vitals if moment.clock_mhz]
     if clocks and clocks[-1] < TRUSTED_CLOCK * max(clocks):
         yield (

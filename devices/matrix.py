@@ -23,6 +23,7 @@ _COLUMNS = ("bundle", "engine", "precision", "size", "objects", "threads", "p50 
             "p99 ms", "FPS", "peak MB", "mask IoU")  # fmt: skip
 _LIVE_COLUMNS = ("display p50 ms", "dropped")
 _DATASET_COLUMNS = ("J&F",)
+_REPORTED = {"engine", "precision", "objects", "latency_ms", "fps", "memory"}
 
 
 @dataclass(frozen=True)
@@ -31,13 +32,13 @@ class Cell:
 
     Args:
         bundle: its path.
-        size: (height, width) that the bundle has.
+        size: (height, width) that the bundle has; None for one that cannot be read, which fails.
         objects: to follow; None leaves it to the source.
         threads: of the engine; None is its own choice.
     """
 
     bundle: str
-    size: tuple[int, int]
+    size: tuple[int, int] | None
     objects: int | None
     threads: int | None
 
@@ -53,6 +54,7 @@ class Outcome:
 
 Measure = Callable[[Cell], dict[str, Any]]
 Progress = Callable[[int, int, float | None], None]
+Keep = Callable[[Sequence[Outcome]], None]
 
 
 def find_bundles(paths: Sequence[Path]) -> list[Path]:
@@ -81,24 +83,44 @@ def make_cells(
 ) -> list[Cell]:
     """Return every combination; of the bundles those that have one of the sizes.
 
+    A bundle that is broken has one cell, without a size: it fails and leaves the others alone.
+
     Args:
         sizes: (height, width) each; none takes every bundle.
 
     Raises:
-        BundleError: if a bundle is broken, or none has one of the sizes.
+        BundleError: if every bundle is broken, or none has one of the sizes.
     """
-    sized = [(str(path), read_bundle(path).manifest.size) for path in bundles]
-    chosen = [pair for pair in sized if not sizes or pair[1] in sizes]
-    if not chosen:
-        there = ", ".join(sorted({f"{height}x{width}" for _, (height, width) in sized}))
-        raise BundleError("No bundle has one of these sizes", f"one of {there}", "Mend --size")
-    return [
-        Cell(path, size, count, some)
-        for (path, size), some, count in itertools.product(chosen, threads, objects)
-    ]
+    cells: list[Cell] = []
+    there: set[str] = set()
+    broken: BundleError | None = None
+    for path in bundles:
+        try:
+            size = read_bundle(path).manifest.size
+        except BundleError as error:
+            broken = broken or error
+            cells.append(Cell(str(path), None, None, None))
+            continue
+        there.add("x".join(map(str, size)))
+        if not sizes or size in sizes:
+            cells += [
+                Cell(str(path), size, count, some)
+                for some, count in itertools.product(threads, objects)
+            ]
+    if broken and not there:
+        raise broken
+    if all(cell.size is None for cell in cells):
+        sized = ", ".join(sorted(there))
+        raise BundleError("No bundle has one of these sizes", f"one of {sized}", "Mend --size")
+    return cells
 
 
-def run_matrix(cells: Sequence[Cell], measure: Measure, on_progress: Progress) -> list[Outcome]:
+def run_matrix(
+    cells: Sequence[Cell],
+    measure: Measure,
+    on_progress: Progress,
+    keep: Keep = lambda _: None,
+) -> list[Outcome]:
     """Measure every cell; one that fails leaves its error and the next one follows.
 
     Args:
@@ -106,6 +128,7 @@ def run_matrix(cells: Sequence[Cell], measure: Measure, on_progress: Progress) -
         measure: measures one.
         on_progress: called before each cell and at the end with how many are done, of how many,
             and the seconds that the rest will take, None before the first is done.
+        keep: called after each cell with what came of all so far.
     """
     outcomes: list[Outcome] = []
     start = time.monotonic()
@@ -116,30 +139,48 @@ def run_matrix(cells: Sequence[Cell], measure: Measure, on_progress: Progress) -
             outcomes.append(Outcome(cell, measure(cell), None))
         except EdgeVosError as error:
             outcomes.append(Outcome(cell, None, str(error)))
+        keep(outcomes)
     on_progress(len(cells), len(cells), 0.0)
     return outcomes
 
 
-def measure_apart(cell: Cell, options: Sequence[str]) -> dict[str, Any]:
+def measure_apart(
+    cell: Cell, options: Sequence[str], timeout_s: float | None = None
+) -> dict[str, Any]:
     """Measure a cell in a process of its own.
 
     Args:
         options: further options of ``edge-vos bench``.
+        timeout_s: how long it may take before it is ended; None waits for ever.
 
     Raises:
-        EdgeVosError: if the process fails, with its last line.
+        EdgeVosError: if the process fails, with its last line; or takes too long, or prints no
+            report.
     """
     threads = [] if cell.threads is None else ["--threads", str(cell.threads)]
     objects = [] if cell.objects is None else ["--objects", str(cell.objects)]
     command = [
         sys.executable, "-c", _MAIN, "bench", cell.bundle, *objects, *threads, *options, "--json",
     ]  # fmt: skip
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, errors="replace", check=False,
+            timeout=timeout_s,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired:
+        raise EdgeVosError(f"It was not done after {timeout_s:g} s and was ended") from None
+    except OSError as error:
+        raise EdgeVosError(f"Its process cannot be started: {error.strerror}") from error
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
         how = f"signal {-done.returncode}" if done.returncode < 0 else f"code {done.returncode}"
         raise EdgeVosError(f"{last.removeprefix('error: ')} (the process ended with {how})")
-    report: dict[str, Any] = json.loads(done.stdout)
+    try:
+        report = json.loads(done.stdout)
+    except ValueError as error:
+        raise EdgeVosError(f"The process printed no report: {error}") from error
+    if not (isinstance(report, dict) and report.keys() >= _REPORTED):
+        raise EdgeVosError("The process printed JSON that is no report")
     return report
 
 
@@ -186,7 +227,7 @@ def to_document(outcomes: Sequence[Outcome]) -> dict[str, Any]:
 
 def _row_of(outcome: Outcome, extra: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
     cell, report = outcome.cell, outcome.report
-    size, threads = "x".join(map(str, cell.size)), str(cell.threads or "auto")
+    size, threads = "x".join(map(str, cell.size or ())), str(cell.threads or "auto")
     name = Path(cell.bundle).name
     if report is None:
         objects = str(cell.objects or "")

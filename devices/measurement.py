@@ -10,8 +10,10 @@ import numpy as np
 
 from edge_vos.bundle import Manifest
 from edge_vos.devices.conditions import Conditions, Vitals, read_conditions, read_vitals
+from edge_vos.devices.rails import PackageEnergy
 from edge_vos.devices.report import Drift, LiveRun
-from edge_vos.devices.telemetry import CpuWatch
+from edge_vos.devices.tegrastats import parse_tegrastats
+from edge_vos.devices.telemetry import CpuWatch, Ticker
 from edge_vos.errors import UsageError
 from edge_vos.runtime.timing import percentiles
 
@@ -79,6 +81,7 @@ class Measurement:
         after: and afterwards.
         vitals: of about every second.
         live: what the source did; None where a drawn clip was stepped through.
+        package_mj: energy of the CPU's packages meanwhile; None where it cannot be read.
     """
 
     objects: int
@@ -92,6 +95,7 @@ class Measurement:
     after: Conditions
     vitals: tuple[Vitals, ...]
     live: LiveRun | None = None
+    package_mj: float | None = None
 
     @property
     def samples(self) -> int:
@@ -129,6 +133,8 @@ class Meter:
         self._count = 0
         self._next_look_s = 0.0
         self._before = read_conditions()
+        self._tegra = Ticker("tegrastats", "--interval", "1000")
+        self._energy = PackageEnergy()
         self._watch = CpuWatch()
         self.last_s = self._start_s = time.perf_counter()
 
@@ -142,7 +148,9 @@ class Meter:
         done = self._length.share_done(self._count, elapsed_s)
         if done >= 1.0 or elapsed_s >= self._next_look_s:
             self._on_progress(done)
-            self._vitals.append(read_vitals(elapsed_s))
+            line = self._tegra.last_line()
+            self._vitals.append(read_vitals(elapsed_s, tegra=parse_tegrastats(line or "")))
+            self._energy.look()
             self._next_look_s += 1.0
         return done >= 1.0
 
@@ -156,6 +164,8 @@ class Meter:
         live: LiveRun | None = None,
     ) -> Measurement:
         """Return what was measured, at least one sample; see :class:`Measurement`."""
+        self._energy.look()
+        self._tegra.close()  # its CPU time counts as ours from here on
         return Measurement(
             objects=objects,
             frame_size=frame_size,
@@ -168,6 +178,7 @@ class Meter:
             after=read_conditions(),
             vitals=tuple(self._vitals),
             live=live,
+            package_mj=self._energy.total_mj,
         )
 
 

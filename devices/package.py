@@ -22,12 +22,15 @@ ENGINES = {
     "litert": ("ai_edge_litert", ()),
     "executorch": ("executorch", ()),
     "coreml": ("coremltools", ()),
-    "tensorrt": ("cuda", ("cuda-python",)),  # TensorRT itself comes with JetPack
+    "tensorrt": ("cuda", ("cuda-python",)),
 }
 """What an engine imports beside, and what pip has to install beyond its extra."""
+SYSTEM_MODULES = {"tensorrt": ("tensorrt",)}
+"""What an engine imports that pip does not bring: JetPack does, for the system's own Python."""
 
 OLDEST_PYTHON = (3, 11)
-_MAIN = b"from edge_vos.cli import main\n\nmain()\n"
+_MAIN = b"from edge_vos.cli.packed import main\n\nmain()\n"
+_SUFFIXES = (".py", ".html", ".schema.json", ".toml")
 _EXTRA = re.compile(r"""^(.*?)\s*;\s*extra\s*==\s*['"]([^'"]+)['"]$""")
 
 
@@ -40,9 +43,11 @@ def pack() -> bytes:
             spec = importlib.util.find_spec(package)
             if spec is None or not spec.submodule_search_locations:
                 raise RuntimeError(f"{package} is not installed")
-            for file in sorted(Path(spec.submodule_search_locations[0]).iterdir()):
-                if file.name.endswith((".py", ".html", ".schema.json")):
-                    _add(archive, f"{package.replace('.', '/')}/{file.name}", file.read_bytes())
+            folder, inside = Path(spec.submodule_search_locations[0]), package.replace(".", "/")
+            for file in sorted([*folder.iterdir(), *folder.glob("profiles/*.toml")]):
+                if file.name.endswith(_SUFFIXES):
+                    name = f"{inside}/{file.relative_to(folder).as_posix()}"
+                    _add(archive, name, file.read_bytes())
     return stream.getvalue()
 
 
@@ -54,6 +59,15 @@ def modules(engine: str) -> tuple[str, ...]:
     """
     family = engine.partition("-")[0]
     return (*MODULES, ENGINES[family][0]) if family in ENGINES else MODULES
+
+
+def system_modules(engine: str) -> tuple[str, ...]:
+    """Return what a device's system has to bring for an engine, and pip cannot.
+
+    Args:
+        engine: the manifest's backend.
+    """
+    return SYSTEM_MODULES.get(engine.partition("-")[0], ())
 
 
 def requirements(engine: str) -> list[str]:

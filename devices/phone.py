@@ -35,13 +35,13 @@ WHERE = {
 }
 """Where the tools come from, by the first word of the backend."""
 
-_EXECUTED = re.compile(r"Model executed successfully (\d+) time\(s\) in (\d+(?:\.\d+)?) ms")
+_NUMBER = r"(\d{1,12}(?:\.\d{1,12})?(?:e[+-]?\d{1,2})?)"
+_EXECUTED = re.compile(rf"Model executed successfully (\d{{1,9}}) time\(s\) in {_NUMBER} ms")
 _TIMINGS = re.compile(
-    r"Inference timings in us: Init: (\d+(?:\.\d+)?), First inference: (\d+(?:\.\d+)?), "
-    r"Warmup \(avg\): (?:\d+(?:\.\d+)?(?:e[+-]?\d+)?), "
-    r"Inference \(avg\): (\d+(?:\.\d+)?(?:e[+-]?\d+)?)"
+    rf"Inference timings in us: Init: {_NUMBER}, First inference: {_NUMBER}, "
+    rf"Warmup \(avg\): {_NUMBER}, Inference \(avg\): {_NUMBER}"
 )
-_FOOTPRINT = re.compile(r"Memory footprint delta .*?overall=(\d+(?:\.\d+)?)")
+_FOOTPRINT = re.compile(rf"Memory footprint delta .*?overall={_NUMBER}")
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ class PhoneRunner:
 
     def __init__(self, tool: Tool, bundle: Bundle, threads: int | None) -> None:
         self._tool, self._manifest = tool, bundle.manifest
-        self._work = f"{tool.place.root}/bundles/.work"
+        self._work = f"{tool.place.run}/work"
         files = [f"{self._work}/{spec.name}.bin" for spec in bundle.manifest.inputs]
         self._command = quote(
             tool.path,
@@ -231,7 +231,7 @@ def parse_benchmark_model(text: str) -> Timing | None:
     found = _TIMINGS.search(text)
     if found is None:
         return None
-    init, first, mean = (float(value) / 1e3 for value in found.groups())
+    init, first, _, mean = (float(value) / 1e3 for value in found.groups())
     footprint = _FOOTPRINT.search(text)
     return Timing(mean, first, init, float(footprint[1]) if footprint else None)
 

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 _SAMPLE = re.compile(r"^\*\*\* Sampled system activity", re.MULTILINE)
-_ELAPSED = re.compile(r"\(([0-9]+(?:\.[0-9]+)?)ms elapsed\)")
-_POWER = re.compile(r"^(CPU|GPU|ANE|Combined|Package) Power[^:\n]*:[ \t]*([0-9]+)[ \t]*mW", re.M)
-_CLUSTER = re.compile(r"^(\S+-Cluster|GPU) HW active frequency:[ \t]*([0-9]+)[ \t]*MHz", re.M)
+_ELAPSED = re.compile(r"\(([0-9]{1,9}(?:\.[0-9]{1,6})?)ms elapsed\)")
+_POWER = re.compile(
+    r"^(CPU|GPU|ANE|Combined|Package) Power[^:\n]*:[ \t]*([0-9]{1,6})[ \t]*mW", re.M
+)
+_CLUSTER = re.compile(r"^(\S+-Cluster|GPU) HW active frequency:[ \t]*([0-9]{1,5})[ \t]*MHz", re.M)
 _PRESSURE = re.compile(r"^Current pressure level:[ \t]*(\S+)", re.MULTILINE)
 
 

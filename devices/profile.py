@@ -7,15 +7,25 @@ that they were found on; what it recommends has been measured by nobody unless i
 import tomllib
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields
-from pathlib import Path
+from importlib.resources import files
+from importlib.resources.abc import Traversable
 from typing import Any
 
 from edge_vos.devices.probe import DeviceInfo
 from edge_vos.errors import UsageError
 from edge_vos.runtime.backends import BACKENDS
 
-FOLDER = Path(__file__).with_name("profiles")
+FOLDER = files("edge_vos.devices") / "profiles"  # also where the package is one zip
 GENERIC = "generic-cpu"
+
+BOARDS = {
+    "NVIDIA Orin Nano": "jetson-orin-nano",
+    "NVIDIA Xavier NX": "jetson-xavier-nx",
+    "NVIDIA AGX Orin": "jetson-agx-orin",
+    "NVIDIA AGX Thor": "jetson-agx-thor",
+    "Raspberry Pi Compute Module 5": "raspberry-pi-5",
+}
+"""How boards call themselves where that is not their profile's title, with the profile's name."""
 
 
 @dataclass(frozen=True)
@@ -83,12 +93,13 @@ class Profile:
     traps: tuple[Trap, ...] = ()
 
 
-def profile_names(folder: Path = FOLDER) -> tuple[str, ...]:
+def profile_names(folder: Traversable = FOLDER) -> tuple[str, ...]:
     """Return the names of all profiles, sorted."""
-    return tuple(sorted(path.stem for path in folder.glob("*.toml")))
+    names = (each.name for each in folder.iterdir())
+    return tuple(sorted(name.removesuffix(".toml") for name in names if name.endswith(".toml")))
 
 
-def load_profile(name: str, folder: Path = FOLDER) -> Profile:
+def load_profile(name: str, folder: Traversable = FOLDER) -> Profile:
     """Read a profile.
 
     Raises:
@@ -100,7 +111,7 @@ def load_profile(name: str, folder: Path = FOLDER) -> Profile:
             f"one of {', '.join(profile_names(folder))}",
             "edge-vos devices list",
         )
-    path = folder / f"{name}.toml"
+    path = folder.joinpath(f"{name}.toml")
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
@@ -153,12 +164,11 @@ def parse_profile(name: str, document: Mapping[str, Any]) -> Profile:
     )
 
 
-def profile_of(device: DeviceInfo, folder: Path = FOLDER) -> Profile:
+def profile_of(device: DeviceInfo, folder: Traversable = FOLDER) -> Profile:
     """Return the profile that fits a machine: its board's, or that of its kind."""
-    profiles = [load_profile(name, folder) for name in profile_names(folder)]
-    fitting = [each for each in profiles if each.title.lower() in device.name.lower()]
-    if fitting:
-        return max(fitting, key=lambda each: len(each.title))
+    names = {load_profile(name, folder).title: name for name in profile_names(folder)} | BOARDS
+    if fitting := [text for text in names if text.lower() in device.name.lower()]:
+        return load_profile(names[max(fitting, key=len)], folder)
     if device.system.startswith("Darwin") and device.machine == "arm64":
         return load_profile("m-series-mac", folder)
     x86 = device.machine.lower() in ("x86_64", "amd64")

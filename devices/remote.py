@@ -25,6 +25,7 @@ _FOLDER = re.compile(r"(?:/[A-Za-z0-9_][A-Za-z0-9._-]*)+")
 _SSH_ROOT, _ADB_ROOT = "edge-vos", "/data/local/tmp/edge-vos"
 _SSH_OPTIONS = ("-o", "BatchMode=yes", "-o", "ConnectTimeout=10", "-o", "ServerAliveInterval=15")
 _SSH_FAILED = 255
+_FULL = "No space left"
 
 
 @dataclass(frozen=True)
@@ -103,6 +104,12 @@ class SshRemote:
         self._host = host
         self._options = [*_SSH_OPTIONS, *(["-F", str(config)] if config else [])]
         self._port = [] if port is None else [str(port)]
+        self._by_hand = quote(
+            "ssh",
+            *(["-F", str(config)] if config else []),
+            *(["-p", str(port)] if port else []),
+            host,
+        )
 
     def run(self, command: str, timeout_s: float = ANSWER_S) -> Done:
         """Run a command, as ``Remote.run`` says."""
@@ -126,13 +133,13 @@ class SshRemote:
         if done.code == _SSH_FAILED:
             raise self._unreachable(done)
         if done.code:
-            raise DeviceError(f"Copying to or from {self.name} failed: {done.last_line}")
+            raise _not_copied(self.name, done)
 
     def _unreachable(self, done: Done) -> DeviceError:
         return DeviceError(
             f"{self.name} cannot be reached: {done.last_line}",
             "a host that ssh reaches with a key, without asking",
-            f"Try it by hand: ssh {self._host}",
+            f"Try it by hand: {self._by_hand}",
         )
 
 
@@ -169,6 +176,8 @@ class AdbRemote:
 
     def _copy(self, verb: str, source: str, target: str) -> None:
         done = call([*self._command, verb, source, target], COPY_S, self.name)
+        if done.code and _FULL in done.err + done.out:
+            raise _not_copied(self.name, done)
         if done.code:
             raise self._failed(done)
 
@@ -274,6 +283,14 @@ def call(command: Sequence[str], timeout_s: float, name: str) -> Done:
 def quote(*parts: str) -> str:
     """Return a command of the POSIX shell that has these words."""
     return shlex.join(parts)
+
+
+def _not_copied(name: str, done: Done) -> DeviceError:
+    full = ("room on its disk", "Make room there, or name another folder in --to")
+    said = done.err + done.out
+    return DeviceError(
+        f"Copying to or from {name} failed: {done.last_line}", *(full if _FULL in said else ())
+    )
 
 
 def _is_adbs_own(err: str) -> bool:

@@ -1,10 +1,11 @@
 """Hold what a benchmark measured, and say it as JSON, as rows of a table and as Markdown."""
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from edge_vos.devices.conditions import Conditions, Vitals
+from edge_vos.devices.conditions import Conditions, Vitals, name_flags
 from edge_vos.devices.probe import DeviceInfo
 from edge_vos.devices.roofline import Roofline
 
@@ -141,6 +142,7 @@ class BenchReport:
         conditions: how the machine was set.
         vitals: memory, clock, heat and power, about once a second.
         energy_per_step_mj: of the whole board; None where its power is not told.
+        package_energy_per_step_mj: of the CPU's packages alone; None where it cannot be read.
         roofline: against what the machine can multiply; None where that cannot be measured.
         samples_ms: milliseconds of every step, by stage, in the order of their coming.
         live: what the source did; None where a drawn clip was stepped through.
@@ -182,6 +184,7 @@ class BenchReport:
     samples_ms: dict[str, list[float]]
     live: LiveRun | None = None
     dataset_accuracy: DatasetAccuracy | None = None
+    package_energy_per_step_mj: float | None = None
     schema_version: int = SCHEMA_VERSION
 
     def to_json(self) -> str:
@@ -228,9 +231,11 @@ class BenchReport:
             "accuracy": _accuracy(self.accuracy),
             **self._dataset_facts(),
             "of the machine's peak": _share(self.roofline),
-            "energy": "not known: this machine does not tell its power"
-            if self.energy_per_step_mj is None
-            else f"{self.energy_per_step_mj:.1f} mJ a step, the whole board",
+            **_part_facts(self.roofline),
+            "energy": _energy(self.energy_per_step_mj, self.package_energy_per_step_mj),
+            "placement": _placement(self.placement),
+            "machine set to": _setting(self.conditions),
+            **_span_facts(self.vitals),
         }
 
     def _live_facts(self) -> dict[str, str]:
@@ -285,7 +290,7 @@ def _accuracy(found: Accuracy | None) -> str:
 
 def _share(roofline: Roofline | None) -> str:
     if roofline is None:
-        return "not known: ONNX Runtime is not installed"
+        return "not known: ONNX Runtime is missing, or the student ran on an accelerator"
     int8 = "" if roofline.int8_gmacs is None else f", int8 {roofline.int8_gmacs:.0f}"
     return (
         f"infer {roofline.infer_share_percent:.0f} %, whole step "
@@ -293,6 +298,75 @@ def _share(roofline: Roofline | None) -> str:
     )
 
 
+def _part_facts(roofline: Roofline | None) -> dict[str, str]:
+    """Return a row for each part of the network, as the engine's profile has it."""
+    stages = () if roofline is None else roofline.stages or ()
+    return {
+        f"- {stage.name}": f"{stage.time_percent:.0f} % of the call"
+        + ("" if stage.share_percent is None else f", {stage.share_percent:.0f} % of the peak")
+        for stage in stages
+    }
+
+
+def _energy(board_mj: float | None, package_mj: float | None) -> str:
+    known = [
+        f"{value:.1f} mJ a step, {of}"
+        for value, of in ((board_mj, "the whole board"), (package_mj, "the CPU alone"))
+        if value is not None
+    ]
+    return "; ".join(known) or "not known: this machine does not tell its power"
+
+
+def _placement(placement: Mapping[str, Any]) -> str:
+    """Say where the operators run, as far as the bundle's report tells."""
+    accelerator, left = placement.get("accelerator"), placement.get("left")
+    if not accelerator:
+        off = placement.get("left_on_cpu") or ()
+        if not placement:
+            return "not known: the bundle does not tell"
+        return f"left on the CPU: {', '.join(off)}" if off else "the engine takes every operator"
+    how = ", predicted" if placement.get("predicted") else ""
+    counts = left.items() if isinstance(left, Mapping) else ()
+    names = ", ".join(f"{count} {name}" for name, count in counts)
+    return f"{accelerator}{how}; off the accelerator: {names or 'none'}"
+
+
+def _setting(conditions: Conditions) -> str:
+    battery = {None: "", True: "on its battery", False: "plugged in"}[conditions.on_battery]
+    governors, mode = " and ".join(conditions.governors), conditions.power_mode
+    flags = conditions.firmware_flags
+    known = (
+        governors and f"governor {governors}",
+        mode and f"power mode {mode}",
+        battery,
+        "" if flags is None else ", ".join(name_flags(flags)) or "not throttled",
+    )
+    return ", ".join(part for part in known if part) or "not known: this machine does not tell"
+
+
+def _span_facts(vitals: Sequence[Vitals]) -> dict[str, str]:
+    """Return what the clock, heat, GPU and memory were between, where they are told."""
+    series: dict[str, tuple[str, list[float | None]]] = {
+        "clock": ("MHz", [one.clock_mhz for one in vitals]),
+        "temperature": ("°C", [one.temperature_c for one in vitals]),
+        "GPU load": ("%", [one.gpu_percent for one in vitals]),
+        "GPU clock": ("MHz", [one.gpu_mhz for one in vitals]),
+        "board's memory": ("MB", [
+            None if one.board_used_bytes is None else one.board_used_bytes / 1e6 for one in vitals
+        ]),
+    }  # fmt: skip
+    told = {
+        name: (unit, [value for value in values if value is not None])
+        for name, (unit, values) in series.items()
+    }
+    return {
+        name: f"{min(values):.0f} to {max(values):.0f} {unit}"
+        for name, (unit, values) in told.items()
+        if values
+    }
+
+
 def row(cells: tuple[str, ...]) -> str:
-    """Return a row of a Markdown table."""
-    return f"| {' | '.join(cells)} |"
+    """Return a row of a Markdown table, whatever its cells hold."""
+    escaped = (" ".join(cell.split()).replace("|", "\\|") for cell in cells)
+    return f"| {' | '.join(escaped)} |"

@@ -6,15 +6,24 @@ enough to be bound by arithmetic. The product's graph is written down here byte 
 package that writes ONNX files is not needed to run the product.
 """
 
+import tempfile
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_vos.devices.onnx_graph import read_graph
+from edge_vos.devices.roofline_stages import StageShare, share_stages
+
 ROWS, INNER, COLUMNS = 768, 768, 768
 SECONDS = 0.15
+PROFILED_CALLS = 20
+ELSEWHERE = ("tensorrt", "coreml", "executorch-coreml", "executorch-vulkan")
+"""Backends that do not compute on the CPU: its ceiling says nothing of them."""
+
 _FLOAT, _UINT8, _INT8, _INT32 = 1, 2, 3, 6  # TensorProto.DataType
 
 
@@ -28,6 +37,7 @@ class Roofline:
         macs: multiply-accumulates of one call of the student.
         infer_share_percent: what its p50 reaches of the ceiling of its precision, 0-100.
         step_share_percent: the same of one whole step.
+        stages: what each part of the network reaches; None where that cannot be told.
     """
 
     fp32_gmacs: float
@@ -35,20 +45,32 @@ class Roofline:
     macs: int
     infer_share_percent: float
     step_share_percent: float
+    stages: tuple[StageShare, ...] | None = None
 
 
 def measure_roofline(
-    macs: int, infer_ms: float, step_ms: float, precision: str, threads: int | None
+    macs: int,
+    infer_ms: float,
+    step_ms: float,
+    precision: str,
+    threads: int | None,
+    backend: str = "onnx",
 ) -> Roofline | None:
-    """Measure this machine's ceilings; None where ONNX Runtime is not installed.
+    """Measure this machine's ceilings.
+
+    None where ONNX Runtime is not installed, or the student did not run on the CPU.
 
     Args:
         macs: of one call of the student.
         infer_ms: of one call.
         step_ms: of one whole step.
-        precision: the student's; ``int8`` is held against the ceiling of integers.
+        precision: the student's; ``int8`` is held against the ceiling of integers, ``fp16`` against
+            that of float32, to which the engines of a CPU widen it.
         threads: of the engine; None is its own choice.
+        backend: that the student ran on.
     """
+    if backend in ELSEWHERE:
+        return None
     try:
         import onnxruntime
     except ImportError:
@@ -62,6 +84,51 @@ def measure_roofline(
     ceiling = int8 if precision == "int8" and int8 else fp32
     share = macs / 1e9 / ceiling
     return Roofline(fp32, int8, macs, 1e5 * share / infer_ms, 1e5 * share / step_ms)
+
+
+def measure_stages(
+    model_path: Path, roofline: Roofline, threads: int | None
+) -> tuple[StageShare, ...] | None:
+    """Profile an ONNX file for a few calls, and say what each part of the student reaches.
+
+    Args:
+        model_path: of the bundle; the calls get drawn inputs, which take as long as any.
+        roofline: ceilings that were measured with as many threads.
+        threads: of the engine; None is its own choice.
+
+    Returns:
+        the parts, in the order that they are run in; None where ONNX Runtime is not installed or
+        refuses the file.
+    """
+    try:
+        import onnxruntime
+    except ImportError:
+        return None
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads or 0
+    options.inter_op_num_threads = 1
+    options.enable_mem_pattern = False
+    options.enable_profiling = True
+    options.log_severity_level = 4  # fatal only; its errors come as exceptions
+    rng = np.random.default_rng(0)
+    with tempfile.TemporaryDirectory(prefix="edge-vos-profile-") as folder:
+        options.profile_file_prefix = str(Path(folder) / "profile")
+        try:
+            model = model_path.read_bytes()
+            session = onnxruntime.InferenceSession(
+                model, options, providers=["CPUExecutionProvider"]
+            )
+            kinds = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
+            feed = {
+                node.name: rng.random(node.shape).astype(kinds[node.type])
+                for node in session.get_inputs()
+            }
+            for _ in range(PROFILED_CALLS):
+                session.run(None, feed)
+            profile = Path(session.end_profiling()).read_text(encoding="utf-8")
+        except Exception:  # ONNX Runtime's errors share no public base
+            return None
+    return share_stages(profile, read_graph(model), roofline.fp32_gmacs, roofline.int8_gmacs)
 
 
 def product_model(operator: str, left: type[Any], weight: NDArray[Any]) -> bytes:

@@ -39,7 +39,7 @@ def read_number(path: Path) -> float | None:
 
 def parse_number(text: str) -> float | None:
     """Read a finite decimal number; None if it is something else."""
-    if not text.isascii():
+    if not text.isascii() or "_" in text:  # Python takes 1_000
         return None
     try:
         number = float(text)

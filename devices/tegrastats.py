@@ -14,15 +14,19 @@ from typing import Any
 
 from edge_vos.devices.rails import board_power_mw
 
-_RAM = re.compile(r"\bRAM ([0-9]+)/([0-9]+)MB\b")
+_RAM = re.compile(r"\bRAM ([0-9]{1,7})/([0-9]{1,7})MB\b")
 _CPU = re.compile(r"\bCPU \[([^\]]*)\]")
-_CORE = re.compile(r"([0-9]+)%(?:@([0-9]+))?")
-_GPU = re.compile(r"\bGR3D_FREQ (?:([0-9]+)%)?(?:@\[?([0-9]+(?:,[0-9]+)*))?")
-_EMC = re.compile(r"\bEMC_FREQ ([0-9]+)%")
-_TEMPERATURE = re.compile(r"(?<!\S)([A-Za-z][\w.-]*)@(-?[0-9]+(?:\.[0-9]+)?)C(?=[/\s]|$)")
-_POWER = re.compile(r"(?<!\S)(?!I?RAM |SWAP )([A-Z]\w*) ([0-9]+)(?:mW)?/[0-9]+(?:mW)?(?=[/\s]|$)")
+_CORE = re.compile(r"([0-9]{1,3})%(?:@[0-9]{1,5})?")
+_GPU = re.compile(
+    r"\bGR3D_FREQ (?:([0-9]{1,3})%)?(?:@\[?([0-9]{1,5}(?:,[0-9]{1,5}){0,15})(?![0-9]))?"
+)
+_EMC = re.compile(r"\bEMC_FREQ ([0-9]{1,3})%")
+_TEMPERATURE = re.compile(r"(?<!\S)([A-Za-z][\w.-]*)@(-?[0-9]{1,3}(?:\.[0-9]{1,6})?)C(?=[/\s]|$)")
+_POWER = re.compile(
+    r"(?<!\S)(?!I?RAM |SWAP )([A-Z]\w*) ([0-9]{1,6})(?:mW)?/[0-9]{1,6}(?:mW)?(?=[/\s]|$)"
+)
 _MODE = re.compile(r"^NV Power Mode:[ \t]*(\S+)", re.MULTILINE)
-_OFF_C = -100.0  # a sensor that is switched off tells -256
+_OFF_C, _MELTED_C = -100.0, 200.0  # a sensor that is switched off tells -256
 _MIB = 1 << 20
 
 
@@ -66,13 +70,13 @@ def parse_tegrastats(line: str) -> TegraSample | None:
         ram_used_bytes=int(ram[1]) * _MIB if ram else None,
         ram_total_bytes=int(ram[2]) * _MIB if ram else None,
         cpu_percent=_loads(cores[1]) if cores else (),
-        gpu_percent=float(gpu[1]) if gpu and gpu[1] else None,
+        gpu_percent=_percent(gpu[1]) if gpu and gpu[1] else None,
         gpu_mhz=max(map(float, gpu[2].split(","))) if gpu and gpu[2] else None,
-        memory_bus_percent=float(emc[1]) if emc else None,
+        memory_bus_percent=_percent(emc[1]) if emc else None,
         temperatures_c={
             name: float(value)
             for name, value in _TEMPERATURE.findall(line)
-            if float(value) > _OFF_C
+            if _OFF_C < float(value) < _MELTED_C
         },
         power_mw={name: float(value) for name, value in _POWER.findall(line)},
     )
@@ -124,7 +128,7 @@ def sample_of_jtop(
         temperatures_c={
             name: float(sensor["temp"])
             for name, sensor in temperatures.items()
-            if sensor.get("online", True) and sensor["temp"] > _OFF_C
+            if sensor.get("online", True) and _OFF_C < sensor["temp"] < _MELTED_C
         },
         power_mw={name: float(rail["power"]) for name, rail in power.get("rail", {}).items()},
     )
@@ -132,4 +136,9 @@ def sample_of_jtop(
 
 def _loads(cores: str) -> tuple[float | None, ...]:
     matches = (_CORE.fullmatch(core.strip()) for core in cores.split(","))
-    return tuple(float(match[1]) if match else None for match in matches)
+    return tuple(_percent(match[1]) if match else None for match in matches)
+
+
+def _percent(text: str) -> float | None:
+    number = float(text)
+    return number if number <= 100 else None

@@ -4,6 +4,9 @@ It finds objects by colour: a cell of the image attends to the memory's cells of
 takes over their labels. On flat colours that works, so the tests can ask for real masks.
 """
 
+import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -30,6 +33,7 @@ from edge_vos.runtime.runner import CallableRunner
 settings.register_profile("edge-vos", deadline=None, max_examples=40)
 settings.load_profile("edge-vos")
 
+REPOSITORY = Path(__file__).parents[1]
 SIZE, CHANNELS, SLOTS = (64, 96), 5, 4
 SHARPNESS = 200.0
 Arrays = Mapping[str, NDArray[np.float32]]
@@ -237,3 +241,34 @@ def square_davis(tmp_path: Path) -> Path:
         cv2.imwrite(str(root / "JPEGImages" / f"{name}.jpg"), frame)
         cv2.imwrite(str(root / "Annotations" / f"{name}.png"), mask)
     return root
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Build the wheel from a copy, in which nothing is left over from earlier builds."""
+    folder = tmp_path_factory.mktemp("wheel")
+    tree = folder / "tree"
+    tree.mkdir()
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(REPOSITORY / name, tree)
+    for name in ("edge_vos", "converters", "runtime", "devices"):
+        shutil.copytree(
+            REPOSITORY / name, tree / name, ignore=shutil.ignore_patterns("__pycache__")
+        )
+    _pip(sys.executable, "wheel", "--no-deps", "-w", str(folder), str(tree))
+    (built,) = folder.glob("*.whl")
+    return built
+
+
+@pytest.fixture(scope="session")
+def base_install(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Install the wheel without extras in an empty environment; give its folder of programs."""
+    folder = tmp_path_factory.mktemp("base") / "venv"
+    subprocess.run([sys.executable, "-m", "venv", folder], check=True)
+    _pip(str(folder / "bin" / "python"), "install", "--quiet", str(wheel))
+    return folder / "bin"
+
+
+def _pip(python: str, *arguments: str) -> None:
+    done = subprocess.run([python, "-m", "pip", *arguments], capture_output=True, text=True)
+    assert done.returncode == 0, f"pip {' '.join(arguments)}\n{done.stdout}\n{done.stderr}"

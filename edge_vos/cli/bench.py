@@ -1,6 +1,7 @@
 """`edge-vos bench`: measure latency, FPS, memory and accuracy of a bundle on this machine."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -9,7 +10,7 @@ import typer
 
 from edge_vos.cli.options import BoxOption, EngineOption, JsonOption, MaskOption
 from edge_vos.cli.prompts import Prompts
-from edge_vos.errors import DatasetError, UsageError
+from edge_vos.errors import DatasetError, EdgeVosError, UsageError
 
 if TYPE_CHECKING:
     from edge_vos.cli.bench_matrix import MatrixRequest
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from edge_vos.distill.sequences import Dataset
 
 QUICK_S = 10.0
+LONGEST_SETUP_S = 3600.0  # a board may build an engine for so long
+LONGEST_STEP_S = 10.0
 _SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
 
@@ -92,11 +95,10 @@ def bench(
 
         edge-vos bench --matrix bundles/ --threads 1,2 --objects 1,10 --quick -o table.md
     """
-    from edge_vos.devices.report_file import refuse_report_path, write_report
+    from edge_vos.devices.report_file import refuse_report_paths
 
     length = _length(quick, sustained, frames)
-    for path in output or ():
-        refuse_report_path(path)
+    refuse_report_paths(output or ())
     live = _live(source, record, Prompts(mask, tuple(box or ())))
     dataset = _dataset(davis, sequences)
     if matrix:
@@ -108,21 +110,29 @@ def bench(
         options += [*(f"--box={one}" for one in box or ()), *(["--record"] if record else ())]
         options += _length_options(length)
         bench_matrix(
-            _matrix(bundles, size, objects, threads, live, options, output or [], json_output)
+            replace(
+                _matrix(bundles, size, objects, threads, live, options, output or [], json_output),
+                timeout_s=_timeout_s(length, dataset),
+            )
         )
         return
     report = _measure(_request(bundles, engine, size, objects, threads, length, live))
+    refused: list[EdgeVosError] = []  # told last: what was measured is not lost
     if dataset is not None:
-        accuracy = _measure_dataset(dataset, _one_of(bundles), report)
-        report = replace(report, dataset_accuracy=accuracy)
+        try:
+            accuracy = _measure_dataset(dataset, _one_of(bundles), report)
+            report = replace(report, dataset_accuracy=accuracy)
+        except EdgeVosError as error:
+            refused.append(error)
     for warning in report.warnings:
         typer.secho(f"WARNING: {warning}", fg=typer.colors.RED, bold=True, err=True)
-    for path in output or ():
-        write_report(report, path)
+    refused += _write(report, output or ())
     if json_output:
         typer.echo(report.to_json(), nl=False)
     else:
         _print(report)
+    if refused:
+        raise refused[0]
 
 
 def parse_duration(text: str) -> float:
@@ -148,6 +158,17 @@ def _length(quick: bool, sustained: str | None, frames: int | None) -> dict[str,
     if len(chosen) > 1:
         raise UsageError(f"{' and '.join(chosen)} together", "one of them", "Leave one out")
     return chosen
+
+
+def _timeout_s(length: dict[str, float], dataset: "Dataset | None") -> float:
+    """Return how long a setting of a matrix may take before it counts as hung."""
+    from edge_vos.devices.bench import BenchRequest
+
+    seconds = BenchRequest.seconds or 0.0
+    for option, value in length.items():
+        seconds = value * LONGEST_STEP_S if option == "--frames" else value
+    scored = 0 if dataset is None else sum(len(one) for one in dataset.sequences)
+    return LONGEST_SETUP_S + 3 * seconds + scored * LONGEST_STEP_S
 
 
 def _length_options(length: dict[str, float]) -> list[str]:
@@ -313,8 +334,22 @@ def _measure_dataset(
     )
 
 
+def _write(report: "BenchReport", paths: Sequence[Path]) -> list[EdgeVosError]:
+    """Write a report to every path; return what went wrong, for it is yet to be printed."""
+    from edge_vos.devices.report_file import write_report
+
+    refused: list[EdgeVosError] = []
+    for path in paths:
+        try:
+            write_report(report, path)
+        except EdgeVosError as error:
+            refused.append(error)
+    return refused
+
+
 def _print(report: "BenchReport") -> None:
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     header, *rows = report.latency_rows()
@@ -322,10 +357,10 @@ def _print(report: "BenchReport") -> None:
     for name in header:
         latency.add_column(name, justify="left" if name == "ms" else "right")
     for row in rows:
-        latency.add_row(*row)
+        latency.add_row(*map(escape, row))
     facts = Table(show_header=False, box=None)
     for name, value in report.facts().items():
-        facts.add_row(f"[bold]{name}[/]", value)
+        facts.add_row(f"[bold]{name}[/]", escape(value))
     console = Console()
     console.print(latency)
     console.print(facts)

@@ -52,6 +52,7 @@ def deploy(
     from dataclasses import asdict
 
     from edge_vos.cli.bench import parse_duration
+    from edge_vos.devices.bench import BenchRequest
     from edge_vos.devices.deploy import DeployRequest
     from edge_vos.devices.deploy import deploy as put
     from edge_vos.devices.remote import open_remote
@@ -59,6 +60,7 @@ def deploy(
     from edge_vos.errors import UsageError
 
     parse_duration(sustained)
+    BenchRequest(objects=objects, threads=threads)  # refused before anything is copied
     if output is not None:
         if output.suffix != ".json":
             raise UsageError(f"{output}", "a name that ends in .json", "Rename -o")

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def doctor(json_output: JsonOption = False) -> None:
     """Say what this machine can run, and which command brings what is missing.
 
-    Nothing is opened, started or changed.
+    Nothing is opened or changed.
 
     Example: edge-vos doctor --json
     """
@@ -59,9 +59,10 @@ def _print(examination: "Examination", hazards: list[dict[str, str]]) -> None:
     console = Console(highlight=False, soft_wrap=True)
     for name, value in _facts(examination):
         console.print(f"[bold]{name:13}[/] {escape(value)}")
-    engines = Table("engine", "version", "runs here", box=None)
+    engines = Table("engine", "version", "runs here", "offers", box=None)
     for engine in examination.engines:
-        engines.add_row(engine.name, engine.version, escape(_state(engine)))
+        offers = ", ".join(engine.offers)
+        engines.add_row(engine.name, engine.version, escape(_state(engine)), escape(offers))
     console.print(engines)
     for each in examination.missing:
         console.print(f"[yellow]missing[/] {each.what} ({escape(each.why)}): ", end="")
@@ -99,6 +100,7 @@ def _facts(examination: "Examination") -> list[tuple[str, str]]:
         ("GPU", ", ".join(machine.gpus)),
         ("system", f"{machine.system or device.system}, Python {device.python}"),
         ("JetPack", machine.jetpack),
+        ("power", ", ".join(examination.power)),
         ("profile", f"{examination.profile}: edge-vos devices show {examination.profile}"),
         ("OpenCV", ", ".join([opencv.version, *able, opencv.windows or "no windows"])),
         ("display", examination.display or "windows can be opened"),

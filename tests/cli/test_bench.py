@@ -1,4 +1,5 @@
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,11 @@ from edge_vos.bundle import Bundle
 from edge_vos.cli import app
 from edge_vos.cli.bench import parse_duration
 from edge_vos.devices.compare import read_report
+from edge_vos.devices.matrix import Cell
 from edge_vos.errors import (
     DatasetError,
     EdgeVosError,
+    EngineError,
     PromptError,
     ShapeError,
     SinkError,
@@ -80,6 +83,33 @@ def test_an_output_that_exists_is_refused_before_measuring(
     assert path.read_text() == "mine"
 
 
+def test_outputs_that_cannot_be_written_are_refused_before_measuring(
+    tiny_bundle: Bundle, tmp_path: Path
+) -> None:
+    path = tmp_path / "q.json"
+    error = refused(str(tiny_bundle.path), "-o", str(path), "-o", f"{tmp_path}/./q.json")
+    assert isinstance(error, SinkError)
+    assert "named twice" in str(error)
+    for target in ("/proc/r.json", str(tmp_path / f"{'x' * 300}.json")):
+        error = refused(str(tiny_bundle.path), "-o", target)
+        assert isinstance(error, SinkError)
+        assert "cannot be written" in str(error)
+    assert not path.exists()
+
+
+def test_a_report_is_printed_though_it_cannot_be_written(
+    tiny_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.replace", full)
+    arguments = [str(tiny_bundle.path), "--frames", "2", "--json", "-o", str(tmp_path / "r.json")]
+    result = RUNNER.invoke(app, ["bench", *arguments])
+    assert isinstance(result.exception, SinkError)
+    assert json.loads(result.stdout)["samples"] == 2
+
+
 @pytest.mark.parametrize(
     ("text", "seconds"), [("90s", 90.0), ("10m", 600.0), ("1h", 3600.0), ("0.5s", 0.5)]
 )
@@ -104,7 +134,7 @@ def test_a_matrix_is_one_table_and_survives_a_failing_cell(
     table = tmp_path / "table.md"
     arguments = ["--matrix", str(tiny_bundle.path), "--objects", "1,9", "--threads", "1"]
     result = RUNNER.invoke(app, ["bench", *arguments, "--frames", "2", "--json", "-o", str(table)])
-    assert result.exit_code == 0, result.output
+    assert result.exit_code == 1, result.output
     fine, failed = json.loads(result.stdout)["cells"]
     assert fine["report"]["samples"] == 2
     assert (fine["objects"], fine["threads"], fine["size"]) == (1, 1, [64, 96])
@@ -112,6 +142,54 @@ def test_a_matrix_is_one_table_and_survives_a_failing_cell(
     assert "at most 4" in failed["error"]
     assert "FAILED" in table.read_text()
     assert "measuring 2 of 2, " in result.stderr
+
+
+def test_a_matrix_survives_a_broken_bundle(tiny_bundle: Bundle, tmp_path: Path) -> None:
+    folder = tmp_path / "bundles"
+    for name in ("broken.bundle", "fine.bundle"):
+        shutil.copytree(tiny_bundle.path, folder / name)
+    broken = folder / "broken.bundle" / "model.onnx"
+    broken.write_bytes(broken.read_bytes()[:-100])
+    arguments = ["--matrix", str(folder), "--threads", "1", "--frames", "2", "--json"]
+    result = RUNNER.invoke(app, ["bench", *arguments])
+    assert result.exit_code == 1, result.output
+    failed, fine = json.loads(result.stdout)["cells"]
+    assert (failed["size"], failed["report"]) == (None, None)
+    assert "model.onnx" in failed["error"]
+    assert fine["report"]["samples"] == 2
+
+
+def test_an_interrupted_matrix_keeps_what_is_done(
+    tiny_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def measure(cell: Cell, *_: object) -> dict[str, Any]:
+        if cell.objects == 2:
+            raise KeyboardInterrupt
+        raise EngineError("it fell | over")
+
+    monkeypatch.setattr("edge_vos.devices.matrix.measure_apart", measure)
+    table = tmp_path / "table.md"
+    arguments = ["--matrix", str(tiny_bundle.path), "--objects", "1,2", "-o", str(table), "--json"]
+    result = RUNNER.invoke(app, ["bench", *arguments])
+    assert result.exit_code != 0
+    (cell,) = json.loads(result.stdout)["cells"]
+    assert cell["error"] == "it fell | over."
+    assert r"FAILED: it fell \| over." in table.read_text()
+
+
+def test_a_matrix_waits_long_and_not_for_ever(
+    tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits: list[float] = []
+
+    def measure(_: Cell, __: object, timeout_s: float) -> dict[str, Any]:
+        waits.append(timeout_s)
+        raise EngineError("no")
+
+    monkeypatch.setattr("edge_vos.devices.matrix.measure_apart", measure)
+    for length in (["--frames", "7"], ["--sustained", "2h"], []):
+        RUNNER.invoke(app, ["bench", "--matrix", str(tiny_bundle.path), *length])
+    assert waits == [3600 + 3 * 70, 3600 + 3 * 7200, 3600 + 3 * 60]
 
 
 def test_a_source_is_measured_and_recorded(tiny_bundle: Bundle, tmp_path: Path) -> None:

@@ -49,6 +49,41 @@ def test_no_regression_exits_with_0(tmp_path: Path) -> None:
     assert "No regression" in RUNNER.invoke(APP, [before, before]).stdout
 
 
+def test_the_table_says_what_is_gone_what_failed_and_what_was_taken_once(tmp_path: Path) -> None:
+    before, after = Path(saved(tmp_path / "a.json", 10.0)), Path(saved(tmp_path / "b.json", 10.0))
+    old, new = (json.loads(path.read_text()) for path in (before, after))
+    stage = {"[/red]x": {"p50": 1.0}, "infer": {"p50": 10**400}}
+    old |= {"fps": 30.0, "load_ms": 80.0, "accuracy": {"passed": True}}
+    new |= {"load_ms": 90.0, "accuracy": {"passed": False}, "model_size_bytes": 5}
+    for path, document in ((before, old), (after, new)):
+        document["latency_ms"] |= stage
+        path.write_text(json.dumps(document))
+    result = RUNNER.invoke(APP, [str(before), str(after)])
+    assert result.exit_code == 1, result.exception
+    assert "fps (not in B), accuracy.passed" in result.stdout
+    assert "[/red]x" in result.stdout
+    (load,) = (line for line in result.stdout.splitlines() if "load_ms" in line)
+    assert load.count("1.125") == 1
+    assert "NOTE: model_size_bytes is not in A" in result.stderr
+    document = json.loads(RUNNER.invoke(APP, [str(before), str(after), "--json"]).stdout)
+    assert document["regressions"] == ["fps", "accuracy.passed"]
+    assert "load_ms" in document["taken_once"]
+
+
+def test_undecided_is_said(tmp_path: Path) -> None:
+    noisy = [1.0] * 10 + [100.0] * 10
+    document = {
+        "latency_ms": {"end_to_end": {"p50": 50.5}},
+        "samples_ms": {"end_to_end": noisy},
+    }
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps(document))
+    result = RUNNER.invoke(APP, [str(path), str(path)])
+    assert result.exit_code == 0
+    assert "Undecided at 5 %" in result.stdout
+    assert "No regression" not in result.stdout
+
+
 def test_wrong_arguments_are_named(tmp_path: Path) -> None:
     report = saved(tmp_path / "a.json", 10.0)
     assert isinstance(RUNNER.invoke(APP, [report, "no.json"]).exception, SourceError)

@@ -19,6 +19,9 @@ def test_wrong_usage_is_named_before_anything_is_done(tmp_path: Path) -> None:
         (["b", "--to", there, "--sustained", "long"], UsageError),
         (["b", "--to", there, "-o", "report.md"], UsageError),
         (["b", "--to", there, "-o", str(tmp_path / "mine.json")], SinkError),
+        (["b", "--to", there, "-o", "/proc/report.json"], SinkError),
+        (["b", "--to", there, "--objects", "99"], UsageError),
+        (["b", "--to", there, "--objects", "0"], UsageError),
         (["no.bundle", "--to", there], BundleError),
     ):
         assert isinstance(RUNNER.invoke(APP, arguments).exception, error)

@@ -5,16 +5,18 @@ import shlex
 from pathlib import Path
 
 import pytest
-import typer
 from typer.main import get_command
+from typer.testing import CliRunner
 
 from edge_vos.bundle import default_bundle_path, read_bundle
 from edge_vos.cli import app
-from edge_vos.cli.compare import compare
-from edge_vos.cli.deploy import deploy
+from edge_vos.cli.packed import AT_HOME
+from edge_vos.converters.recipe import choose, parse_size
+from edge_vos.devices.store import OWN
+from edge_vos.runtime.memory import FORGET_FRAMES
 
 DOCS = Path(__file__).parents[2] / "docs"
-PHONE, JETSON = (DOCS / name for name in ("phone.md", "jetson.md"))
+PHONE, JETSON, PI = (DOCS / name for name in ("phone.md", "jetson.md", "raspberrypi.md"))
 MANIFEST = read_bundle(default_bundle_path()).manifest
 
 
@@ -47,6 +49,9 @@ def test_a_listing_has_the_names_and_shapes_of_the_manifest(language: str, patte
     assert f"slots = {MANIFEST.slots}\n" in code
     assert f"memEvery = {memory.mem_every}\n" in code
     assert re.search(rf"writeConfidence(: Float)? = {memory.write_confidence}f?\n", code)
+    assert f"forgetFrames = {FORGET_FRAMES}\n" in code
+    assert len(re.findall(r"\bunseen < forgetFrames\b", code)) == 1
+    assert len(re.findall(r'"memory_valid"\)?[]!]*\[1\] = 0', code)) == 1
     height, width = MANIFEST.shape("probability")[2:]
     assert f"cells = {height} * {width}\n" in code
     assert f"letterboxed to {MANIFEST.size[0]}x{MANIFEST.size[1]}" in code
@@ -62,24 +67,62 @@ def test_the_tables_are_those_of_the_manifest() -> None:
     assert rows == [(spec.name, spec.shape) for spec in specs]
 
 
-def _commands() -> list[str]:
-    blocks = [
-        block
-        for page in (PHONE, JETSON)
-        for block in re.findall(r"^```bash\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE)
-    ]
-    lines = "\n".join(blocks).splitlines()
-    return [line for line in lines if line.startswith("edge-vos ")]
+def _lines(page: Path) -> list[str]:
+    blocks = re.findall(r"^```bash\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE)
+    return "\n".join(blocks).splitlines()
 
 
-@pytest.mark.parametrize("line", _commands())
+def _commands(*pages: Path) -> list[str]:
+    return [line for page in pages for line in _lines(page) if line.startswith("edge-vos ")]
+
+
+def _option(line: str, name: str) -> str | None:
+    words = shlex.split(line)
+    return words[words.index(name) + 1] if name in words else None
+
+
+@pytest.mark.parametrize("page", [PHONE, JETSON], ids=lambda page: page.name)
+def test_what_is_deployed_is_what_was_converted_above(page: Path) -> None:
+    made = []
+    for line in _commands(page):
+        if line.startswith("edge-vos convert "):
+            recipe = choose(
+                _option(line, "--target"),
+                backend=_option(line, "--backend"),
+                size=parse_size(_option(line, "--size") or ""),
+            )
+            made.append(f"{_option(line, '-o')}/{recipe.file_name}")
+        if line.startswith("edge-vos deploy "):
+            assert shlex.split(line)[2] in made
+
+
+CHEAP = ("doctor", "devices", "inspect")
+RUN_HERE = [line for line in _commands(PI, PHONE, JETSON) if line.split()[1] in CHEAP]
+
+
+@pytest.mark.parametrize("line", RUN_HERE)
+def test_a_command_that_only_looks_runs_here(line: str) -> None:
+    result = CliRunner().invoke(app, shlex.split(line)[1:])
+    assert result.exit_code == 0, result.output
+    assert result.stdout
+
+
+def test_what_the_board_runs_is_where_deploy_puts_it() -> None:
+    on_board = [line for line in _lines(JETSON) if line.startswith("~/edge-vos/")]
+    assert [line.split()[2] for line in on_board] == ["doctor", "live"]
+    for line in on_board:
+        python, pyz, verb, *rest = line.split()
+        assert (python, pyz) == (f"~/edge-vos/{OWN}/venv/bin/python", "~/edge-vos/edge-vos.pyz")
+        assert verb not in AT_HOME
+        get_command(app).commands[verb].make_context(verb, rest)
+
+
+@pytest.mark.parametrize("line", _commands(PHONE, JETSON))
 def test_a_command_is_understood(line: str) -> None:
-    alone = typer.Typer()
-    alone.command("compare")(compare)
-    alone.command("deploy")(deploy)
     _, name, *rest = shlex.split(line, comments=True)
-    commands = {**get_command(app).commands, **get_command(alone).commands}
-    commands[name].make_context(name, rest)
+    command = get_command(app).commands[name]
+    if not hasattr(command, "commands"):
+        command.make_context(name, rest)
 
 
 def test_links_lead_somewhere() -> None:

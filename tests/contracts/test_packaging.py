@@ -1,9 +1,7 @@
 """What is installed: the package list, the wheel's contents, a base install without extras."""
 
 import importlib.util
-import shutil
 import subprocess
-import sys
 import tomllib
 import zipfile
 from pathlib import Path
@@ -35,23 +33,6 @@ def test_every_package_is_a_package() -> None:
         assert spec.origin is not None, f"{package} has no __init__.py"
 
 
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Build the wheel from a copy, in which nothing is left over from earlier builds."""
-    folder = tmp_path_factory.mktemp("wheel")
-    tree = folder / "tree"
-    tree.mkdir()
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(REPOSITORY / name, tree)
-    for name in ("edge_vos", *MAPPED):
-        shutil.copytree(
-            REPOSITORY / name, tree / name, ignore=shutil.ignore_patterns("__pycache__")
-        )
-    _run(sys.executable, "-m", "pip", "wheel", "--no-deps", "-w", str(folder), str(tree))
-    (built,) = folder.glob("*.whl")
-    return built
-
-
 @pytest.mark.slow
 def test_the_wheel_holds_what_it_should(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
@@ -77,11 +58,9 @@ def test_the_wheel_holds_what_it_should(wheel: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_base_install_runs_the_product_without_torch(wheel: Path, tmp_path: Path) -> None:
-    """Install without extras, in an empty environment away from the repository."""
-    _run(sys.executable, "-m", "venv", str(tmp_path / "venv"))
-    binaries = tmp_path / "venv" / "bin"
-    _run(str(binaries / "pip"), "install", "--quiet", str(wheel))
+def test_a_base_install_runs_the_product_without_torch(base_install: Path, tmp_path: Path) -> None:
+    """Installed without extras, in an empty environment away from the repository."""
+    binaries = base_install
     _run(str(binaries / "edge-vos"), "--help", cwd=tmp_path)
 
     packages = SETUPTOOLS["packages"]
@@ -98,7 +77,7 @@ def test_a_base_install_runs_the_product_without_torch(wheel: Path, tmp_path: Pa
     assert len(list((tmp_path / "masks").glob("*.png"))) == 6
 
 
-def _run(*command: str, cwd: Path = REPOSITORY) -> str:
+def _run(*command: str, cwd: Path) -> str:
     done = subprocess.run(command, capture_output=True, text=True, cwd=cwd)
     assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout}\n{done.stderr}"
     return done.stdout

@@ -1,5 +1,6 @@
 """A bundle with a recording in it, as convert writes one; a clip for it; reports."""
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +22,7 @@ from edge_vos.devices.report import (
     MemoryUse,
 )
 from edge_vos.devices.roofline import Roofline
+from edge_vos.devices.roofline_stages import StageShare
 from edge_vos.runtime.golden import Golden, Script
 from edge_vos.runtime.model import LoadedModel
 
@@ -60,7 +62,17 @@ REPORT = BenchReport(
         Vitals(1.0, 150_000_000, None, None, None),
     ),
     energy_per_step_mj=None,
-    roofline=Roofline(40.0, 150.0, 714_305_952, 70.0, 60.0),
+    roofline=Roofline(
+        40.0,
+        150.0,
+        714_305_952,
+        70.0,
+        60.0,
+        (
+            StageShare("image encoder", 9.0, 60.0, 508_000_000, 56.4, 40.0),
+            StageShare("mask encoder", 6.0, 40.0, 0, 0.0, None),
+        ),
+    ),
     samples_ms={"infer": [12.0, 12.5, 13.0], "end_to_end": [12.0, 12.5, 13.0]},
 )
 STAGES = ("capture", "pre", "infer", "post", "memory", "draw", "display", "end_to_end", "interval")
@@ -71,6 +83,22 @@ LIVE = replace(
     live=LiveRun("/dev/video0", 30.0, True, 256, "stopped"),
     dataset_accuracy=DatasetAccuracy("davis2016", ("bus", "swing"), 2, 148, 71.25, 69.0, 70.125),
 )  # fmt: skip
+
+
+@pytest.fixture
+def fake_tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Put shell scripts onto the path, by the names of tools that a board has."""
+    folder = tmp_path / "tools"
+    folder.mkdir()
+    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
+
+    def make(**scripts: str) -> None:
+        for name, script in scripts.items():
+            path = folder / name
+            path.write_text(f"#!/bin/sh\n{script}\n")
+            path.chmod(0o755)
+
+    return make
 
 
 @pytest.fixture

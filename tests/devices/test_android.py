@@ -145,6 +145,8 @@ def test_battery_counts_by_its_scale_and_ignores_the_log() -> None:
         ("  level: 55\n  AC powered: false\n", Battery(55.0, False, None, None)),
         ("  temperature: warm\n", Battery(None, None, None, None)),
         ("  level: 55\n  scale: 0\n", Battery(55.0, None, None, None)),
+        ("  level: 55\n  scale: 1e-308\n", Battery(55.0, None, None, None)),
+        ("  level: 5500\n", Battery(None, None, None, None)),
         ("level: 55\n", None),
         ("", None),
         ("Can't find service: battery", None),
@@ -161,3 +163,12 @@ def test_parsers_never_fail(text: str) -> None:
     parse_meminfo(f"App Summary\n TOTAL PSS: {text}")
     parse_thermalservice(f"Temperature{{mValue={text}, mName={text}}}\nThermal Status: {text}")
     parse_battery(f"  level: {text}\n  temperature: {text}\n")
+
+
+@pytest.mark.parametrize("digits", [20, 400, 5000])
+def test_numbers_without_end_are_not_taken(digits: int) -> None:
+    number = "9" * digits
+    assert parse_meminfo(f"App Summary\n TOTAL PSS: {number}") is None
+    text = f"Temperature{{mValue={number}, mName=cpu}}\nThermal Status: {number}"
+    assert parse_thermalservice(text) is None
+    assert parse_battery(f"  level: {number}\n") == Battery(None, None, None, None)

@@ -81,6 +81,66 @@ def test_j_and_f_count_and_more_is_better() -> None:
     assert "dataset_accuracy.j" not in compare_reports(before, new).ratios
 
 
+def test_accuracy_may_lose_a_point_and_not_five_percent() -> None:
+    def judged(iou: float, j_and_f: float, tolerance: float = 5.0) -> tuple[str, ...]:
+        old = report(0, accuracy={"mask_iou": 0.99}, dataset_accuracy={"j_and_f": 75.0})
+        new = report(0, accuracy={"mask_iou": iou}, dataset_accuracy={"j_and_f": j_and_f})
+        return compare_reports(old, new, tolerance).regressions
+
+    assert judged(0.98, 74.0) == ()
+    assert judged(0.979, 73.9) == ("accuracy.mask_iou", "dataset_accuracy.j_and_f")
+    assert judged(0.96, 71.3, 20.0) == ()
+    assert judged(0.0, 0.0, 20.0) == ("accuracy.mask_iou", "dataset_accuracy.j_and_f")
+
+
+def test_masks_that_are_no_longer_right_are_a_regression() -> None:
+    passed = {"mask_iou": 0.99, "passed": True}
+    failed = passed | {"passed": False}
+    assert compare_reports(report(0, accuracy=passed), report(0, accuracy=failed)).regressions == (
+        "accuracy.passed",
+    )
+    assert not compare_reports(report(0, accuracy=failed), report(0, accuracy=failed)).regression
+    found = compare_reports(report(0, accuracy=passed), report(0, accuracy=None))
+    assert found.regressions == found.vanished == ("accuracy.mask_iou",)
+    found = compare_reports(report(0, accuracy=None), report(0, accuracy=passed))
+    assert (found.regressions, found.added) == ((), ("accuracy.mask_iou",))
+
+
+@pytest.mark.parametrize("fps", [None, float("nan"), float("inf"), -1.0, "fast", 10**400])
+def test_a_figure_that_vanished_is_a_regression(fps: Any) -> None:
+    found = compare_reports(report(0), report(0, fps=fps))
+    assert found.regressions == found.vanished == ("fps",)
+
+
+def test_no_frames_at_all_is_the_worst_rate() -> None:
+    found = compare_reports(report(0), report(0, fps=0))
+    assert found.regressions == ("fps",)
+    assert found.ratios["fps"].ratio == 0
+    assert found.vanished == ()
+
+
+def test_what_varies_too_much_is_undecided() -> None:
+    old, new = report(0), report(1)
+    for document in (old, new):
+        noisy = 20 * np.exp(np.random.default_rng(0).normal(0, 1, 30))
+        document["samples_ms"]["infer"] = noisy.tolist()
+        document["latency_ms"]["infer"] = {"p50": 20.0}
+    found = compare_reports(old, new)
+    assert found.undecided == ("latency_ms.infer.p50",)
+    assert not found.regression
+    assert compare_reports(report(0), report(1)).undecided == ()
+
+
+def test_of_a_phone_the_mean_counts() -> None:
+    def phone(mean_ms: float) -> dict[str, Any]:
+        return {"latency_ms": {"infer": {"mean": mean_ms}}, "load_ms": None, "memory_mb": 41.5}
+
+    found = compare_reports(phone(10.0), phone(12.0))
+    assert found.regressions == ("latency_ms.infer.mean",)
+    assert set(found.ratios) == set(found.taken_once) == {"latency_ms.infer.mean", "memory_mb"}
+    assert not compare_reports(phone(10.0), phone(10.4)).regression
+
+
 def test_of_a_source_what_is_shown_counts() -> None:
     """Steps overlap: the rate comes from how they follow, not from how long they take."""
 
@@ -146,7 +206,9 @@ def test_reports_without_a_common_figure_are_refused() -> None:
      '{"latency_ms": {}, "samples_ms": {"infer": "12"}}',
      '{"latency_ms": {}, "samples_ms": {"infer": [1, -1]}}',
      '{"latency_ms": {}, "samples_ms": {"infer": [NaN]}}',
-     '{"latency_ms": {}, "samples_ms": null}'],
+     '{"latency_ms": {}, "samples_ms": null}', "[" * 200_000,
+     '{"latency_ms": {}, "schema_version": 99}', '{"latency_ms": {}, "schema_version": null}',
+     '{"latency_ms": {}, "samples_ms": {"infer": [1' + "0" * 400 + "]}}"],
 )  # fmt: skip
 def test_what_is_no_report_is_refused_by_name(tmp_path: Path, text: str) -> None:
     path = tmp_path / "odd.json"

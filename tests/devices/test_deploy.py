@@ -22,8 +22,9 @@ from edge_vos.cli.deploy import deploy as deploy_command
 from edge_vos.devices import package, store
 from edge_vos.devices.deploy import DeployRequest, deploy
 from edge_vos.devices.package import pack, requirements
+from edge_vos.devices.profile import profile_names
 from edge_vos.devices.remote import AdbRemote, DirRemote, Done, SshRemote, open_remote
-from edge_vos.devices.store import visit
+from edge_vos.devices.store import OWN, visit
 from edge_vos.errors import DeviceError, GateError, UsageError
 
 MakeBundle = Callable[..., Bundle]
@@ -63,6 +64,14 @@ def lying(root: Path) -> list[str]:
     return sorted(path.name for path in (root / "bundles").iterdir())
 
 
+def stored(root: Path) -> list[Path]:
+    return sorted((root / OWN / "store").iterdir())
+
+
+def runs(root: Path) -> list[Path]:
+    return sorted((root / OWN).glob("run-*"))
+
+
 def _script(path: Path, body: str) -> Path:
     path.write_text(f"#!/bin/sh\n{body}\n")
     path.chmod(0o755)
@@ -71,7 +80,7 @@ def _script(path: Path, body: str) -> Path:
 
 @pytest.fixture
 def stranger(tmp_path: Path) -> str:
-    """A Python that has what the base install has, and knows nothing of this repository."""
+    """A Python that finds what is installed here, and nothing of this repository."""
     packages = sysconfig.get_path("purelib")  # -S: the links in it are not followed
     return str(_script(tmp_path / "py", f'PYTHONPATH={packages} exec {sys.executable} -S "$@"'))
 
@@ -93,7 +102,7 @@ def test_a_folder_gets_the_bundle_and_gives_the_report(
     assert first.report["accuracy"]["passed"] is True
     assert read_bundle(first.installed).sha256 == bundle.sha256
     assert lying(root) == [Path(first.installed).name]
-    assert len(list((root / "store").iterdir())) == FILES
+    assert len(stored(root)) == FILES
     assert (root / "edge-vos.pyz").is_file()
     assert any("recording" in line for line in said)
     second = deploy(request)
@@ -105,6 +114,36 @@ def test_a_folder_gets_the_bundle_and_gives_the_report(
         capture_output=True, text=True, cwd=tmp_path,
     )  # fmt: skip
     assert json.loads(done.stdout)["macs"] == bundle.manifest.macs, done.stderr
+
+
+def test_what_is_packed_tells_of_devices_and_names_what_stays_at_home(
+    tmp_path: Path, stranger: str
+) -> None:
+    pyz = tmp_path / "edge-vos.pyz"
+    pyz.write_bytes(pack())
+    (tmp_path / "bundles" / "mine.bundle").mkdir(parents=True)
+
+    def call(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [stranger, pyz, *arguments], capture_output=True, text=True, cwd=tmp_path
+        )
+
+    listed = json.loads(call("devices", "list", "--json").stdout)["devices"]
+    assert [each["name"] for each in listed] == list(profile_names())
+    examined = call("doctor", "--json")
+    assert json.loads(examined.stdout)["profile"] in profile_names(), examined.stderr
+    (tmp_path / "davis").mkdir()
+    for arguments, says in (
+        (("eval", "davis"), "no 'eval'"),
+        (("train", "student"), "no 'train'"),
+        (("bench", "--davis", "davis", "--quick"), "no 'bench --davis --quick'"),
+        (("inspect",), f"such as {tmp_path}/bundles/mine.bundle"),
+    ):
+        done = call(*arguments)
+        assert (done.returncode, done.stdout) == (1 if arguments == ("inspect",) else 2, "")
+        assert len(done.stderr.splitlines()) == 1, done.stderr
+        assert done.stderr.startswith("error: edge-vos.pyz ")
+        assert says in done.stderr
 
 
 def test_a_connection_that_breaks_anywhere_leaves_nothing_half_installed(
@@ -121,15 +160,19 @@ def test_a_connection_that_breaks_anywhere_leaves_nothing_half_installed(
             deploy(DeployRequest(bundle.path, remote, python=sys.executable, threads=1))
         copied += remote.pushed
         if root.exists():
-            assert [name for name in lying(root) if not name.startswith(".")] == []
-            for kept in (root / "store").glob("[!.]*"):
+            assert lying(root) == []
+            for kept in stored(root):
                 assert store._sha256(kept) == kept.name  # never a part of a file
     assert len(copied) == FILES + 1  # one arrived, and was not yet checked
     remote = Flaky(root, 1000)
     done = deploy(DeployRequest(bundle.path, remote, threads=1, bench_options=OPTIONS))
     assert remote.pushed == []  # what came over before a break stays
     assert done.unchanged == FILES
-    assert [name for name in os.listdir(root / "store") if name.startswith(".")] == []
+    assert len(stored(root)) == FILES
+    for left in runs(root):  # one that breaks off cannot clean up; a later one does, a day after
+        os.utime(left, (0, 0))
+    visit(remote)
+    assert len(runs(root)) == 1
 
 
 def test_masks_that_are_off_are_not_installed_and_what_was_there_stays(
@@ -159,7 +202,7 @@ def test_a_full_disk_is_named_before_and_while_copying(
     monkeypatch.setattr(shutil, "copyfile", full)
     with pytest.raises(DeviceError, match="No space left"):
         deploy(request)
-    assert list((tmp_path / "device" / "store").iterdir()) == []
+    assert stored(tmp_path / "device") == runs(tmp_path / "device")[1:] == []
     assert lying(tmp_path / "device") == []
 
 
@@ -170,7 +213,7 @@ def test_a_file_that_arrives_broken_is_not_kept(
     remote = DirRemote(tmp_path / "device")
     with pytest.raises(DeviceError, match="arrived broken"):
         deploy(DeployRequest(golden_bundle().path, remote, python=sys.executable))
-    assert list((tmp_path / "device" / "store").iterdir()) == []
+    assert stored(tmp_path / "device") == runs(tmp_path / "device") == []
 
 
 def test_a_root_that_cannot_be_made_is_named(golden_bundle: MakeBundle, tmp_path: Path) -> None:
@@ -184,6 +227,31 @@ def test_an_old_python_is_refused_with_a_way_out(golden_bundle: MakeBundle, tmp_
     request = DeployRequest(golden_bundle().path, DirRemote(tmp_path / "device"), str(old))
     with pytest.raises(DeviceError, match=r"3\.8\.10\. Expected: 3\.11 or later.*uv python"):
         deploy(request)
+
+
+def test_a_python_that_is_none_is_named(golden_bundle: MakeBundle, tmp_path: Path) -> None:
+    request = DeployRequest(golden_bundle().path, DirRemote(tmp_path / "device"), "/nope")
+    with pytest.raises(DeviceError, match=r"--python /nope is no Python on dir.*not found"):
+        deploy(request)
+
+
+@pytest.mark.parametrize(
+    ("answer", "found"),
+    [
+        ('[[3, 8, 10], ["numpy", "cuda"]]', r"3\.8\.10, with tensorrt:"),  # JetPack 5
+        ('[[3, 12, 7], ["tensorrt"]]', r"3\.12\.7:"),  # a Python beside the system's
+        ('[[3, 6, 9], ["tensorrt"]]', r"3\.6\.9:"),
+    ],
+)
+def test_tensorrt_without_a_python_for_it_is_refused_before_anything_is_copied(
+    golden_bundle: MakeBundle, tmp_path: Path, answer: str, found: str
+) -> None:
+    root = tmp_path / "device"
+    python = _script(tmp_path / "python3", f"echo '{answer}'")
+    request = DeployRequest(golden_bundle(backend="tensorrt").path, DirRemote(root), str(python))
+    with pytest.raises(DeviceError, match=rf"is {found}.*imports tensorrt.*--target cpu"):
+        deploy(request)
+    assert stored(root) == lying(root) == runs(root) == []
 
 
 def test_what_is_missing_is_installed_beside_and_kept_only_whole(
@@ -206,11 +274,11 @@ def test_what_is_missing_is_installed_beside_and_kept_only_whole(
     (tmp_path / "code").write_text("1")
     with pytest.raises(DeviceError, match="pip could not install"):
         deploy(request)
-    assert not (root / "venv").exists()
-    assert not (root / ".venv").exists()
+    assert not (root / OWN / "venv").exists()
+    assert runs(root) == []
     (tmp_path / "code").write_text("0")
     done = deploy(request)
-    assert done.next_step.startswith(f"{root}/venv/bin/python {root}/edge-vos.pyz live")
+    assert done.next_step.startswith(f"{root}/{OWN}/venv/bin/python {root}/edge-vos.pyz live")
     wanted = log.read_text().splitlines()[-1]
     assert all(name in wanted for name in ("onnxruntime", "opencv-python", "psutil"))
     assert "torch" not in wanted
@@ -303,14 +371,18 @@ def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[int, Path]]
         log.close()
 
 
+@pytest.mark.slow
 def test_over_a_real_ssh_from_bundle_to_report_twice(
-    sshd: tuple[int, Path], golden_bundle: MakeBundle, tmp_path: Path, stranger: str
+    sshd: tuple[int, Path], golden_bundle: MakeBundle, tmp_path: Path, base_install: Path
 ) -> None:
+    """The other side has the base install in an environment of its own, and no torch."""
     port, config = sshd
     root = tmp_path / "there"
     bundle = golden_bundle()
     remote = open_remote(f"ssh://{getpass.getuser()}@127.0.0.1:{port}{root}", config)
-    request = DeployRequest(bundle.path, remote, python=stranger, threads=1, bench_options=OPTIONS)
+    python = str(base_install / "python")
+    assert "No module named 'torch'" in remote.run(f"{python} -c 'import torch'").err
+    request = DeployRequest(bundle.path, remote, python=python, threads=1, bench_options=OPTIONS)
     first, second = deploy(request), deploy(request)
     assert (len(first.copied), second.copied) == (FILES, ())
     assert first.report["samples"] == second.report["samples"] == 3
@@ -329,5 +401,6 @@ def test_a_stranger_is_refused_and_a_closed_port_is_named(
         (f"ssh://{getpass.getuser()}@127.0.0.1:{port}/tmp/x", stranger, "Permission denied"),
         ("ssh://127.0.0.1:1/tmp/x", config, "refused"),
     ):
-        with pytest.raises(DeviceError, match=f"{says}.*ssh "):
+        by_hand = rf"{says}.*by hand: ssh -F {path} -p \d+ "
+        with pytest.raises(DeviceError, match=by_hand):
             deploy(DeployRequest(bundle.path, open_remote(uri, path)))

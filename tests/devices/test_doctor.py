@@ -1,11 +1,20 @@
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from edge_vos.devices import doctor
 from edge_vos.devices.cameras import Camera
-from edge_vos.devices.doctor import Engine, OpenCv, examine, find_engines, find_missing, parse_build
+from edge_vos.devices.doctor import (
+    Engine,
+    OpenCv,
+    examine,
+    find_engines,
+    find_missing,
+    find_power,
+    parse_build,
+)
 from edge_vos.devices.machine import Machine
 from edge_vos.devices.probe import DeviceInfo
 from edge_vos.devices.profile import load_profile
@@ -24,7 +33,7 @@ PC = Machine(DeviceInfo("a PC", "x86_64", 4, 8 << 30, "Linux 6.1", "3.11.9"), ""
 ENGINES = tuple(Engine(name, True, "1.0", f"install {name}") for name in BACKENDS)
 COMPLETE = OpenCv("5.0", True, True, "QT5")
 CAMERA = Camera("/dev/video0", "USB", True, ())
-TOOLS: dict[str, str | None] = {"ssh": "/bin/ssh", "adb": "/bin/adb", "v4l2-ctl": "/bin/v4l2-ctl"}
+TOOLS: dict[str, str | None] = {name: f"/bin/{name}" for name in ("ssh", "scp", "adb", "v4l2-ctl")}
 X86, JETSON = load_profile("x86-laptop"), load_profile("jetson-orin-nano")
 
 
@@ -41,6 +50,8 @@ def test_engines_are_those_that_there_are() -> None:
     assert list(engines) == list(BACKENDS)
     assert engines["onnx"].available is True
     assert engines["onnx"].version
+    assert "CPU" in engines["onnx"].offers
+    assert all(engine.available is not False for engine in engines.values() if engine.offers)
     # That the package is there does not say that it was built with the delegate.
     assert engines["executorch-vulkan"].available is not True
 
@@ -65,7 +76,7 @@ def test_what_is_missing_comes_with_its_command(monkeypatch: pytest.MonkeyPatch)
     assert "nvidia-l4t-gstreamer" in commands["GStreamer in OpenCV"]
     assert commands["camera"] == "sudo usermod -aG video $USER"
     assert commands["adb"] == "sudo apt-get install adb"
-    assert commands["ssh"] == "sudo apt-get install openssh-client"
+    assert commands["ssh"] == commands["scp"] == "sudo apt-get install openssh-client"
     assert commands["v4l2-ctl"] == "sudo apt-get install v4l-utils"
     headless = find_missing(PC, X86, ENGINES, bare, (), TOOLS, "there is no display")
     assert [each.command for each in headless] == [
@@ -85,7 +96,37 @@ def test_a_machine_is_examined(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(doctor, "profile_of", lambda device: replace(X86, engines=("onnx",)))
     found = examine(None, tmp_path, lambda name: None)
     assert found.ready
-    assert found.tools == {"ssh": None, "adb": None, "v4l2-ctl": None}
-    assert {each.what for each in found.missing} >= {"camera", "ssh", "adb"}
+    assert found.tools == {"ssh": None, "scp": None, "adb": None, "v4l2-ctl": None}
+    assert {each.what for each in found.missing} >= {"camera", "ssh", "scp", "adb"}
     unknown = replace(ENGINES[0], available=None)
     assert not replace(found, engines=(unknown,)).ready
+
+
+def test_power_is_read_where_the_machine_tells(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("psutil.sensors_battery", lambda: None, raising=False)
+    asked: list[list[str]] = []
+
+    def run(command: list[str]) -> str:
+        asked.append(command)
+        return "NV Power Mode: 15W\n0\n"
+
+    assert find_power(tmp_path, run) == ()
+    assert asked == []  # no Jetson
+    files = {
+        "etc/nvpmodel.conf": "",
+        "sys/firmware/acpi/platform_profile": "balanced\n",
+        "sys/devices/system/cpu/cpufreq/policy0/scaling_governor": "schedutil\n",
+    }
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    monkeypatch.setattr(
+        "psutil.sensors_battery", lambda: SimpleNamespace(power_plugged=False), raising=False
+    )
+    assert find_power(tmp_path, run) == (
+        "nvpmodel 15W", "profile balanced", "governor schedutil", "on battery"
+    )  # fmt: skip
+    assert asked == [["nvpmodel", "-q"]]
+    assert "nvpmodel 15W" not in find_power(tmp_path, lambda command: "")

@@ -123,6 +123,15 @@ def test_modes_are_read_and_summed_up() -> None:
     }
 
 
+def test_nodes_of_other_names_and_sizes_that_cannot_be_are_left_out(tmp_path: Path) -> None:
+    for name in ("video1", "video0x", "videoN", "video" + "9" * 200):
+        write(tmp_path, f"sys/class/video4linux/{name}/index", "0\n")
+    assert [camera.path for camera in find_cameras(tmp_path, lambda command: "")] == ["/dev/video1"]
+    many = "9" * 5000
+    assert parse_modes(f"[0]: 'MJPG'\nSize: Discrete {many}x480\nInterval: Discrete (30 fps)") == ()
+    assert parse_modes(f"[0]: 'MJPG'\nSize: Discrete 1x1\nInterval: Discrete ({many} fps)") == ()
+
+
 @pytest.mark.parametrize(
     "text", ["", "Cannot open device /dev/video9, exiting.", FORMATS.replace("Discrete", ""),
              "Interval: Discrete 0.033s (30.000 fps)", "[0]: 'MJ'\nSize: Discrete 1x1"]

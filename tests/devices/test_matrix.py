@@ -4,6 +4,7 @@ from typing import Any
 import pytest
 
 from edge_vos.bundle import Bundle
+from edge_vos.devices import matrix
 from edge_vos.devices.matrix import (
     Cell,
     Outcome,
@@ -92,6 +93,42 @@ def test_what_only_some_measure_has_a_column_where_it_was_measured() -> None:
     assert plain[-3:] == ("", "", "")
     assert len(failed) == len(header)
     assert "J&F" not in table_rows(outcomes[2:])[0]
+
+
+def test_a_broken_bundle_has_a_cell_that_will_fail(tiny_bundle: Bundle, tmp_path: Path) -> None:
+    missing = tmp_path / "missing"
+    broken, fine = make_cells([missing, tiny_bundle.path], [(64, 96)], [1], [2])
+    assert broken == Cell(str(missing), None, None, None)
+    assert fine == Cell(str(tiny_bundle.path), (64, 96), 1, 2)
+    header, row = table_rows([Outcome(broken, None, "gone")])
+    assert row[3:7] == ("", "", "auto", "FAILED: gone")
+    assert len(row) == len(header)
+    with pytest.raises(BundleError, match="missing"):
+        make_cells([missing], [], [1], [None])
+    with pytest.raises(BundleError, match="64x96"):
+        make_cells([missing, tiny_bundle.path], [(8, 8)], [1], [None])
+
+
+def test_what_is_done_is_handed_on_after_each_cell() -> None:
+    cells = [Cell("a.bundle", (64, 96), count, None) for count in (1, 2)]
+    kept: list[int] = []
+    run_matrix(cells, lambda _: REPORT, lambda *_: None, lambda all_: kept.append(len(all_)))
+    assert kept == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("script", "says"),
+    [("print('[1, 2')", "no report"), ("print('[1, 2]')", "no report"), ("", "no report"),
+     ("import time; time.sleep(60)", "not done after 1 s"),
+     ("import os; os.abort()", "ended with signal 6")],
+)  # fmt: skip
+def test_a_process_that_goes_wrong_is_an_error(
+    monkeypatch: pytest.MonkeyPatch, script: str, says: str
+) -> None:
+    monkeypatch.setattr(matrix, "_MAIN", script)
+    timeout_s = 1 if "sleep" in script else 30
+    with pytest.raises(EdgeVosError, match=says):
+        measure_apart(Cell("a.bundle", (64, 96), 1, None), [], timeout_s)
 
 
 def test_a_process_that_fails_leaves_its_last_line(tmp_path: Path) -> None:

@@ -1,5 +1,9 @@
+import time
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from edge_vos.devices.measurement import Length, Meter, find_drift
@@ -45,6 +49,28 @@ def test_a_meter_ends_with_the_last_step_asked_for() -> None:
     assert found.duration_s == pytest.approx(1.5)
     assert [moment.at_s for moment in found.vitals] == pytest.approx([0.5, 1.0, 1.5])
     assert shares == pytest.approx([1 / 3, 2 / 3, 1.0])
+
+
+def test_a_board_is_looked_at_meanwhile(fake_tools: Callable[..., None], tmp_path: Path) -> None:
+    line = (
+        "RAM 4722/7620MB (lfb 1x512kB) CPU [13%@1728] GR3D_FREQ 10%@1020 VDD_IN 5033mW/5033mW "
+        "VDD_CPU_GPU_CV 1165mW/1165mW"
+    )
+    fake_tools(
+        tegrastats=f"echo $$ > {tmp_path}/pid; echo '{line}'; : > {tmp_path}/told; exec sleep 60",
+        nvpmodel="echo 'NV Power Mode: MODE_15W'; echo 2",
+    )
+    meter = Meter(Length(1, None), lambda _: None)
+    until_s = time.monotonic() + 20
+    while not (tmp_path / "told").exists() and time.monotonic() < until_s:
+        time.sleep(0.01)
+    assert meter.add({"infer": 1.0, "end_to_end": 1.0}, meter.last_s + 0.1)
+    found = meter.finish(objects=1, frame_size=(4, 6), first_infer_ms=9.0, warmup=2)
+    (moment,) = found.vitals
+    assert moment.board_used_bytes == 4722 << 20
+    assert (moment.gpu_percent, moment.gpu_mhz) == (10.0, 1020.0)
+    assert found.before.power_mode == found.after.power_mode == "MODE_15W"
+    assert not psutil.pid_exists(int((tmp_path / "pid").read_text()))
 
 
 def test_drift_compares_the_first_minute_with_the_last() -> None:

@@ -145,7 +145,7 @@ def test_litert_is_measured_and_said_to_be_unchecked(
     assert (done.report["load_ms"], done.report["memory_mb"]) == (pytest.approx(35.12), 21.5)
     called = (phone.folder / "calls").read_text()
     assert "--num_threads=4" in called
-    assert f"--graph={phone.folder}/tmp/edge-vos/bundles/." in called
+    assert f"--graph={phone.folder}/tmp/edge-vos/.edge-vos/run-" in called
 
 
 def test_a_cable_that_comes_out_anywhere_leaves_nothing_half_installed(
@@ -163,12 +163,24 @@ def test_a_cable_that_comes_out_anywhere_leaves_nothing_half_installed(
             broken += 1
         bundles = phone.folder / "tmp" / "edge-vos" / "bundles"
         there = bundles.iterdir() if bundles.exists() else ()
-        assert [path.name for path in there if not path.name.startswith(".")] == []
+        assert list(there) == []
     assert broken >= 8  # fewer than there are calls: what came over before a break stays
     phone.plug(1000)
     before = phone.pushes()
     assert deploy(request).copied == ()
     assert phone.pushes() == before
+
+
+def test_a_full_phone_is_not_taken_for_one_that_is_unplugged(
+    phone: Phone, golden_bundle: MakeBundle
+) -> None:
+    said = "adb: error: failed to copy: remote couldn't create file: No space left on device"
+    phone.script("system/cp", f'#!/bin/sh\necho "{said}" >&2; exit 1\n')
+    tool = phone.script("tool", "#!/bin/sh\n")
+    request = DeployRequest(golden_bundle(backend="litert").path, phone.remote(), runner=tool)
+    with pytest.raises(DeviceError, match=r"No space left.*Make room there") as refused:
+        deploy(request)
+    assert "Plug" not in str(refused.value)
 
 
 def test_what_adb_refuses_is_named(phone: Phone, golden_bundle: MakeBundle) -> None:
@@ -212,7 +224,10 @@ def test_timings_are_read() -> None:
     ["", "Model executed successfully", "Model executed successfully 0 time(s) in 1.0 ms.",
      "Model executed successfully x time(s) in 1.0 ms.",
      "Inference timings in us: Init: , First inference: 3, Warmup (avg): 2, Inference (avg): 1",
-     "Inference timings in us: Init: 35120, First inference: 11876"],
+     "Inference timings in us: Init: 35120, First inference: 11876",
+     f"Model executed successfully {'9' * 5000} time(s) in 1.0 ms.",
+     "Inference timings in us: Init: 1, First inference: 1, Warmup (avg): 1, "
+     "Inference (avg): 1e+999"],
 )  # fmt: skip
 def test_a_malformed_log_holds_no_timing(text: str) -> None:
     assert parse_executor_runner(text) is None

@@ -67,6 +67,15 @@ def test_a_sample_that_is_cut_short_is_left_out() -> None:
     assert len(parse_powermetrics(cut)) == 1
 
 
+def test_numbers_that_cannot_be_are_left_out() -> None:
+    many = "9" * 5000
+    (sample,) = parse_powermetrics(
+        f"*** Sampled system activity ({many}ms elapsed)\nCPU Power: {many} mW\n"
+        f"GPU HW active frequency: {many} MHz\nGPU Power: 26 mW\n"
+    )
+    assert (sample.elapsed_ms, sample.power_mw, sample.clocks_mhz) == (None, {"GPU": 26.0}, {})
+
+
 @given(st.text(max_size=80))
 def test_it_never_fails(text: str) -> None:
     parse_powermetrics(text)

@@ -12,6 +12,7 @@ from edge_vos.converters.known_bad import check_known_bad
 from edge_vos.converters.targets import BACKENDS, TARGETS
 from edge_vos.devices.probe import DeviceInfo
 from edge_vos.devices.profile import (
+    BOARDS,
     FOLDER,
     Choice,
     Profile,
@@ -169,6 +170,8 @@ def test_a_file_that_is_no_toml_is_refused(tmp_path: Path) -> None:
         ("NVIDIA Jetson Orin Nano Developer Kit", "aarch64", "Linux 5.15", "jetson-orin-nano"),
         ("NVIDIA Jetson AGX Orin Developer Kit", "aarch64", "Linux 5.15", "jetson-agx-orin"),
         ("arm", "arm64", "Darwin 24.1", "m-series-mac"),
+        ("NVIDIA Orin Nano Developer Kit", "aarch64", "Linux 5.15", "jetson-orin-nano"),
+        ("Raspberry Pi Compute Module 5 Rev 1.0", "aarch64", "Linux 6.6", "raspberry-pi-5"),
         ("AMD EPYC", "x86_64", "Linux 6.1", "x86-laptop"),
         ("Intel64 Family 6", "AMD64", "Windows 11", "x86-laptop"),
         ("Radxa ROCK 5B", "aarch64", "Linux 6.1", "generic-cpu"),
@@ -176,3 +179,7 @@ def test_a_file_that_is_no_toml_is_refused(tmp_path: Path) -> None:
 )
 def test_a_machine_finds_its_profile(board: str, machine: str, system: str, name: str) -> None:
     assert profile_of(DeviceInfo(board, machine, 4, 8 << 30, system, "3.11.9")).name == name
+
+
+def test_boards_lead_to_profiles() -> None:
+    assert set(BOARDS.values()) <= set(NAMES)

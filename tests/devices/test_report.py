@@ -6,10 +6,16 @@ from typing import Any
 import pytest
 
 import edge_vos.devices.report
-from edge_vos.devices.report import SCHEMA_FILE, BenchReport
+from edge_vos.devices.conditions import Conditions, Vitals
+from edge_vos.devices.report import SCHEMA_FILE, BenchReport, row
 
 FIGURES = {"p50": 12.5, "p90": 13.0, "p99": 15.25, "max": 20.0}
-LATER = {"live", "dataset_accuracy"}
+LATER = {
+    "report": {"live", "dataset_accuracy", "package_energy_per_step_mj"},
+    "report.conditions": {"power_mode", "firmware_flags"},
+    "report.roofline": {"stages"},
+    "report.vitals[]": {"board_used_bytes", "gpu_percent", "gpu_mhz"},
+}
 """Fields that reports of before do not have; they stay valid."""
 
 
@@ -54,7 +60,7 @@ def test_the_schema_names_every_field_and_no_other(
         kinds = [rule["type"]] if isinstance(rule["type"], str) else rule["type"]
         assert isinstance(value, tuple(types[kind] for kind in kinds)), where
         if isinstance(value, dict) and "properties" in rule:
-            optional = LATER if where == "report" else set()
+            optional = LATER.get(where, set())
             assert set(value) == set(rule["properties"]) == set(rule["required"]) | optional, where
             for name, inner in value.items():
                 choices = rule["properties"][name].get("enum", [inner])
@@ -87,9 +93,43 @@ def test_rows_and_facts_say_it_in_words(clip_report: BenchReport) -> None:
         clip_report, threads=None, foreign_cpu_percent=None, accuracy=None, roofline=None
     ).facts()
     assert "no recording" in unknown["accuracy"]
-    assert "not installed" in unknown["of the machine's peak"]
+    assert "not known" in unknown["of the machine's peak"]
     assert "its own choice" in unknown["engine"]
     assert unknown["others' CPU"] == "not known"
+
+
+def test_the_machine_is_told(clip_report: BenchReport) -> None:
+    facts = clip_report.facts()
+    assert facts["placement"] == "the engine takes every operator"
+    assert facts["machine set to"] == "governor performance"
+    assert (facts["clock"], facts["temperature"]) == ("2400 to 2400 MHz", "52 to 52 °C")
+    assert not {"GPU load", "GPU clock", "board's memory"} & set(facts)
+    assert facts["energy"].startswith("not known")
+    jetson = replace(
+        clip_report,
+        placement={"accelerator": "DLA", "predicted": True, "left": {"Where": 2}},
+        conditions=Conditions((), False, None, "MODE_15W", 0),
+        vitals=(
+            Vitals(0.0, 1, 1200.0, 40.0, 5000.0),
+            Vitals(1.0, 1, 1500.0, 45.0, 5000.0, 2_000_000_000, 10.0, 318.0),
+            Vitals(2.0, 1, 1500.0, 45.0, 5000.0, 2_500_000_000, 90.0, 1020.0),
+        ),
+        energy_per_step_mj=41.0,
+        package_energy_per_step_mj=30.0,
+    )
+    facts = jetson.facts()
+    assert facts["placement"] == "DLA, predicted; off the accelerator: 2 Where"
+    assert facts["machine set to"] == "power mode MODE_15W, plugged in, not throttled"
+    assert facts["temperature"] == "40 to 45 °C"
+    assert facts["GPU load"] == "10 to 90 %"
+    assert facts["GPU clock"] == "318 to 1020 MHz"
+    assert facts["board's memory"] == "2000 to 2500 MB"
+    assert facts["energy"] == "41.0 mJ a step, the whole board; 30.0 mJ a step, the CPU alone"
+    assert "| clock | 1200 to 1500 MHz |" in jetson.to_markdown()
+    left = replace(clip_report, placement={"left_on_cpu": ["Where"]}, vitals=()).facts()
+    assert left["placement"] == "left on the CPU: Where"
+    assert not {"clock", "temperature"} & set(left)
+    assert "not known" in replace(clip_report, placement={}).facts()["placement"]
 
 
 def test_a_source_and_a_data_set_are_told(
@@ -106,6 +146,10 @@ def test_a_source_and_a_data_set_are_told(
     document = json.loads(live_report.to_json())
     assert document["live"]["dropped"] == 256
     assert document["dataset_accuracy"]["j_and_f"] == 70.125
+
+
+def test_a_cell_of_markdown_stays_one_cell() -> None:
+    assert row(("a|b", "two\nlines")) == r"| a\|b | two lines |"
 
 
 def test_markdown_is_two_tables_below_the_warnings(clip_report: BenchReport) -> None:

@@ -5,7 +5,13 @@ import cv2
 import pytest
 
 from edge_vos.devices.report import BenchReport
-from edge_vos.devices.report_file import refuse_report_path, write_report
+from edge_vos.devices.report_file import (
+    refuse_report_path,
+    refuse_report_paths,
+    write_again,
+    write_new,
+    write_report,
+)
 from edge_vos.errors import SinkError
 
 
@@ -47,6 +53,23 @@ def test_a_picture_shows_four_panels(
 def test_a_bad_path_is_refused_before_measuring(tmp_path: Path, name: str) -> None:
     with pytest.raises(SinkError):
         refuse_report_path(tmp_path / name)
+
+
+def test_paths_that_take_no_file_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(SinkError, match="cannot be written"):
+        refuse_report_path(Path("/proc/report.json"))
+    with pytest.raises(SinkError, match="twice"):
+        refuse_report_paths([tmp_path / "a.json", tmp_path / "." / ".." / tmp_path.name / "a.json"])
+    refuse_report_paths([tmp_path / "a.json", tmp_path / "b.json"])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_was_written_before_is_replaced_in_one_step(tmp_path: Path) -> None:
+    path = tmp_path / "table.md"
+    write_new(path, b"one")
+    write_again(path, b"two")
+    assert path.read_bytes() == b"two"
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_a_failed_write_leaves_nothing(

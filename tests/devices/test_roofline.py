@@ -39,6 +39,19 @@ def test_shares_are_of_the_ceiling_of_the_precision(monkeypatch: pytest.MonkeyPa
     assert of_integers.infer_share_percent == pytest.approx(12.5)
 
 
+@pytest.mark.parametrize("backend", roofline.ELSEWHERE)
+def test_what_does_not_run_on_the_cpu_is_not_held_against_it(backend: str) -> None:
+    assert measure_roofline(1, 1.0, 1.0, "fp16", 1, backend) is None
+
+
+def test_half_precision_is_held_against_floats(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("onnxruntime")
+    monkeypatch.setattr(roofline, "_peak_gmacs", lambda _, operator, *rest: 100.0)
+    found = measure_roofline(1_000_000_000, 20.0, 25.0, "fp16", 1, "litert")
+    assert found is not None
+    assert found.infer_share_percent == pytest.approx(50.0)
+
+
 def test_this_machine_multiplies() -> None:
     pytest.importorskip("onnxruntime")
     found = measure_roofline(1, 1.0, 1.0, "fp32", 1)

@@ -107,6 +107,32 @@ def test_a_line_cut_anywhere_never_fails_and_never_invents(line: str) -> None:
             assert part.ram_used_bytes in (None, whole.ram_used_bytes)
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["RAM 1/2MB GPU@{}C", "RAM 1/2MB VDD_IN {}mW/1mW", "RAM 1/2MB VDD_IN 1mW/{}mW",
+     "RAM 1/2MB GR3D_FREQ {}%", "RAM 1/2MB GR3D_FREQ 5%@{}", "RAM 1/2MB EMC_FREQ {}%",
+     "RAM 1/2MB GR3D_FREQ 5%@[1,{}]", "RAM 1/2MB CPU [{}%@1]", "CPU [1%] RAM {}/2MB",
+     "CPU [1%] RAM 1/{}MB"],
+)  # fmt: skip
+def test_numbers_that_cannot_be_are_left_out(text: str) -> None:
+    for digits in ("9" * 400, "9" * 5000, "1" * 20):
+        sample = parse_tegrastats(text.format(digits))
+        assert sample is not None
+        assert sample.power_mw == {}
+        assert sample.temperatures_c == {}
+        assert sample.ram_used_bytes in (None, 1 << 20)
+        assert (sample.memory_bus_percent, sample.gpu_mhz in (None, 1.0)) == (None, True)
+        assert sample.cpu_percent in ((), (None,), (1.0,))
+
+
+def test_a_load_above_all_is_none() -> None:
+    sample = parse_tegrastats("CPU [999%@1,101%,100%] GR3D_FREQ 999%@76 EMC_FREQ 101% GPU@999C")
+    assert sample is not None
+    assert sample.cpu_percent == (None, None, 100.0)
+    assert (sample.gpu_percent, sample.gpu_mhz, sample.memory_bus_percent) == (None, 76.0, None)
+    assert sample.temperatures_c == {}
+
+
 @given(st.text(max_size=80))
 def test_parsers_never_fail(text: str) -> None:
     parse_tegrastats(text)

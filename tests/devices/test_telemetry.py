@@ -1,6 +1,11 @@
+import gc
 import mmap
 import os
+import time
+from collections.abc import Callable
+from pathlib import Path
 
+import psutil
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,6 +14,8 @@ from edge_vos.devices import telemetry
 from edge_vos.devices.telemetry import (
     CpuTimes,
     CpuWatch,
+    Ticker,
+    ask_tool,
     foreign_cpu_percent,
     machine_cpu_times,
     parse_cpu_times,
@@ -80,6 +87,68 @@ def test_foreign_share_is_what_is_busy_and_not_ours() -> None:
     assert foreign_cpu_percent(before, after, own_s=12.5) == 0.0  # ticks are coarse
     assert foreign_cpu_percent(before, CpuTimes(200.0, 1020.0), own_s=0.0) == 100.0
     assert foreign_cpu_percent(before, before, own_s=0.0) is None
+
+
+def test_a_tool_is_asked_and_may_be_missing(fake_tools: Callable[..., None]) -> None:
+    fake_tools(nvpmodel='echo "NV Power Mode: $1"', refuses="echo half; exit 3")
+    assert ask_tool("nvpmodel", "-q") == "NV Power Mode: -q\n"
+    assert ask_tool("refuses", "-q") == ""
+    assert ask_tool("no-such-tool", "-q") == ""
+
+
+def test_a_tool_that_hangs_is_left(
+    fake_tools: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake_tools(hangs="exec sleep 60")
+    monkeypatch.setattr(telemetry, "_ASK_S", 0.2)
+    assert ask_tool("hangs", "-q") == ""
+
+
+def told(ticker: Ticker, line: str | None) -> bool:
+    """Wait until a tool's last line is the one that is meant."""
+    until_s = time.monotonic() + 20
+    while ticker.last_line() != line:
+        if time.monotonic() > until_s:
+            return False
+        time.sleep(0.01)
+    return True
+
+
+def test_a_ticker_tells_the_last_whole_line_and_is_ended(
+    fake_tools: Callable[..., None], tmp_path: Path
+) -> None:
+    fake_tools(tick=f"echo $$ > {tmp_path}/pid; echo one; echo two $1; printf half; exec sleep 60")
+    ticker = Ticker("tick", "--fast")
+    assert told(ticker, "two --fast")
+    assert ticker.last_line() == "two --fast"
+    pid = int((tmp_path / "pid").read_text())
+    assert psutil.pid_exists(pid)
+    ticker.close()
+    assert not psutil.pid_exists(pid)
+    assert ticker.last_line() is None
+    ticker.close()  # a second time is harmless
+
+
+def test_a_ticker_that_nobody_closes_ends_with_its_owner(
+    fake_tools: Callable[..., None], tmp_path: Path
+) -> None:
+    fake_tools(tick=f"echo $$ > {tmp_path}/pid; echo one; exec sleep 60")
+    ticker = Ticker("tick")
+    assert told(ticker, "one")
+    pid = int((tmp_path / "pid").read_text())
+    del ticker
+    gc.collect()
+    assert not psutil.pid_exists(pid)
+
+
+def test_a_ticker_that_ended_or_is_missing_tells_nothing(fake_tools: Callable[..., None]) -> None:
+    fake_tools(tick="exit 3")
+    ended = Ticker("tick")
+    assert told(ended, None)
+    ended.close()
+    missing = Ticker("no-such-tool")
+    assert missing.last_line() is None
+    missing.close()
 
 
 def test_a_watch_takes_off_the_work_of_this_process_and_of_its_children(
