@@ -35,7 +35,7 @@ WHERE = {
 }
 """Where the tools come from, by the first word of the backend."""
 
-_NUMBER = r"(\d{1,12}(?:\.\d{1,12})?(?:e[+-]?\d{1,2})?)"
+_NUMBER = r"(\d{1,12}(?:\.\d{1,12})?(?:e[+-]?\d{1,2})?)(?![\d.e])"
 _EXECUTED = re.compile(rf"Model executed successfully (\d{{1,9}}) time\(s\) in {_NUMBER} ms")
 _TIMINGS = re.compile(
     rf"Inference timings in us: Init: {_NUMBER}, First inference: {_NUMBER}, "
