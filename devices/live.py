@@ -25,6 +25,7 @@ from edge_vos.runtime.pipeline import RunOptions, RunReport, run
 from edge_vos.runtime.recording import Recording
 from edge_vos.runtime.segmenter import FrameResult, Segmenter
 from edge_vos.runtime.source import open_source
+from edge_vos.runtime.stream import without_secrets
 from edge_vos.runtime.synthetic import SCHEME as SYNTHETIC
 
 Prompt = Callable[[Segmenter, tuple[int, int]], object]
@@ -79,7 +80,7 @@ def open_live(request: LiveRequest) -> Source:
     if request.prompt is None and not source.has_truth:
         source.close()
         raise PromptError(
-            f"Nothing says what to follow in {request.source}",
+            f"Nothing says what to follow in {without_secrets(request.source)}",
             "a box or a mask in its first frame",
             "Add --box X,Y,W,H or --mask FILE",
         )

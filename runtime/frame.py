@@ -3,7 +3,9 @@
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,11 +40,21 @@ class Shot:
         image: (H, W, 3) uint8, BGR.
         captured_s: when the work on it began, on the clock of ``time.perf_counter``.
         truth: (H, W) uint8 exact label map, where the source knows it.
+        timestamp_s: its own time in seconds since the first; ``None`` where it has none.
     """
 
     image: NDArray[np.uint8]
     captured_s: float
     truth: NDArray[np.uint8] | None = None
+    timestamp_s: float | None = None
+
+
+@runtime_checkable
+class Interruptible(Protocol):
+    """Wait for frames, until another thread ends the wait."""
+
+    def interrupt(self) -> None:
+        """End the frames soon; by any thread."""
 
 
 class Source:
@@ -59,6 +71,7 @@ class Source:
         is_live: whether frames come when they come (a camera) and not when asked for.
         is_endless: whether the source never ends by itself.
         has_truth: whether its frames come with exact masks.
+        files: those of this machine that it reads.
     """
 
     def __init__(
@@ -73,6 +86,7 @@ class Source:
         is_endless: bool = False,
         has_truth: bool = False,
         release: Callable[[], None] | None = None,
+        files: Iterable[Path] = (),
     ) -> None:
         self.uri = uri
         self.fps = fps
@@ -81,6 +95,7 @@ class Source:
         self.is_live = is_live
         self.is_endless = is_endless
         self.has_truth = has_truth
+        self.files = tuple(files)
         self._shots = shots
         self._release = release
 
@@ -89,14 +104,23 @@ class Source:
         for index, shot in enumerate(self._shots):
             if first_s is None:
                 first_s = shot.captured_s
+            own_s = index / self.fps if shot.timestamp_s is None else shot.timestamp_s
             yield Frame(
                 image=shot.image,
                 index=index,
-                timestamp_s=shot.captured_s - first_s if self.is_live else index / self.fps,
+                timestamp_s=shot.captured_s - first_s if self.is_live else own_s,
                 captured_s=shot.captured_s,
                 capture_ms=(time.perf_counter() - shot.captured_s) * 1e3,
                 truth=shot.truth,
             )
+
+    def interrupt(self) -> None:
+        """Have a camera's frames end soon, lost or not, so that who takes them can close it.
+
+        Any thread may call it; :meth:`close` is for the one that takes the frames.
+        """
+        if isinstance(self._shots, Interruptible):
+            self._shots.interrupt()
 
     def close(self) -> None:
         """Give the camera or the file back; closing twice does nothing."""

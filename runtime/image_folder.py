@@ -21,7 +21,7 @@ def open_images(uri: str, paths: Iterable[Path], loop: bool = False) -> Source:
 
     Args:
         uri: what the user asked for.
-        paths: at least one image; all are of one size.
+        paths: at least one image; as with a camera, their size may change.
         loop: begin again at the end.
 
     Raises:
@@ -34,18 +34,18 @@ def open_images(uri: str, paths: Iterable[Path], loop: bool = False) -> Source:
             f"The image {ordered[0]} of {uri!r} cannot be decoded",
             "an intact JPEG, PNG or the like",
         )
-    size = (image.shape[0], image.shape[1])
     return Source(
         uri,
-        _shots(ordered, size, loop),
+        _shots(ordered, loop),
         fps=FPS,
-        size=size,
+        size=(image.shape[0], image.shape[1]),
         frames=None if loop else len(ordered),
         is_endless=loop,
+        files=ordered,
     )
 
 
-def _shots(paths: Sequence[Path], size: tuple[int, int], loop: bool) -> Iterator[Shot]:
+def _shots(paths: Sequence[Path], loop: bool) -> Iterator[Shot]:
     while True:
         for count, path in enumerate(paths):
             start_s = time.perf_counter()
@@ -55,12 +55,6 @@ def _shots(paths: Sequence[Path], size: tuple[int, int], loop: bool) -> Iterator
                     f"The image {path} cannot be decoded, after {count} of {len(paths)} images",
                     "intact images",
                     "Remove it or replace it",
-                )
-            if image.shape[:2] != size:
-                raise SourceLost(
-                    f"The image {path} is {image.shape[0]}x{image.shape[1]} (height x width)",
-                    f"{size[0]}x{size[1]}, as the first of the {len(paths)} images",
-                    "Keep one size to a folder",
                 )
             yield Shot(image, start_s)
         if not loop:

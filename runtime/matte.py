@@ -1,7 +1,8 @@
 """Cut the objects out of their frames: an alpha matte, a green screen, a blurred background.
 
-The alpha comes from the network's probability of the background, so that outlines are soft where
-the network is unsure and follow the frame's pixels, not the network's cells.
+The alpha comes from the network's probability of the objects that are seen, so that outlines are
+soft where the network is unsure and follow the frame's pixels, not the network's cells. An object
+that is lost is not in the masks, and so not here.
 """
 
 from collections.abc import Callable
@@ -21,11 +22,14 @@ _BLUR_SHRINK, _BLUR_SIGMA = 4, 5.0
 
 
 def alpha(frame: Frame, result: FrameResult) -> NDArray[np.uint8]:
-    """Return how much of each pixel belongs to an object: (H, W) uint8."""
+    """Return how much of each pixel belongs to an object that is not lost: (H, W) uint8."""
     height, width = frame.image.shape[:2]
+    seen = [state.id for state in result.objects if not state.lost]
+    if not seen:
+        return np.zeros((height, width), np.uint8)
     cells = result.probability.shape[1:]
     letterbox = Letterbox.fit((height, width), (cells[0] * STRIDE, cells[1] * STRIDE))
-    objects = 1.0 - letterbox.crop(result.probability[0])
+    objects = letterbox.crop(result.probability)[seen].sum(axis=0)
     levels = np.clip((objects - 0.5) / _SOFTNESS + 0.5, 0.0, 1.0) * 255
     enlarged = cv2.resize(levels.astype(np.uint8), (width, height), interpolation=cv2.INTER_LINEAR)
     return np.asarray(enlarged, np.uint8)

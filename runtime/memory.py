@@ -48,6 +48,9 @@ class MemoryBank:
         self._written: dict[int, int] = {}  # slot -> frame index
         self._home: dict[int, int] = {}  # object id -> slot of the reference it depends on
         self._references: set[int] = set()
+        self._objects = manifest.channels
+        self._blank: NDArray[np.float32] | None = None  # what memory holds of one that is nowhere
+        self._forgotten: set[int] = set()  # to be blanked
         self._last_kept = 0
         self._unseen = 0
 
@@ -72,7 +75,21 @@ class MemoryBank:
         self._written.clear()
         self._home.clear()
         self._references.clear()
+        self._forgotten.clear()
         self._unseen = 0
+
+    def forget(self, object_id: int) -> None:
+        """Blank an object in every slot, so that its id is as good as one never used.
+
+        Each identity has channels of its own (``edge_vos.model.identity``), which get what the
+        engine itself writes for an id that is not in use. Where that was not seen yet, because all
+        were in use from the first frame on, it is done at the next frame without the object.
+
+        Args:
+            object_id: from 1 to K - 1; it is no longer among the living.
+        """
+        self._forgotten.add(object_id)
+        self._blank_forgotten()
 
     def write(
         self,
@@ -97,6 +114,9 @@ class MemoryBank:
             reference that another object, unseen in this frame, depends on.
         """
         self._home = {i: s for i, s in self._home.items() if i in confidence and i not in given}
+        self._learn_blank(value, confidence)
+        self._blank_forgotten()
+        self._forgotten.difference_update(confidence)  # given anew: too late
         self._unseen = 0 if given or any(confidence.values()) else self._unseen + 1
         slots = [PREVIOUS]
         if self._unseen >= FORGET_FRAMES:
@@ -119,6 +139,23 @@ class MemoryBank:
             self.valid[slot] = 1.0
             self._written[slot] = frame_index
         return tuple(slots)
+
+    def _channels(self, object_id: int) -> slice:
+        own = self.value.shape[1] // self._objects
+        return slice(object_id * own, (object_id + 1) * own)
+
+    def _learn_blank(self, value: NDArray[np.float32], living: Collection[int]) -> None:
+        if self._blank is None and self.value.shape[1] % self._objects == 0:
+            unused = next((i for i in range(1, self._objects) if i not in living), None)
+            if unused is not None:
+                self._blank = value[0, self._channels(unused)].copy()
+
+    def _blank_forgotten(self) -> None:
+        if self._blank is None:
+            return
+        for object_id in self._forgotten:
+            self.value[:, self._channels(object_id)] = self._blank
+        self._forgotten.clear()
 
     def _ring(self) -> list[int]:
         """Return the ring's slots that hold no reference, empty ones first, then oldest first."""

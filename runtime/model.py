@@ -25,6 +25,7 @@ class LoadedModel:
         threads: threads for one call; ``None`` is the engine's default.
         load_ms: time to check the bundle and to load the engine.
         path: the bundle; ``None`` for a model that did not come from one.
+        engine_reason: why this engine was taken; empty for a model that did not come from a bundle.
     """
 
     manifest: Manifest
@@ -34,6 +35,7 @@ class LoadedModel:
     threads: int | None
     load_ms: float
     path: Path | None
+    engine_reason: str = ""
 
 
 def open_bundle(
@@ -59,7 +61,8 @@ def open_bundle(
     manifest = bundle.manifest
     if not manifest.gate_passed:
         _log.warning("%s: verification %s when it was made", bundle.path, manifest.verdict)
-    name, backend = choose_engine(manifest.backend, engine)
+    name, backend, reason = choose_engine(manifest.backend, engine)
+    _log.info("%s: engine %s, %s", bundle.path, name, reason)
     runner = backend.open_runner(bundle.model_path, manifest, threads)
     return LoadedModel(
         manifest=manifest,
@@ -69,11 +72,12 @@ def open_bundle(
         threads=threads,
         load_ms=(time.perf_counter() - start) * 1e3,
         path=bundle.path,
+        engine_reason=reason,
     )
 
 
-def choose_engine(made_for: str, engine: str | None = None) -> tuple[str, Backend]:
-    """Return the engine that runs a bundle on this machine, and its name.
+def choose_engine(made_for: str, engine: str | None = None) -> tuple[str, Backend, str]:
+    """Return the name of the engine that runs a bundle on this machine, the engine, and why it.
 
     Args:
         made_for: the manifest's backend.
@@ -96,10 +100,18 @@ def choose_engine(made_for: str, engine: str | None = None) -> tuple[str, Backen
     for name in able:
         backend = load_backend(name)
         if backend.is_available():
-            return name, backend
+            return name, backend, _reason(name, made_for, engine)
     first = load_backend(able[0])
     raise EngineError(
         f"The engine {able[0]!r}, which the bundle was made for, is not installed here",
         f"one of {', '.join(able)}",
         first.INSTALL,
     )
+
+
+def _reason(name: str, made_for: str, asked_for: str | None) -> str:
+    if asked_for is not None:
+        return "as asked for"
+    if name == made_for:
+        return "which the bundle was made for"
+    return f"for {made_for}, which the bundle was made for, is not installed here"

@@ -6,7 +6,8 @@ bar: so one can tell whether an object is found again, and whether masks flicker
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import lru_cache
+from itertools import accumulate
 
 import cv2
 import numpy as np
@@ -15,6 +16,8 @@ from numpy.typing import NDArray
 from edge_vos.runtime.texture import clutter
 
 HIDDEN_FRAMES = 30
+LONGEST = 1_000_000
+"""The most frames for which all may be hidden."""
 
 _PHASES = {"approach": 10, "hidden": HIDDEN_FRAMES, "leave": 10, "regain": 30, "pass": 20}
 _MARGIN, _BAR_WIDTH, _SIDE = 0.1, 0.3, 128
@@ -41,20 +44,21 @@ class Schedule:
     @property
     def cycle_frames(self) -> int:
         """Return how many frames a cycle takes."""
-        return len(self._steps)
+        return sum(self._phases.values())
 
-    @cached_property
-    def _steps(self) -> list[tuple[str, float]]:
-        """Return each frame's phase in a cycle, and how far that has got."""
-        phases = {**_PHASES, "hidden": self.hidden}
-        return [(name, (i + 1) / frames) for name, frames in phases.items() for i in range(frames)]
+    @property
+    def _phases(self) -> dict[str, int]:
+        return {**_PHASES, "hidden": self.hidden}
 
     def phase(self, index: int) -> tuple[str, float, int]:
         """Return the phase of a frame, how far it has got, in (0, 1], and its cycle from 0."""
         cycle, place = divmod(index - self.start, self.cycle_frames)
         if cycle < 0 or (self.cycles is not None and cycle >= self.cycles):
             return "clear", 1.0, 0
-        return *self._steps[place], cycle
+        ends = accumulate(self._phases.values())
+        name, end = next(pair for pair in zip(self._phases, ends, strict=True) if place < pair[1])
+        frames = self._phases[name]
+        return name, (place + 1 - end + frames) / frames, cycle
 
     def cover(self, image: NDArray[np.uint8], mask: NDArray[np.uint8], index: int) -> None:
         """Paint what is in front of the objects, and take what it hides from their mask.

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import ClassVar, Protocol, Self
@@ -12,6 +13,7 @@ from edge_vos.runtime.append import AppendFile
 from edge_vos.runtime.frame import Frame
 from edge_vos.runtime.masks import encode_rle, write_palette_png
 from edge_vos.runtime.segmenter import FrameResult
+from edge_vos.runtime.target import partial_path
 
 _MASK_NAME = re.compile(r"\d{5,}\.png")
 
@@ -100,16 +102,19 @@ class MaskFolder(Sink):
         self._path = path
         self._made = not path.exists()
         make_folder(path)
-        present = list(path.iterdir())
-        if present and not overwrite:
-            raise SinkError(
-                f"The output folder {path} is not empty",
-                "a new or empty folder",
-                "Add --overwrite, or choose another",
-            )
-        for old in present:
-            if _MASK_NAME.fullmatch(old.name):
-                old.unlink()
+        try:
+            present = list(path.iterdir())
+            if present and not overwrite:
+                raise SinkError(
+                    f"The output folder {path} is not empty",
+                    "a new or empty folder",
+                    "Add --overwrite, or choose another",
+                )
+            for old in present:
+                if _MASK_NAME.fullmatch(old.name):
+                    old.unlink()
+        except OSError as error:
+            raise unwritable(path, error) from error
 
     def write(self, frame: Frame, result: FrameResult) -> None:
         """Write one mask; nobody sees half of it."""
@@ -119,6 +124,8 @@ class MaskFolder(Sink):
             write_palette_png(partial, result.mask)
             partial.replace(path)
         except OSError as error:
+            with suppress(OSError):
+                partial.unlink(missing_ok=True)
             raise unwritable(path, error) from error
 
     def close(self) -> None:
@@ -143,7 +150,7 @@ class JsonLines(Sink):
         self.uri = str(path)
         self.files = (self.uri,)
         self._path = path
-        self._partial = path.with_name(f"{path.stem}.partial{path.suffix}")
+        self._partial = partial_path(path)
         self._count = 0
         try:
             self._file = AppendFile(self._partial)
@@ -211,7 +218,7 @@ def make_folder(path: Path) -> None:
 def unwritable(path: Path, error: OSError) -> SinkError:
     """Make the error for an output that the operating system refuses."""
     return SinkError(
-        f"The output {path} cannot be written ({error.strerror})",
+        f"The output {path} cannot be written ({error.strerror or error})",
         "a folder that may be written to, and room on its disk",
         f"ls -ld {path.parent}",
     )

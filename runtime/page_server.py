@@ -2,6 +2,7 @@
 
 import json
 import secrets
+import select
 import socket
 import threading
 from http import HTTPStatus
@@ -75,7 +76,7 @@ class _Handler(BaseHTTPRequestHandler):
                 self._answer(HTTPStatus.OK, state, "application/json")
             case "/stream":
                 self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
-                if not self.server.page.watch(self._send_picture):
+                if not self.server.page.watch(self._send_picture, self._is_gone):
                     self._refuse(HTTPStatus.SERVICE_UNAVAILABLE)
             case str():
                 self._refuse(HTTPStatus.NOT_FOUND)
@@ -105,6 +106,10 @@ class _Handler(BaseHTTPRequestHandler):
             return parts.path
         self._refuse(HTTPStatus.FORBIDDEN)
         return None
+
+    def _is_gone(self) -> bool:
+        readable, _, _ = select.select([self.connection], [], [], 0)
+        return bool(readable) and not self.connection.recv(1, socket.MSG_PEEK)
 
     def _send_picture(self, jpeg: bytes) -> None:
         # The boundary comes right after the picture: browsers show it when they see that.

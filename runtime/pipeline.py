@@ -119,7 +119,9 @@ def run(
     with ExitStack() as stack:
         for sink in sinks:
             stack.callback(sink.close)
-        stack.enter_context(_thread(capture, gives=captured, patience_s=_PATIENCE_S))
+        stack.enter_context(
+            _thread(capture, gives=captured, patience_s=_PATIENCE_S, interrupt=source.interrupt)
+        )
         stack.enter_context(_thread(infer, takes=captured, gives=stepped))
         return _deliver(stepped, captured, sinks, options, controls, observe, on_timings)
 
@@ -131,6 +133,7 @@ def _thread(
     gives: Channel[Any],
     takes: Channel[Any] | None = None,
     patience_s: float | None = None,
+    interrupt: Callable[[], None] | None = None,
 ) -> Iterator[None]:
     """Run work in a thread that ends its channel with what it raises, and stops with the block."""
 
@@ -150,6 +153,8 @@ def _thread(
         for channel in (gives, takes):
             if channel is not None:
                 channel.cancel()
+        if interrupt is not None:
+            interrupt()
         thread.join(patience_s)
 
 

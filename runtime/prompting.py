@@ -2,13 +2,17 @@
 
 Keys and mouse of the window and the buttons of the page call the same methods. A box or a click
 begins a sketch on the frame that the user saw; that frame stays in view while the run goes on
-behind it. Accepting gives the sketch's mask to the run, for that very frame.
+behind it. Accepting gives the sketch's mask to the run, for that very frame, and some of the
+frames since then, so that the object is followed from there to where it is now.
 """
 
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, replace
+from itertools import count
 from pathlib import Path
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -20,10 +24,31 @@ from edge_vos.runtime.drawing import Painter
 from edge_vos.runtime.frame import Frame
 from edge_vos.runtime.segmenter import FrameResult, Segmenter
 from edge_vos.runtime.sketch import Sketch
+from edge_vos.runtime.target import partial_path
+from edge_vos.runtime.trail import Trail, give_from
 
 ACCEPT = "Enter: follow it; click: add to it; right click: take away; u: undo; Esc: leave it"
 _FORGOTTEN_S = 120.0  # a sketch that nobody touched for so long is let go
 _MOST_UNDO = 10  # each holds a picture
+_LATE_RESULTS = 5  # so many that are on their way may not know an accepted object yet
+
+
+@dataclass(frozen=True)
+class _Deed:
+    """Hold what can be taken back: an object that came, was corrected, or was dropped.
+
+    Args:
+        kind: what was done.
+        object_id: to which object.
+        before: the object as it was found before, (H, W) bool, and the frames from there on;
+            ``None`` for a new object, and for all but the last deed: frames are large.
+        name: what it was called.
+    """
+
+    kind: Literal["new", "correction", "drop"]
+    object_id: int
+    before: tuple[NDArray[np.bool_], Trail] | None = None
+    name: str = ""
 
 
 class Prompting:
@@ -44,7 +69,9 @@ class Prompting:
         self._chosen: int | None = None
         self._sketches: list[Sketch] = []  # the last one counts; the others are for undo
         self._touched_s = 0.0
-        self._accepted: list[int] = []  # new objects, for undo
+        self._trail: Trail | None = None  # of the sketch
+        self._deeds: list[_Deed] = []  # for undo
+        self._coming: dict[int, int] = {}  # accepted object -> results that may lack it
 
     @property
     def sketch(self) -> Sketch | None:
@@ -72,7 +99,14 @@ class Prompting:
         """Take what the user sees next."""
         with self._lock:
             self._seen = (frame, result)
-            self._living = {state.id for state in result.objects}
+            found = {state.id for state in result.objects}
+            late = ((i, left - 1) for i, left in self._coming.items() if i not in found)
+            self._coming = {i: left for i, left in late if left > 0}
+            self._living = found | set(self._coming)
+            if self._trail is not None and self.sketch is not None:
+                self._trail.add(frame)
+            if self._deeds and self._deeds[-1].before is not None:
+                self._deeds[-1].before[1].add(frame)
 
     def box(self, box_xywh: tuple[int, int, int, int]) -> None:
         """Begin a sketch with a box, or begin the one in the making anew."""
@@ -101,23 +135,19 @@ class Prompting:
     def accept(self) -> None:
         """Follow what the sketch shows."""
         with self._lock:
-            sketch = self.sketch
-            if sketch is None:
+            sketch, trail = self.sketch, self._trail
+            if sketch is None or trail is None:
                 return
             self._sketches.clear()
-            if sketch.object_id not in self._living:
-                self._accepted = [*self._accepted[-_MOST_UNDO:], sketch.object_id]
-            self._living.add(sketch.object_id)
+            self._trail = None
+            if sketch.object_id in self._living:
+                before = sketch.result.mask == sketch.object_id
+                self._did(_Deed("correction", sketch.object_id, (before, trail)))
+            else:
+                self._did(_Deed("new", sketch.object_id))
             self._chosen = None
             self.controls.say("")
-            mask, held = sketch.mask * np.uint8(sketch.object_id), sketch.frame
-
-            def give(segmenter: Segmenter, frame: Frame | None) -> None:
-                segmenter.prompt(mask)
-                if frame is None or frame.index != held.index:
-                    segmenter.step(held.image)  # to memory, for the frame that it was drawn on
-
-            self.controls.requests.put(give)
+            self._give(sketch.object_id, sketch.mask > 0, trail)
 
     def cancel(self) -> None:
         """Leave the sketch."""
@@ -126,15 +156,22 @@ class Prompting:
             self.controls.say("")
 
     def undo(self) -> None:
-        """Take back the last box or click of the sketch or, without one, the last new object."""
+        """Take back the last box or click of the sketch or, without one, the last deed.
+
+        A new object is dropped, a corrected one gets the mask that it had, a dropped one comes
+        back. The latter two are possible until something else is done.
+        """
         with self._lock:
             if self._sketches:
                 self._sketches.pop()
                 self._touched_s = time.monotonic()
-            elif self._accepted:
-                self.drop(self._accepted[-1])
-            else:
-                self.controls.say("There is nothing to undo")
+                return
+            while self._deeds:
+                deed = self._deeds.pop()
+                if (deed.object_id in self._living) != (deed.kind == "drop"):
+                    self._take_back(deed)
+                    return
+            self.controls.say("There is nothing to undo")
 
     def choose_next(self) -> None:
         """Choose the next object id for what is drawn next."""
@@ -146,23 +183,36 @@ class Prompting:
         """Forget an object: the given one, the chosen one, or the last one that was added."""
         with self._lock:
             living = self.living
-            last = next((i for i in reversed(self._accepted) if i in living), None)
-            target = object_id or (self._chosen if self._chosen in living else None) or last
-            target = target if target is not None else (living[-1] if living else None)
-            if target is None or target not in living:
-                self.controls.say("There is no object to drop")
+            added = [deed.object_id for deed in self._deeds if deed.kind == "new"]
+            wanted = [self._chosen, *reversed(added), *reversed(living)]
+            if object_id is not None:
+                wanted = [object_id]
+            target = next((i for i in wanted if i is not None and i in living), None)
+            if target is None:
+                which = "object" if object_id is None else f"object {object_id}"
+                self.controls.say(f"There is no {which} to drop")
                 return
-            dropped = target
-            self._accepted = [i for i in self._accepted if i != dropped]
-            self._living.discard(dropped)
-            self.controls.say(f"object {dropped} is dropped")
-            self.controls.requests.put(lambda segmenter, _: segmenter.drop(dropped))
+            if self._seen is not None:
+                frame, result = self._seen
+                name = next((state.name for state in result.objects if state.id == target), "")
+                self._did(_Deed("drop", target, (result.mask == target, Trail(frame)), name))
+            self._forget(target)
+
+    def drop_under(self, xy: tuple[int, int]) -> None:
+        """Forget the object at a pixel of the picture, and no other one."""
+        with self._lock:
+            object_id = self._under(xy)
+            if object_id is None:
+                self.controls.say("There is no object under the pointer")
+            else:
+                self.drop(object_id)
 
     def reset(self) -> None:
         """Forget all objects."""
         with self._lock:
             self._sketches.clear()
-            self._accepted.clear()
+            self._deeds.clear()
+            self._coming.clear()
             self._living.clear()
             self._chosen = None
             self.controls.requests.put(lambda segmenter, _: segmenter.reset())
@@ -190,11 +240,6 @@ class Prompting:
                 saved = False
         self.controls.say(f"saved {path}" if saved else f"cannot write {path}")
 
-    def under(self, xy: tuple[int, int]) -> int | None:
-        """Return the object at a pixel of the picture."""
-        with self._lock:
-            return self._under(xy)
-
     def _picture(self) -> NDArray[np.uint8] | None:
         if self.sketch is not None:
             return self.sketch.picture
@@ -205,7 +250,42 @@ class Prompting:
             self.controls.say(f"All {self.controls.objects} objects are in use: drop one")
         if object_id is None or self._seen is None:
             return None
+        self._trail = Trail(self._seen[0])
         return Sketch.begin(*self._seen, object_id)
+
+    def _did(self, deed: _Deed) -> None:
+        older = [replace(each, before=None) for each in self._deeds[-_MOST_UNDO + 1 :]]
+        self._deeds = [*older, deed]
+
+    def _take_back(self, deed: _Deed) -> None:
+        if deed.kind == "new":
+            self._forget(deed.object_id)
+        elif deed.before is None or not deed.before[0].any():
+            what = f"{deed.kind} of object {deed.object_id}"
+            why = "too long ago" if deed.before is None else "it was not seen before that"
+            self.controls.say(f"The {what} cannot be taken back: {why}")
+        else:
+            self._give(deed.object_id, *deed.before, name=deed.name)
+            self.controls.say(f"The {deed.kind} of object {deed.object_id} is taken back")
+
+    def _forget(self, object_id: int) -> None:
+        self._living.discard(object_id)
+        self._coming.pop(object_id, None)
+        self.controls.say(f"object {object_id} is dropped")
+        self.controls.requests.put(lambda segmenter, _: segmenter.drop(object_id))
+
+    def _give(self, object_id: int, mask: NDArray[np.bool_], trail: Trail, name: str = "") -> None:
+        """Let the run follow an object from the trail's first frame to now."""
+        self._living.add(object_id)
+        self._coming[object_id] = _LATE_RESULTS
+        labels = mask * np.uint8(object_id)
+
+        def give(segmenter: Segmenter, frame: Frame | None) -> None:
+            give_from(trail, labels, segmenter, frame)
+            if name:
+                segmenter.name(object_id, name)
+
+        self.controls.requests.put(give)
 
     def _under(self, xy: tuple[int, int]) -> int | None:
         if self._seen is None:
@@ -225,8 +305,6 @@ class Prompting:
 
 
 def next_free(folder: Path, suffix: str) -> Path:
-    """Return edge-vos-000, or the next number that no file has."""
-    number = 0
-    while (path := folder / f"edge-vos-{number:03d}{suffix}").exists():
-        number += 1
-    return path
+    """Return edge-vos-000, or the next number that no file has, nor one that was cut short."""
+    paths = (folder / f"edge-vos-{number:03d}{suffix}" for number in count())
+    return next(path for path in paths if not path.exists() and not partial_path(path).exists())

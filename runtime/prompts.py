@@ -7,6 +7,7 @@ graph cut between them. It needs no network, and a mask that it gets wrong can b
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import cast
 
 import cv2
 import numpy as np
@@ -27,6 +28,7 @@ _SURE_RADIUS, _LIKELY_RADIUS, _REACH_RADIUS = 0.06, 0.22, 0.4  # around a point,
 _COLOUR_WEIGHT = 2.0  # how far off a click a colour is, in short sides, by its distance in [0, 1]
 _GUESS_DOUBT = 0.15  # to either side of a guess's outline, by the root of its area
 
+_MOST_PX = 1 << 20  # no picture is larger, and nothing overflows
 _MASK_INSTEAD = "Give a mask (--mask FILE), or another box or point"
 
 
@@ -58,6 +60,31 @@ def check_mask(mask: NDArray[np.uint8], channels: int) -> tuple[int, ...]:
             "Renumber the objects",
         )
     return object_ids
+
+
+def check_points(
+    points: tuple[int, int] | Sequence[tuple[int, int]],
+) -> list[tuple[int, int]]:
+    """Return pixels as plain numbers; whether they lie in the frame is seen when it comes.
+
+    Args:
+        points: a pixel as (x, y), or several.
+
+    Raises:
+        PromptError: if one is not two numbers that a picture could have.
+    """
+    is_one = len(points) == 2 and np.ndim(points[0]) == 0
+    several = cast(Sequence[tuple[int, int]], [points] if is_one else points)
+    checked = []
+    for point in several:
+        try:
+            x, y = (int(value) for value in point)
+        except (TypeError, ValueError, OverflowError):
+            x = y = _MOST_PX + 1
+        if max(abs(x), abs(y)) > _MOST_PX:
+            raise PromptError(f"The point {point}", f"x,y in pixels of the frame, below {_MOST_PX}")
+        checked.append((x, y))
+    return checked
 
 
 def check_size(mask: NDArray[np.uint8], frame_size: tuple[int, ...]) -> None:

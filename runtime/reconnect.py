@@ -51,7 +51,13 @@ class Patience:
     longest_wait_s: float = 8.0
 
     def __post_init__(self) -> None:
-        if self.stall_s <= 0 or self.reconnect_s < 0 or self.first_wait_s <= 0:
+        if not self.reconnect_s >= 0:  # nor is nan
+            raise SourceError(
+                f"A lost camera cannot be waited for {self.reconnect_s:g} s",
+                "0 or more seconds",
+                "Give --reconnect 60",
+            )
+        if not (self.stall_s > 0 and self.first_wait_s > 0):
             raise SourceError(f"{self} has a time that is not positive", "seconds")
 
 
@@ -109,10 +115,14 @@ class LiveFeed:
                     continue
                 break
 
-    def close(self) -> None:
-        """Give the device back; a read that hangs in it keeps it."""
+    def interrupt(self) -> None:
+        """End the frames, and a wait for the lost source; by any thread."""
         self._closing.set()
         self._reader.shots.cancel()
+
+    def close(self) -> None:
+        """Give the device back; a read that hangs in it keeps it."""
+        self.interrupt()
         self._reader.thread.join(_RELEASE_S)
 
     def _next(self) -> tuple[Shot | None, SourceLost]:

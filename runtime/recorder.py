@@ -16,6 +16,9 @@ class Recorder(Sink):
 
     A recording that fails is told to the user; the run goes on.
 
+    Attributes:
+        failures: what was told.
+
     Args:
         prompting: says when to record.
         fps: nominal.
@@ -33,6 +36,7 @@ class Recorder(Sink):
         folder: Path = Path(),
     ) -> None:
         self.uri = "recorder"
+        self.failures: tuple[str, ...] = ()
         self._prompting = prompting
         self._fps, self._size, self._render, self._folder = fps, size, render, folder
         self._recording: Recording | None = None
@@ -48,23 +52,34 @@ class Recorder(Sink):
                 self._recording = Recording(path, self._fps, self._size, self._render)
             self._recording.write(frame, result)
         except SinkError as error:
-            self._prompting.recording.clear()
-            self._prompting.controls.say(str(error))
             self._complete()
+            self._fail(error)
 
     def pump(self) -> None:
         """Complete the recording when nobody wants more of it."""
         if self._recording is not None and not self._prompting.recording.is_set():
-            self._complete()
-            self._prompting.controls.say(f"recorded {self.files[-1]}" if self.files else "")
+            completed = self._complete()
+            if completed:
+                self._prompting.controls.say(f"recorded {completed[0]}")
 
     def close(self) -> None:
         """Complete what is being recorded."""
         self._prompting.recording.clear()
         self._complete()
 
-    def _complete(self) -> None:
+    def _complete(self) -> tuple[str, ...]:
+        """Complete what is being recorded, and return its file if there is one."""
         recording, self._recording = self._recording, None
-        if recording is not None:
+        if recording is None:
+            return ()
+        try:
             recording.close()
-            self.files = (*self.files, *recording.files)
+        except SinkError as error:
+            self._fail(error)
+        self.files = (*self.files, *recording.files)
+        return recording.files
+
+    def _fail(self, error: SinkError) -> None:
+        self._prompting.recording.clear()
+        self._prompting.controls.say(str(error))
+        self.failures = (*self.failures, str(error))

@@ -1,6 +1,7 @@
 """Record pictures to a video file, each at its own time."""
 
 import shutil
+from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
@@ -14,6 +15,7 @@ from edge_vos.runtime.matroska import MatroskaWriter
 from edge_vos.runtime.matte import Render
 from edge_vos.runtime.output import Sink, unwritable
 from edge_vos.runtime.segmenter import FrameResult
+from edge_vos.runtime.target import partial_path
 
 # What the wheels of OpenCV can encode everywhere.
 CODECS = {".mp4": "mp4v", ".avi": "MJPG"}
@@ -55,10 +57,12 @@ class Recording(Sink):
         self.uri = uri if uri is not None else str(path)
         self.files = (str(path),)
         self._path = path
-        self._partial = path.with_name(f"{path.stem}.partial{path.suffix}")
+        self._partial = partial_path(path)
         self._size = size
         self._render = render
         self._first_s: float | None = None
+        self._count = 0
+        self._failed = False
         self._writer: _Writer | None
         if path.suffix.lower() == ".mkv":
             self._writer = _VaryingRate(self._partial, path, fps, size)
@@ -76,22 +80,39 @@ class Recording(Sink):
         picture = _fit(self._render(frame, result), self._size)
         if self._first_s is None:
             self._first_s = frame.timestamp_s
-        self._writer.write(picture, frame.timestamp_s - self._first_s)
+        try:
+            self._writer.write(picture, frame.timestamp_s - self._first_s)
+        except SinkError:
+            self._failed = True
+            raise
+        self._count += 1
 
     def close(self) -> None:
         """Complete the video; without a frame there is none. Closing twice does nothing.
 
         Raises:
-            SinkError: if what was written cannot be opened again.
+            SinkError: if what was written cannot be opened again, or cannot have its name. Where
+                a frame was refused before, that error said it.
         """
         writer, self._writer = self._writer, None
         if writer is None:
             return
+        files, self.files = self.files, ()
+        try:
+            if self._complete(writer):
+                self.files = files
+        except OSError as error:
+            if not self._failed:
+                raise unwritable(self._path, error) from error
+        except SinkError:
+            if not self._failed:
+                raise
+
+    def _complete(self, writer: _Writer) -> bool:
         writer.close()
-        if self._first_s is None:
+        if not self._count:
             self._partial.unlink(missing_ok=True)
-            self.files = ()
-            return
+            return False
         # OpenCV's encoder does not report a full disk.
         written = cv2.VideoCapture(str(self._partial))
         intact = written.isOpened()
@@ -103,6 +124,7 @@ class Recording(Sink):
                 f"df -h {self._path.parent}",
             )
         self._partial.replace(self._path)
+        return True
 
 
 class _VaryingRate:
@@ -113,7 +135,8 @@ class _VaryingRate:
         try:
             self._writer = MatroskaWriter(partial, fps, size)
         except OSError as error:
-            partial.unlink(missing_ok=True)
+            with suppress(OSError):
+                partial.unlink(missing_ok=True)
             raise unwritable(path, error) from error
 
     def write(self, picture: NDArray[np.uint8], timestamp_s: float) -> None:
@@ -138,7 +161,8 @@ class _ConstantRate:
         codec = cv2.VideoWriter.fourcc(*CODECS[path.suffix.lower()])
         self._writer = cv2.VideoWriter(str(partial), codec, fps, (size[1], size[0]))
         if not self._writer.isOpened():
-            partial.unlink(missing_ok=True)
+            with suppress(OSError):
+                partial.unlink(missing_ok=True)
             raise SinkError(
                 f"No video can be written to {path}",
                 "a folder that may be written to, and room on its disk",
@@ -158,7 +182,10 @@ class _ConstantRate:
 
     def _put(self, picture: NDArray[np.uint8]) -> None:
         if self._count % _LOOK_EVERY == 0:
-            free = shutil.disk_usage(self._path.parent).free
+            try:
+                free = shutil.disk_usage(self._path.parent).free
+            except OSError as error:
+                raise unwritable(self._path, error) from error
             if free < _LEAST_FREE_BYTES:
                 raise SinkError(
                     f"The disk of {self._path} is full, with {free / 1e6:.0f} MB left",

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from edge_vos.bundle import MemoryPolicy
 from edge_vos.errors import PromptError
 from edge_vos.runtime.appearance import find_looks
+from edge_vos.runtime.frame import Frame
 from edge_vos.runtime.labels import ObjectState, label_frame
 from edge_vos.runtime.memory import MemoryBank
 from edge_vos.runtime.model import LoadedModel
@@ -18,6 +19,7 @@ from edge_vos.runtime.preprocess import NEUTRAL, Letterbox, check_frame
 from edge_vos.runtime.presence import Presence
 from edge_vos.runtime.prompts import (
     check_mask,
+    check_points,
     check_size,
     correct_mask,
     mask_from_box,
@@ -155,11 +157,11 @@ class Segmenter:
             the object's id.
 
         Raises:
-            PromptError: if the id is not one of the model's, all are in use, or it cannot be
-                called so.
+            PromptError: if the id is not one of the model's, all are in use, it cannot be called
+                so, or a point is no two whole numbers.
         """
         given = self._object_id(object_id)
-        not_on = tuple(beside)
+        not_on = check_points(beside)
 
         def make(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
             mask = mask_from_box(frame, box_xywh)
@@ -189,12 +191,12 @@ class Segmenter:
             the object's id.
 
         Raises:
-            PromptError: if the id is not one of the model's, all are in use, or it cannot be
-                called so.
+            PromptError: if the id is not one of the model's, all are in use, it cannot be called
+                so, or a point is no two whole numbers.
         """
         given = self._object_id(object_id)
-        on = [(int(x), int(y)) for x, y in np.reshape(np.asarray(xy, int), (-1, 2))]
-        points, labels = [*on, *beside], [1] * len(on) + [0] * len(beside)
+        on, off = check_points(xy), check_points(beside)
+        points, labels = [*on, *off], [1] * len(on) + [0] * len(off)
 
         def make(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
             return mask_from_point(frame, points, labels) * given
@@ -205,7 +207,7 @@ class Segmenter:
     def drop(self, object_id: int) -> None:
         """Forget an object; when it was the last one, memory is emptied.
 
-        Memory keeps a trace of it for a while, so its id is the last to be given out again.
+        Memory forgets it too, so its id can be given out again at once.
 
         Raises:
             PromptError: if there is no such object.
@@ -214,6 +216,7 @@ class Segmenter:
         self._living.discard(object_id)
         self._names.pop(object_id, None)
         self._discard_pending(object_id)
+        self.memory.forget(object_id)
         if not self._living:
             self.memory.clear()
 
@@ -229,13 +232,14 @@ class Segmenter:
         self._next_names.clear()
         self._frame_index = 0
 
-    def step(self, frame: NDArray[np.uint8]) -> FrameResult:
+    def step(self, frame: NDArray[np.uint8] | Frame) -> FrameResult:
         """Find all objects in the next frame.
 
         A frame or prompt that is refused changes nothing, except that the prompts are gone.
 
         Args:
-            frame: (H, W, 3) uint8, BGR; its size may differ from the frame's before.
+            frame: (H, W, 3) uint8, BGR, or a source's frame, which holds such an image; its size
+                may differ from the frame's before.
 
         Raises:
             ShapeError: if it is not a colour frame.
@@ -243,15 +247,16 @@ class Segmenter:
             EngineError: if the engine fails.
         """
         laps = Laps()
+        image = frame.image if isinstance(frame, Frame) else frame
         prompts, self._pending = self._pending, []
-        letterbox = self._fit(check_frame(frame))
-        mask, given = _merge(prompts, frame)
+        letterbox = self._fit(check_frame(image))
+        mask, given = _merge(prompts, image)
         living = sorted(self._living | given)
         if not living:
             raise PromptError(
                 "There is nothing to follow yet", "a mask, box or point", "Give a prompt first"
             )
-        letterbox.image(frame, out=self._inputs["image"])
+        letterbox.image(image, out=self._inputs["image"])
         self._fill(letterbox, mask, given, living)
         laps.lap("pre")
         outputs = self.model.runner.run(self._inputs)
@@ -345,6 +350,8 @@ class Segmenter:
 
 def _merge(prompts: list[_Prompt], frame: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], set[int]]:
     """Make one mask of all prompts; a later one lies on top."""
+    if not prompts:
+        return np.empty((0, 0), np.uint8), set()  # nobody reads it: most frames have no prompt
     merged = np.zeros(frame.shape[:2], np.uint8)
     for prompt in prompts:
         mask = prompt.make_mask(frame)

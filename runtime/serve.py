@@ -6,8 +6,9 @@ their connection can take: a slow one misses pictures and never holds up the run
 
 import secrets
 import threading
+import time
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeGuard
 
 import cv2
 import numpy as np
@@ -24,6 +25,9 @@ from edge_vos.runtime.segmenter import FrameResult
 LOCALHOST = "127.0.0.1"
 _QUALITY = 80
 _MOST_VIEWERS = 8
+_PROBE_S = 0.5  # how often it is seen whether a viewer without news is still there
+_REPEAT_S = 5.0  # and how often it gets the same picture again: one that vanished takes none
+_MOST_PX = 1 << 20  # no picture is larger
 
 
 class Page(Sink):
@@ -102,11 +106,14 @@ class Page(Sink):
         self._server.server_close()
         self._thread.join()
 
-    def watch(self, send: Callable[[bytes], object]) -> bool:
+    def watch(
+        self, send: Callable[[bytes], object], is_gone: Callable[[], bool] = lambda: False
+    ) -> bool:
         """Send pictures to one viewer, each time the newest, until it or the run is gone.
 
         Args:
             send: raises ``OSError`` when the viewer is gone.
+            is_gone: tells whether it hung up; asked while there is nothing new to send.
 
         Returns:
             whether it was let in: there may be too many.
@@ -115,16 +122,21 @@ class Page(Sink):
             if self._viewers >= _MOST_VIEWERS:
                 return False
             self._viewers += 1
-        serial = 0
+        serial, sent_s = 0, time.monotonic()
         try:
             while True:
                 with self._changed:
-                    while not self._closed and self._serial == serial:
-                        self._changed.wait()
+                    if not self._closed and self._serial == serial:
+                        self._changed.wait(_PROBE_S)
                     if self._closed:
                         return True
+                    is_new = self._serial != serial
                     serial, jpeg = self._serial, self._jpeg
-                send(jpeg)
+                if is_new or (serial and time.monotonic() - sent_s > _REPEAT_S):
+                    send(jpeg)
+                    sent_s = time.monotonic()
+                elif is_gone():
+                    return True
         finally:
             with self._changed:
                 self._viewers -= 1
@@ -179,11 +191,17 @@ class Page(Sink):
             "snapshot": prompting.snapshot,
         }
         match wish:
-            case {"action": "box", "box_xywh": [int(x), int(y), int(width), int(height)]}:
+            case {"action": "box", "box_xywh": [x, y, width, height]}:
+                if not (_is_px(x) and _is_px(y) and _is_px(width) and _is_px(height)):
+                    return False
                 prompting.box((x, y, width, height))
-            case {"action": "click", "xy": [int(x), int(y)], "positive": bool(positive)}:
+            case {"action": "click", "xy": [x, y], "positive": bool(positive)}:
+                if not (_is_px(x) and _is_px(y)):
+                    return False
                 prompting.click((x, y), positive)
-            case {"action": "drop", "object_id": int(object_id)}:
+            case {"action": "drop", "object_id": object_id}:
+                if not _is_px(object_id):
+                    return False
                 prompting.drop(object_id)
             case {"action": "drop"}:
                 prompting.drop()
@@ -192,3 +210,8 @@ class Page(Sink):
             case _:
                 return False
         return True
+
+
+def _is_px(value: object) -> TypeGuard[int]:
+    """Tell whether a value from outside is a whole number that nothing overflows at."""
+    return isinstance(value, int) and not isinstance(value, bool) and abs(value) <= _MOST_PX

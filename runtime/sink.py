@@ -14,6 +14,7 @@ from edge_vos.runtime.output import JsonLines, MaskFolder, Nothing, Sink, make_f
 from edge_vos.runtime.prompting import Prompting
 from edge_vos.runtime.recorder import Recorder
 from edge_vos.runtime.recording import SUFFIXES, Recording
+from edge_vos.runtime.target import Target, check_apart, check_spares
 from edge_vos.runtime.window import Window
 
 if TYPE_CHECKING:
@@ -40,27 +41,39 @@ def open_sinks(
     *,
     overwrite: bool = False,
     controls: Controls | None = None,
+    inputs: Iterable[Path] = (),
 ) -> list[Sink]:
     """Open several sinks, or none of them: see :func:`open_sink`.
 
     With a window or a page comes a recorder that the user switches on and off.
 
+    Args:
+        uris: as those of :func:`open_sink`.
+        fps: nominal, of videos.
+        size: height and width of the first frame.
+        overwrite: replace what exists.
+        controls: of the run that a window or a page shows.
+        inputs: files that the run reads, such as ``source.files``: no sink may replace them.
+
     Raises:
-        SinkError: if one cannot be opened, or two are the same.
+        SinkError: if one cannot be opened, two are the same, or one would replace an input.
     """
+    asked = list(uris)
+    for index, uri in enumerate(asked):
+        if uri in asked[:index]:
+            raise SinkError(f"The output {uri} was asked for twice", "each output once")
+    targets = [target for uri in asked if (target := _target(uri)) is not None]
+    check_apart(targets)
+    check_spares(targets, inputs)
+    for target in targets:
+        target.check_free(overwrite)
     prompting, painter = Prompting(controls or Controls()), Painter()
     sinks: list[Sink] = []
-    asked = list(uris)
     try:
         for uri in asked:
-            sink = open_sink(
-                uri, fps, size, overwrite=overwrite, prompting=prompting, painter=painter
+            sinks.append(
+                open_sink(uri, fps, size, overwrite=overwrite, prompting=prompting, painter=painter)
             )
-            sinks.append(sink)
-            if sum(other.uri == sink.uri for other in sinks) > 1:
-                raise SinkError(f"The output {uri} was asked for twice", "each output once")
-            if any(set(sink.files) & set(other.files) for other in sinks[:-1]):
-                raise SinkError(f"The output {uri} is a file of another output", "each file once")
         if any(is_interactive(uri) for uri in asked):
             sinks.append(Recorder(prompting, fps, size, painter.paint))
     except BaseException:
@@ -96,33 +109,54 @@ def open_sink(
         SinkError: if it exists, cannot be written, or is of an unknown kind.
     """
     painter = painter if painter is not None else Painter()
-    if uri == "none":
-        return Nothing()
+    target = _target(uri)
+    if target is not None:
+        return _open_target(target, fps, size, overwrite, painter)
     if is_interactive(uri):
         prompting = prompting if prompting is not None else Prompting(Controls())
         if uri == "window":
             return Window(size, prompting, painter)
         return _open_page(uri, prompting, painter)
-    scheme, colon, rest = uri.partition(":")
-    if colon and scheme in RENDERS:
-        path, render = Path(rest), RENDERS[scheme]
-    else:
-        path, render = Path(uri.removeprefix(DAVIS)), painter.paint
+    return Nothing()
+
+
+def _target(uri: str) -> Target | None:
+    """Return where a sink writes to; a window, a page and ``none`` write nothing."""
+    if uri == "none" or is_interactive(uri):
+        return None
+    scheme = _scheme(uri)
+    place = uri.removeprefix(f"{scheme}:" if scheme else DAVIS)
+    if not place.strip():
+        raise SinkError(f"The output {uri!r} has no path", KINDS)
+    path = Path(place)
     suffix = path.suffix.lower()
-    if scheme not in RENDERS:
-        as_folder = uri.startswith(DAVIS) or uri.endswith(("/", os.sep)) or path.is_dir()
-        if (as_folder or not suffix) and "://" not in uri.removeprefix(DAVIS):
-            return MaskFolder(path, overwrite)
-    if "://" in uri or (suffix not in SUFFIXES and (suffix != ".jsonl" or scheme in RENDERS)):
+    if not scheme:
+        as_folder = uri.startswith(DAVIS) or uri.endswith(("/", os.sep)) or os.path.isdir(path)
+        if (as_folder or not suffix) and "://" not in place:
+            return Target(uri, path, is_folder=True)
+    if "://" in uri or (suffix not in SUFFIXES and (suffix != ".jsonl" or scheme)):
         raise SinkError(f"The output {uri!r} is of an unknown kind", KINDS)
-    if path.exists() and not overwrite:
-        raise SinkError(
-            f"The output {path} exists", "a new path", "Add --overwrite, or remove it first"
-        )
-    make_folder(path.parent)
-    if suffix == ".jsonl":
-        return JsonLines(path)
-    return Recording(path, fps, size, render, uri)
+    return Target(uri, path, is_folder=False)
+
+
+def _scheme(uri: str) -> str:
+    """Return how a video's pictures are rendered, where the URI says so."""
+    scheme, colon, _ = uri.partition(":")
+    return scheme if colon and scheme in RENDERS else ""
+
+
+def _open_target(
+    target: Target, fps: float, size: tuple[int, int], overwrite: bool, painter: Painter
+) -> Sink:
+    if target.is_folder:
+        return MaskFolder(target.path, overwrite)
+    target.check_free(overwrite)
+    make_folder(target.path.parent)
+    if target.path.suffix.lower() == ".jsonl":
+        return JsonLines(target.path)
+    scheme = _scheme(target.uri)
+    render = RENDERS[scheme] if scheme else painter.paint
+    return Recording(target.path, fps, size, render, target.uri)
 
 
 def _open_page(uri: str, prompting: Prompting, painter: Painter) -> "Page":

@@ -53,7 +53,12 @@ class Sketch:
             PromptError: if nothing is found in it.
         """
         mask = mask_from_box(self.frame.image, box_xywh)
-        return replace(self, box_xywh=box_xywh, points=(), labels=(), mask=mask)._drawn()
+        frame_height, frame_width = mask.shape
+        x, y, width, height = box_xywh
+        left, top = max(x, 0), max(y, 0)
+        right, bottom = min(x + width, frame_width), min(y + height, frame_height)
+        inside = (left, top, right - left, bottom - top)
+        return replace(self, box_xywh=inside, points=(), labels=(), mask=mask)._drawn()
 
     def with_click(self, xy: tuple[int, int], label: int) -> Self:
         """Return a sketch with one more click.

@@ -9,7 +9,7 @@ from edge_vos.runtime.camera import CAMERA, open_camera, parse_mode
 from edge_vos.runtime.frame import Frame, Source
 from edge_vos.runtime.image_folder import IMAGE_SUFFIXES, open_images
 from edge_vos.runtime.reconnect import Notice, Patience
-from edge_vos.runtime.stream import CSI, NETWORK, open_csi, open_network
+from edge_vos.runtime.stream import CSI, NETWORK, open_csi, open_network, without_secrets
 from edge_vos.runtime.synthetic import SCHEME as SYNTHETIC
 from edge_vos.runtime.synthetic import open_synthetic
 from edge_vos.runtime.video_file import open_video
@@ -40,18 +40,18 @@ def open_source(
     Raises:
         SourceError: if there is no such source, or it cannot be read.
     """
+    patience = Patience(reconnect_s=reconnect_s)
     if uri.startswith(SYNTHETIC):
         return open_synthetic(uri, loop)
-    patience = Patience(reconnect_s=reconnect_s)
     if camera := CAMERA.fullmatch(uri):
         mode = parse_mode(uri, camera[2] or "")
         return open_camera(uri, int(camera[1]), mode, patience, notice)
     if uri.startswith(CSI):
         return open_csi(uri, patience, notice)
     if uri.startswith(NETWORK):
-        return open_network(uri, patience, notice)
+        return open_network(uri, patience, notice, loop)
     if "://" in uri:
-        raise SourceError(f"The source {uri!r} is of an unknown kind", KINDS)
+        raise SourceError(f"The source {without_secrets(uri)!r} is of an unknown kind", KINDS)
     path = Path(uri)
     if path.is_dir():
         return _open_folder(uri, path, loop)

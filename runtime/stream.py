@@ -19,13 +19,16 @@ _OPEN_MS = 5000
 _MOST_FRAMES = 10**9  # FFmpeg announces nonsense for what has no end
 
 
-def open_network(uri: str, patience: Patience, notice: Notice | None = None) -> Source:
+def open_network(
+    uri: str, patience: Patience, notice: Notice | None = None, loop: bool = False
+) -> Source:
     """Open a camera's stream, MJPEG or RTSP, or a video file on a server.
 
     Args:
         uri: ``rtsp://camera/stream``, ``http://camera/video.mjpg``, ``http://host/clip.mp4``.
         patience: how long to wait for frames, and for a stream that broke off.
         notice: is told when it is lost and when it is back.
+        loop: begin a file again at its end.
 
     Raises:
         SourceError: if nothing answers, or what answers is no video.
@@ -33,9 +36,10 @@ def open_network(uri: str, patience: Patience, notice: Notice | None = None) -> 
     capture = _connect_network(uri, patience)
     if 0 < capture.get(cv2.CAP_PROP_FRAME_COUNT) < _MOST_FRAMES:
         capture.release()
-        return open_video(uri, uri, PurePosixPath(urlsplit(uri).path).suffix)
+        suffix = PurePosixPath(urlsplit(uri).path).suffix
+        return open_video(without_secrets(uri), uri, suffix, loop)
     return _live(
-        uri, _without_secrets(uri), capture, lambda: _connect_network(uri, patience), patience,
+        uri, without_secrets(uri), capture, lambda: _connect_network(uri, patience), patience,
         notice,
     )  # fmt: skip
 
@@ -120,7 +124,7 @@ def _connect_network(uri: str, patience: Patience) -> cv2.VideoCapture:
     if not capture.isOpened():
         capture.release()
         raise SourceError(
-            f"No video comes from {_without_secrets(uri)}",
+            f"No video comes from {without_secrets(uri)}",
             "the address of an RTSP or MJPEG stream",
             "Try the address in another player, such as ffplay or VLC",
         )
@@ -139,6 +143,6 @@ def _connect_csi(uri: str, pipeline: str) -> cv2.VideoCapture:
     return capture
 
 
-def _without_secrets(uri: str) -> str:
+def without_secrets(uri: str) -> str:
     """Leave user and password out of what is printed."""
-    return re.sub(r"(?<=://)[^/@]*@", "", uri)
+    return re.sub(r"(?<=://)[^/?#]*@", "", uri)

@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl
 
 from edge_vos.errors import SourceError
 from edge_vos.runtime.frame import Shot, Source
-from edge_vos.runtime.occlusion import Schedule
+from edge_vos.runtime.occlusion import LONGEST, Schedule
 from edge_vos.runtime.scene import Scene
 
 _T = TypeVar("_T")
@@ -32,7 +32,8 @@ class SceneRequest:
         frames: at least 1; ``None`` is without end.
         seed: at least 0; the same seed gives the same frames.
         fps: more than 0, at most 1000.
-        occlude: frames for which all objects are hidden, again and again; 0 is never.
+        occlude: frames for which all objects are hidden, again and again, at most 1,000,000; 0 is
+            never.
 
     Raises:
         SourceError: if a value is out of range.
@@ -53,7 +54,7 @@ class SceneRequest:
             (self.frames is None or self.frames >= 1, f"frames={self.frames}", "at least 1"),
             (self.seed >= 0, f"seed={self.seed}", "at least 0"),
             (0 < self.fps <= 1000, f"fps={self.fps:g}", "more than 0, at most 1000"),
-            (self.occlude >= 0, f"occlude={self.occlude}", "at least 0"),
+            (0 <= self.occlude <= LONGEST, f"occlude={self.occlude}", f"0 to {LONGEST}"),
         )
         for ok, value, expected in checks:
             if not ok:

@@ -1,8 +1,10 @@
 """A video file as a source."""
 
 import math
+import os
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -50,6 +52,7 @@ def open_video(uri: str, path: str, suffix: str, loop: bool = False) -> Source:
         frames=None if loop or not announced else announced,
         is_endless=loop,
         release=capture.release,
+        files=(Path(path),) if os.path.exists(path) else (),
     )
 
 
@@ -63,7 +66,7 @@ class _Capture:
             raise SourceError(
                 f"The file {uri!r} cannot be opened as a video",
                 "an intact file that FFmpeg reads, such as .mp4, .mkv, .avi, .webm",
-                f"ffprobe {path}",
+                f"ffprobe {uri}",
             )
         fps = float(self._capture.get(cv2.CAP_PROP_FPS))
         self.fps = fps if math.isfinite(fps) and 0 < fps <= 1000 else FALLBACK_FPS
@@ -75,6 +78,8 @@ class _Capture:
         duration_s = self.announced_frames / self.fps
         self._least_s = duration_s - max(1.0, 0.05 * duration_s)
         self._last_s = 0.0
+        self._clock = _Clock(1 / self.fps)
+        self.time_s = 0.0
 
     def broke_off(self, count: int) -> bool:
         """Tell whether it ended, after so many frames, well before what it announces."""
@@ -85,34 +90,64 @@ class _Capture:
         if not ok:
             return None
         self._last_s = float(self._capture.get(cv2.CAP_PROP_POS_MSEC)) / 1e3
+        self.time_s = self._clock.tick(self._last_s)
         return np.asarray(image, np.uint8)
 
     def rewind(self) -> None:
         # Seeking to frame 0 is inexact in some containers.
         self._capture.release()
         self._capture = cv2.VideoCapture(self._path)
+        self._clock.rewind()
 
     def release(self) -> None:
         self._capture.release()
 
 
+class _Clock:
+    """Tell the time of each frame: the file's own, or a period later where that does not rise."""
+
+    def __init__(self, period_s: float) -> None:
+        self._period_s = period_s
+        self._last_s = -period_s
+        self._origin_s: float | None = None
+
+    def tick(self, position_s: float) -> float:
+        """Return a frame's time in seconds, after that of the frame before.
+
+        Args:
+            position_s: what the file says; anything, also none too finite.
+        """
+        next_s = self._last_s + self._period_s
+        if self._origin_s is None:
+            self._origin_s = position_s - next_s if math.isfinite(position_s) else -next_s
+        now_s = position_s - self._origin_s
+        self._last_s = now_s if math.isfinite(now_s) and now_s > self._last_s else next_s
+        return self._last_s
+
+    def rewind(self) -> None:
+        """Go on from here, at the file's beginning."""
+        self._origin_s = None
+
+
 def _shots(uri: str, capture: _Capture, first: NDArray[np.uint8], loop: bool) -> Iterator[Shot]:
-    yield Shot(first, time.perf_counter())
+    yield Shot(first, time.perf_counter(), timestamp_s=capture.time_s)
     count = 1
     while True:
         start_s = time.perf_counter()
         image = capture.read()
         if image is not None:
             count += 1
-            yield Shot(image, start_s)
+            yield Shot(image, start_s, timestamp_s=capture.time_s)
         elif capture.broke_off(count):
             raise SourceLost(
                 f"The video {uri!r} broke off after {count} of {capture.announced_frames} frames",
                 "an intact file",
                 "Copy it again: it is truncated or damaged",
             )
-        elif loop:
+        elif loop and count:
             capture.rewind()
             count = 0
+        elif loop:
+            raise SourceLost(f"The video {uri!r} cannot be read again", "a file that stays there")
         else:
             return

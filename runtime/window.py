@@ -68,7 +68,7 @@ class Window(Sink):
             "\n": prompting.accept,
             "u": prompting.undo,
             "n": prompting.choose_next,
-            "d": lambda: prompting.drop(prompting.under(self._pointer_xy)),
+            "d": lambda: prompting.drop_under(self._pointer_xy),
             "r": prompting.reset,
             " ": prompting.pause,
             "v": prompting.record,

@@ -40,7 +40,7 @@ def main() -> None:
         segmenter.prompt_box(tuple(options.box))
     outputs = [options.record] if options.box else ["window", options.record]
     controls = Controls()  # carries prompts and keys from the window to the run
-    sinks = open_sinks(outputs, source.fps, source.size, controls=controls)
+    sinks = open_sinks(outputs, source.fps, source.size, controls=controls, inputs=source.files)
     live = RunOptions(live=True, interactive="window" in outputs)
     report = run(source, segmenter, sinks, live, controls, observe=tell)
     print(f"{report.frames} frames, {report.dropped} left out, {report.fps:.1f} a second")

@@ -92,7 +92,6 @@ def run_session(request: SessionRequest) -> None:
         until_run = stack.enter_context(ExitStack())
         until_run.callback(source.close)
         _check_prompts(request, source, interactive)
-        _check_outputs(request)
         model = open_bundle(request.model, request.engine, request.threads)
         stack.callback(model.runner.close)
         segmenter = Segmenter(model)
@@ -112,6 +111,7 @@ def run_session(request: SessionRequest) -> None:
             source.size,
             overwrite=request.overwrite,
             controls=controls,
+            inputs=(*source.files, *((mask,) if (mask := request.prompts.mask) else ())),
         )
         for sink in sinks:
             if url := getattr(sink, "url", None):
@@ -138,6 +138,9 @@ def run_session(request: SessionRequest) -> None:
                 observe,
             )
     files = [file for sink in sinks for file in sink.files]
+    for sink in sinks:
+        for failure in getattr(sink, "failures", ()):
+            print(failure, file=sys.stderr, flush=True)
     print_report(
         report,
         files,
@@ -230,9 +233,11 @@ def _return_large_blocks() -> None:
 
 
 def _check_prompts(request: SessionRequest, source: "Source", interactive: bool) -> None:
+    from edge_vos.runtime.stream import without_secrets
+
     if not request.prompts and not source.has_truth and not interactive:
         raise PromptError(
-            f"Nothing says what to follow in {request.source}",
+            f"Nothing says what to follow in {without_secrets(request.source)}",
             "a mask, a box or a point in the first frame",
             "Add --mask FILE, --box X,Y,W,H or --point X,Y",
         )
@@ -250,14 +255,6 @@ def _check_names(request: SessionRequest, prompted: int) -> None:
             "at most one --name for each object",
             f"Leave out `--name {names[objects]}`, or show that object too",
         )
-
-
-def _check_outputs(request: SessionRequest) -> None:
-    """Keep an output from replacing what it is made from."""
-    for uri in request.outputs:
-        path = Path(uri.partition(":")[2] or uri)
-        if "://" not in request.source and path.resolve() == Path(request.source).resolve():
-            raise SinkError(f"The output {uri} is the source itself", "another path")
 
 
 @contextmanager

@@ -68,7 +68,12 @@ def open_runner(model_path: Path, manifest: Manifest, threads: int | None) -> Ru
 
 
 class LiteRtRunner:
-    """Hold an interpreter. Inputs are copied into its tensors, outputs are new arrays."""
+    """Hold an interpreter. Inputs are copied into its tensors, outputs are new arrays.
+
+    One copy each is the least here: its Python interface takes no memory of ours for a tensor, and
+    a view of its own (``tensor()``) would be copied to or from as well, and must not be held
+    during a call.
+    """
 
     def __init__(
         self,

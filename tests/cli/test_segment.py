@@ -136,6 +136,13 @@ def test_without_an_output_it_says_so(tiny_bundle: Bundle) -> None:
         ((SCENE, "-o", "a.gif"), SinkError, "a.gif"),
         ((SCENE, "--engine", "abacus"), EdgeVosError, "abacus"),
         (("{clip}", "--box", "4,14,60,60", "-o", "{clip}", "--overwrite"), SinkError, "itself"),
+        (
+            ("{clip}/*.png", "--box", "4,14,60,60", "-o", "{clip}/", "--overwrite"),
+            SinkError,
+            "itself",
+        ),
+        ((SCENE, "-o", ""), SinkError, "no path"),
+        ((SCENE, "--reconnect", "nan"), SourceError, "nan s"),
     ],
 )
 def test_mistakes_are_named(
@@ -155,6 +162,28 @@ def test_an_output_that_exists_needs_overwrite(tiny_bundle: Bundle, tmp_path: Pa
     assert path.read_text() == "precious"
     assert _segment(tiny_bundle, *arguments, "--overwrite").exit_code == 0
     assert _count(path) == 4
+
+
+@pytest.mark.parametrize("name", ["one.mkv", "one.partial.mkv"])
+def test_a_video_does_not_replace_itself(tiny_bundle: Bundle, tmp_path: Path, name: str) -> None:
+    assert _segment(tiny_bundle, f"{SCENE}&frames=2", "-o", f"{tmp_path}/{name}").exit_code == 0
+    before = (tmp_path / name).read_bytes()
+    arguments = ("--box", "9,9,60,60", "-o", str(tmp_path / "one.mkv"), "--overwrite")
+    for source in (str(tmp_path / name), f"{tmp_path}/*.mkv"):
+        assert "itself" in str(_refused(tiny_bundle, source, *arguments))
+    files = [(path.name, path.read_bytes()) for path in tmp_path.glob("one*")]
+    assert files == [(name, before)]
+
+
+def test_a_mask_that_is_shown_is_not_removed(
+    tiny_bundle: Bundle, clip: Path, tmp_path: Path
+) -> None:
+    given = tmp_path / "masks" / "00000.png"
+    given.parent.mkdir()
+    (tmp_path / "first.png").rename(given)
+    arguments = ("--mask", str(given), "-o", str(given.parent), "--overwrite")
+    assert "itself" in str(_refused(tiny_bundle, str(clip), *arguments))
+    assert given.exists()
 
 
 def test_a_refused_prompt_leaves_nothing_behind(

@@ -1,3 +1,4 @@
+import logging
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -57,12 +58,22 @@ def test_an_engine_of_another_bundle_is_refused(
 
 
 def test_what_is_installed_is_used(
-    tmp_path: Path, tiny_manifest: Manifest, tiny_onnx: bytes, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
+    tiny_manifest: Manifest,
+    tiny_onnx: bytes,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     manifest = replace(tiny_manifest, backend="tensorrt")
     bundle = write_bundle(tmp_path / "a.bundle", manifest, {"model.onnx": tiny_onnx})
     monkeypatch.setattr(load_backend("tensorrt"), "is_available", lambda: False)
-    assert open_bundle(bundle.path).engine == "onnx"
+    with caplog.at_level(logging.INFO):
+        model = open_bundle(bundle.path)
+    assert model.engine == "onnx"
+    assert model.engine_reason.startswith("for tensorrt,")
+    assert model.engine_reason in caplog.text
+    assert choose_engine("onnx")[2] == "which the bundle was made for"
+    assert choose_engine("onnx", "onnx")[2] == "as asked for"
     assert choose_engine("executorch-xnnpack", "executorch-xnnpack")[0] == "executorch-xnnpack"
     monkeypatch.setattr(load_backend("executorch-xnnpack"), "is_available", lambda: True)
     assert choose_engine("executorch-xnnpack", "executorch")[0] == "executorch-xnnpack"

@@ -1,5 +1,7 @@
 """Prompting as a person does it: sketches, undo, objects that come and go, recordings."""
 
+import errno
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +17,7 @@ from edge_vos.runtime.drawing import Painter
 from edge_vos.runtime.frame import Frame
 from edge_vos.runtime.labels import ObjectState
 from edge_vos.runtime.masks import jaccard
+from edge_vos.runtime.matroska import MatroskaWriter
 from edge_vos.runtime.model import LoadedModel
 from edge_vos.runtime.prompting import Prompting
 from edge_vos.runtime.recorder import Recorder
@@ -143,8 +146,98 @@ def test_a_click_on_an_object_corrects_that_object(
     assert prompting.sketch.object_id == 2
     prompting.accept()
     assert prompting.living == (1, 2)
-    prompting.undo()  # a correction cannot be taken back, and nothing new was added
+
+
+def test_a_correction_is_taken_back_and_drops_nothing(
+    prompting: Prompting,
+    frame: Frame,
+    truth: NDArray[np.uint8],
+    tiny_model: LoadedModel,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    segmenter = Segmenter(tiny_model)
+    segmenter.prompt(truth)
+    found = segmenter.step(frame.image)
+    prompting.see(frame, found)
+    given: list[NDArray[np.uint8]] = []
+    monkeypatch.setattr(segmenter, "prompt", given.append)
+    prompting.click((140, 60))
+    prompting.accept()
+    prompting.controls.apply(segmenter, frame)
+    prompting.undo()
+    prompting.controls.apply(segmenter, frame)
+    assert len(given) == 2
+    np.testing.assert_array_equal(given[1], (found.mask == 2) * np.uint8(2))
+    assert segmenter.object_ids == prompting.living == (1, 2)
+    prompting.undo()
     assert "nothing to undo" in prompting.controls.message
+
+
+def test_an_object_is_dropped_and_comes_back_with_its_name(
+    prompting: Prompting, frame: Frame, truth: NDArray[np.uint8], tiny_model: LoadedModel
+) -> None:
+    segmenter = Segmenter(tiny_model)
+    segmenter.prompt(truth)
+    segmenter.name(2, "cup")
+    prompting.see(frame, segmenter.step(frame.image))
+    for miss in (lambda: prompting.drop_under((4, 4)), lambda: prompting.drop(0)):
+        miss()
+        assert prompting.controls.message.startswith("There is no object ")
+        assert prompting.living == (1, 2)
+    prompting.drop_under((144, 64))
+    prompting.controls.apply(segmenter)
+    assert segmenter.object_ids == prompting.living == (1,)
+    prompting.undo()
+    prompting.controls.apply(segmenter, frame)
+    result = segmenter.step(frame.image)
+    assert [(state.id, state.name) for state in result.objects] == [(1, ""), (2, "cup")]
+    assert jaccard(result.mask == 2, truth == 2) > 0.95
+
+
+def test_only_the_last_deed_keeps_frames(prompting: Prompting, truth: NDArray[np.uint8]) -> None:
+    prompting.see(prompting._seen[0], _result(truth))  # type: ignore[index]
+    for xy in ((60, 60), (140, 60)):
+        prompting.click(xy)
+        prompting.accept()
+    prompting.undo()
+    assert "object 2 is taken back" in prompting.controls.message
+    prompting.undo()
+    assert "object 1 cannot be taken back: too long ago" in prompting.controls.message
+
+
+def test_an_object_is_followed_from_the_frame_it_was_drawn_on_to_now(
+    prompting: Prompting,
+    frame: Frame,
+    scene: Draw,
+    tiny_model: LoadedModel,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The others' memory sees one frame; the way there is bounded, however long it took."""
+    nothing = _result(np.zeros(SIZE, np.uint8))
+    prompting.see(frame, nothing)
+    prompting.box((26, 26, 76, 76))
+    for step in range(1, 101):
+        image, truth = scene((32, 32 + 32 * step // 100))
+        image[0, 0, 0] = step
+        prompting.see(replace(frame, image=image, index=frame.index + step), nothing)
+    stepped: list[tuple[Segmenter, int]] = []
+    find = Segmenter.step
+
+    def step_and_tell(segmenter: Segmenter, image: NDArray[np.uint8]) -> FrameResult:
+        stepped.append((segmenter, int(image[0, 0, 0])))
+        return find(segmenter, image)
+
+    monkeypatch.setattr(Segmenter, "step", step_and_tell)
+    segmenter = Segmenter(tiny_model)
+    prompting.accept()
+    prompting.controls.apply(segmenter)
+    assert [mark for _, mark in stepped[1:]] == [*range(8, 97, 8), 100, 100]
+    assert [one is segmenter for one, _ in stepped] == [False] * 14 + [True]
+    result = segmenter.step(image)
+    assert jaccard(result.mask == 1, truth == 1) > 0.8
+    assert prompting.object_id == 2
+    prompting.see(replace(frame, index=108), nothing)  # it was on its way before the object came
+    assert prompting.object_id == 2
 
 
 def test_a_right_click_needs_an_object(prompting: Prompting) -> None:
@@ -243,6 +336,62 @@ def test_recordings_are_switched_on_and_off(
         counts.append(sum(1 for _ in iter(lambda c=capture: c.read()[0], False)))
         capture.release()
     assert counts == [5, 10]
+
+
+def test_a_recording_that_was_cut_short_keeps_its_number(
+    prompting: Prompting, frame: Frame, tmp_path: Path
+) -> None:
+    (tmp_path / "edge-vos-000.partial.mkv").write_text("precious")
+    recorder = Recorder(prompting, 25.0, SIZE, Painter().paint, tmp_path)
+    prompting.record()
+    recorder.write(frame, _result(np.zeros(SIZE, np.uint8)))
+    recorder.close()
+    assert recorder.files == (f"{tmp_path}/edge-vos-001.mkv",)
+    assert (tmp_path / "edge-vos-000.partial.mkv").read_text() == "precious"
+
+
+@pytest.mark.parametrize("how", ["removed", "taken"])
+@pytest.mark.parametrize("at", ["key", "end"])
+def test_a_recording_that_cannot_be_completed_is_told(
+    prompting: Prompting, frame: Frame, tmp_path: Path, how: str, at: str
+) -> None:
+    folder = tmp_path / "clips"
+    folder.mkdir()
+    recorder = Recorder(prompting, 25.0, SIZE, Painter().paint, folder)
+    prompting.record()
+    recorder.write(frame, _result(np.zeros(SIZE, np.uint8)))
+    if how == "removed":
+        shutil.rmtree(folder)
+    else:
+        (folder / "edge-vos-000.mkv").mkdir()
+    if at == "key":
+        prompting.record()
+        recorder.write(frame, _result(np.zeros(SIZE, np.uint8)))
+    recorder.close()
+    assert recorder.files == ()
+    assert len(recorder.failures) == 1
+    assert "edge-vos-000" in prompting.controls.message
+
+
+def test_a_disk_that_is_full_does_not_end_the_run(
+    prompting: Prompting, frame: Frame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorder = Recorder(prompting, 25.0, SIZE, Painter().paint, tmp_path)
+    result = _result(np.zeros(SIZE, np.uint8))
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(MatroskaWriter, "write", full)
+    prompting.record()
+    recorder.write(frame, result)
+    assert "No space left" in prompting.controls.message
+    assert (recorder.files, list(tmp_path.iterdir())) == ((), [])
+    monkeypatch.undo()
+    prompting.record()
+    recorder.write(frame, result)
+    recorder.close()
+    assert recorder.files == (f"{tmp_path}/edge-vos-000.mkv",)
 
 
 def test_a_recording_that_fails_does_not_end_the_run(

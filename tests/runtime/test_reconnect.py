@@ -3,7 +3,13 @@
 import threading
 import time
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from functools import partial
+from http.server import (
+    BaseHTTPRequestHandler,
+    SimpleHTTPRequestHandler,
+    ThreadingHTTPServer,
+)
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -12,7 +18,13 @@ import pytest
 from edge_vos.errors import SourceError, SourceLost, SourceTimeout
 from edge_vos.runtime import stream
 from edge_vos.runtime.camera import CameraMode
+from edge_vos.runtime.controls import Controls
+from edge_vos.runtime.frame import Source
+from edge_vos.runtime.matroska import MatroskaWriter
+from edge_vos.runtime.model import LoadedModel
+from edge_vos.runtime.pipeline import RunOptions, run
 from edge_vos.runtime.reconnect import LiveFeed, Patience
+from edge_vos.runtime.segmenter import Segmenter
 from edge_vos.runtime.source import open_source
 from edge_vos.runtime.stream import csi_pipeline, open_network
 
@@ -138,9 +150,47 @@ def test_closing_ends_the_wait_for_a_lost_camera() -> None:
     assert answers == [(1, None)]
 
 
+def test_a_run_that_is_stopped_gives_a_lost_camera_back(tiny_model: LoadedModel) -> None:
+    patience = Patience(reconnect_s=1000.0, first_wait_s=500.0)
+    feed, devices, notices = _feed("..", patience=patience)
+    source = Source("0", feed, fps=30.0, size=SIZE, frames=None, is_live=True, release=feed.close)
+    controls, threads = Controls(), set(threading.enumerate())
+
+    def stop() -> None:
+        while not notices:
+            time.sleep(0.01)
+        controls.stop.set()
+
+    stopper = threading.Thread(target=stop)
+    stopper.start()
+    report = run(source, Segmenter(tiny_model), [], RunOptions(interactive=True), controls)
+    stopper.join(5)
+    assert report.ended == "stopped"
+    assert devices[0].released.is_set()
+    assert set(threading.enumerate()) <= threads
+
+
+def test_a_camera_that_comes_back_to_a_closed_feed_is_given_back() -> None:
+    feed, devices, notices = _feed("..", ".....")
+    connect = feed._connect
+
+    def late() -> Device:
+        device = connect()
+        feed.interrupt()
+        return device
+
+    feed._connect = late
+    assert _take(feed) == (2, None)
+    feed.close()
+    assert [device.released.wait(2) for device in devices] == [True, True]
+    assert len(notices) == 1
+
+
 def test_negative_patience_is_refused() -> None:
     with pytest.raises(SourceError):
         Patience(stall_s=0)
+    with pytest.raises(SourceError):
+        Patience(first_wait_s=float("nan"))
 
 
 class Server:
@@ -182,6 +232,11 @@ class Server:
         self._thread.join()
 
 
+class QuietFiles(SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        pass
+
+
 @pytest.fixture
 def serve() -> Iterator[Callable[..., Server]]:
     servers: list[Server] = []
@@ -220,6 +275,26 @@ def test_an_address_where_nothing_answers_is_refused(uri: str) -> None:
     with pytest.raises(SourceError, match="No video comes from") as caught:
         open_source(uri)
     assert not isinstance(caught.value, SourceLost)
+
+
+def test_a_file_on_a_server_can_be_looped_and_keeps_its_secrets(tmp_path: Path) -> None:
+    writer = MatroskaWriter(tmp_path / "a.mkv", 30.0, SIZE)
+    for index in range(4):
+        writer.write(cv2.imencode(".jpg", np.zeros((*SIZE, 3), np.uint8))[1].data, index / 30)
+    writer.close()
+    handler = partial(QuietFiles, directory=str(tmp_path))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+        thread.start()
+        try:
+            uri = f"http://user:secret@127.0.0.1:{server.server_port}/a.mkv"
+            with open_source(uri, loop=True) as source:
+                assert (source.frames, source.is_live, source.is_endless) == (None, False, True)
+                assert sum(1 for _ in zip(source, range(10), strict=False)) == 10
+            assert "secret" not in source.uri
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 def test_a_server_without_video_is_refused(serve: Callable[..., Server]) -> None:

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from edge_vos.bundle import Bundle, MemoryPolicy
 from edge_vos.errors import EngineError, PromptError, ShapeError
+from edge_vos.runtime.frame import Frame
 from edge_vos.runtime.masks import jaccard
 from edge_vos.runtime.model import LoadedModel, open_bundle
 from edge_vos.runtime.segmenter import Segmenter
@@ -395,3 +396,55 @@ def test_an_endless_stream_keeps_its_memory(segmenter: Segmenter, scene: Scene) 
         segmenter.step(scene((32 + step % 20, 32))[0])
     assert arrays == [id(array) for array in (segmenter.memory.key, segmenter.memory.value)]
     assert set(segmenter.memory.slots) == {0, 1, 2, 3}
+
+
+def test_an_id_that_was_dropped_is_as_good_as_new(
+    segmenter: Segmenter, recorder: Recorder, scene: Scene
+) -> None:
+    frame, mask = scene((0, 0), (128, 64))
+    only = [(mask == i).astype(np.uint8) for i in (1, 2)]
+    segmenter.prompt(mask)
+    segmenter.step(frame)
+    segmenter.drop(1)
+    segmenter.step(frame)
+    blanked = recorder.calls[-1]["memory_value"]
+    other = Segmenter(segmenter.model)
+    other.prompt(only[1] * 2)
+    other.step(frame)
+    other.step(frame)
+    # Memory holds of it what it holds of an object that never was there.
+    np.testing.assert_array_equal(blanked[:, 1], recorder.calls[-1]["memory_value"][:, 1])
+    np.testing.assert_array_equal(blanked[:2, 2], recorder.calls[-1]["memory_value"][:2, 2])
+    moved, truth = scene((64, 0), (128, 64))
+    segmenter.prompt((truth == 1).astype(np.uint8) * 1)
+    segmenter.step(moved)
+    result = segmenter.step(moved)
+    assert jaccard(result.mask == 1, truth == 1) > 0.8
+
+
+def test_where_no_id_is_free_the_dropped_one_is_blanked_later(
+    segmenter: Segmenter, scene: Scene
+) -> None:
+    frame, mask = scene((0, 0), (64, 0), (0, 64), (64, 64))
+    segmenter.prompt(mask)
+    segmenter.step(frame)
+    segmenter.drop(3)
+    assert segmenter.memory.value[:2, 3].any()
+    segmenter.step(frame)
+    assert not segmenter.memory.value[:2, 3].any()
+
+
+def test_a_sources_frame_is_stepped_like_its_image(segmenter: Segmenter, scene: Scene) -> None:
+    image, mask = scene((32, 32))
+    segmenter.prompt(mask)
+    result = segmenter.step(Frame(image, 0, 0.0, 0.0, 0.0))
+    assert jaccard(result.mask == 1, mask == 1) > 0.95
+
+
+@pytest.mark.parametrize(
+    "xy", [(10**20, 5), (5, -(10**20)), [(3, 4), (10**30, 1)], (float("nan"), 1), [(1, 2, 3)]]
+)
+def test_points_that_no_picture_has_are_refused(segmenter: Segmenter, xy: object) -> None:
+    with pytest.raises(PromptError, match=r"The point .*x,y in pixels"):
+        segmenter.prompt_point(xy)  # type: ignore[arg-type]
+    assert segmenter.object_ids == ()

@@ -220,3 +220,47 @@ def test_closing_ends_every_stream(page: Page) -> None:
 def test_a_port_in_use_is_named(page: Page) -> None:
     with pytest.raises(SinkError, match=r"cannot be served at 127.0.0.1:\d+ .*--port 0"):
         Page("127.0.0.1", page._server.server_port, page.prompting, Painter())
+
+
+def test_viewers_who_left_while_nothing_comes_make_room(
+    page: Page, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(serve, "_MOST_VIEWERS", 2)
+    monkeypatch.setattr(serve, "_PROBE_S", 0.02)
+    page.write(*_pair(120))
+    for has_picture in (False, True):
+        viewers = [Viewer(page), Viewer(page)]
+        _until(lambda: page._viewers == 2)
+        if has_picture:
+            page.pump()
+            for viewer in viewers:
+                viewer.picture()
+        for viewer in viewers:
+            viewer.close()
+        _until(lambda: page._viewers == 0)
+
+
+def test_a_picture_is_sent_again_to_find_who_vanished(
+    page: Page, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(serve, "_PROBE_S", 0.02)
+    monkeypatch.setattr(serve, "_REPEAT_S", 0.1)
+    page.write(*_pair(120))
+    viewer = Viewer(page)
+    _until(lambda: page._viewers == 1)
+    page.pump()
+    assert [viewer.picture()[50, 80, 0] // 8 for _ in range(3)] == [15] * 3
+    assert page._serial == 1
+    viewer.close()
+
+
+@pytest.mark.parametrize("odd", [10**12, -(10**12), 10**30, True, None, 1.5, "7", [1]])
+def test_odd_numbers_are_refused(page: Page, odd: object) -> None:
+    page.write(*_pair(90))
+    for wish in (
+        {"action": "box", "box_xywh": [30, 20, odd, 20]},
+        {"action": "click", "xy": [odd, 5], "positive": True},
+        {"action": "drop", "object_id": odd},
+    ):
+        assert _ask(page, "POST", "/do", json.dumps(wish))[0] == 400
+    assert page.prompting.sketch is None

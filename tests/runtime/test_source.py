@@ -1,3 +1,4 @@
+import math
 import struct
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from edge_vos.errors import SourceError, SourceLost
 from edge_vos.runtime import camera
 from edge_vos.runtime.matroska import MatroskaWriter
 from edge_vos.runtime.source import Frame, open_source
+from edge_vos.runtime.video_file import _Clock
 
 SIZE = (48, 64)
 CLIPS = Path(__file__).parents[3] / "shared" / "data" / "clips"
@@ -99,10 +101,17 @@ def test_a_broken_image_in_mid_folder_is_lost(folder: Path) -> None:
         next(frames)
 
 
-def test_an_image_of_another_size_is_lost(folder: Path) -> None:
+def test_images_may_change_their_size(folder: Path) -> None:
     cv2.imwrite(str(folder / "2.png"), _picture(2, (48, 66)))
-    with pytest.raises(SourceLost, match=r"48x66.*48x64"):
-        list(open_source(str(folder)))
+    shapes = [frame.image.shape[:2] for frame in open_source(str(folder))]
+    assert shapes == [SIZE, (48, 66), SIZE]
+
+
+def test_a_source_knows_its_files(folder: Path) -> None:
+    assert open_source(str(folder)).files == tuple(folder / f"{n}.png" for n in (1, 2, 10))
+    path = _write_video(folder / "a.avi", 3, "MJPG")
+    assert open_source(str(path)).files == (path,)
+    assert open_source("synthetic://").files == ()
 
 
 @pytest.mark.parametrize(
@@ -136,6 +145,8 @@ def test_a_folder_without_images_is_refused(tmp_path: Path) -> None:
 def test_an_unknown_scheme_is_refused() -> None:
     with pytest.raises(SourceError, match="unknown kind"):
         open_source("gopher://camera")
+    with pytest.raises(SourceError, match="'ftp://camera'"):
+        open_source("ftp://me:p@ss@camera")
 
 
 @pytest.mark.skipif(not camera.sys.platform.startswith("linux"), reason="looks at /dev/video*")
@@ -247,7 +258,31 @@ def test_a_recording_with_pauses_is_whole(tmp_path: Path) -> None:
         writer.write(cv2.imencode(".jpg", _picture(90))[1].tobytes(), time_s)
     writer.close()
     with open_source(str(tmp_path / "a.mkv")) as source:
-        assert sum(1 for _ in source) == 4
+        assert [frame.timestamp_s for frame in source] == pytest.approx([0.0, 0.1, 5.0, 9.0])
+    with open_source(str(tmp_path / "a.mkv"), loop=True) as source:
+        times = [frame.timestamp_s for frame, _ in zip(source, range(6), strict=False)]
+    assert times == pytest.approx([0.0, 0.1, 5.0, 9.0, 9.0 + 1 / 30, 9.1 + 1 / 30], abs=1e-3)
+
+
+@pytest.mark.parametrize("positions", [[0.0] * 4, [math.nan] * 4, [7.0, 6.0, -1.0, math.inf]])
+def test_times_that_do_not_rise_are_made_up(positions: list[float]) -> None:
+    clock = _Clock(0.04)
+    assert [clock.tick(s) for s in positions] == pytest.approx([0.0, 0.04, 0.08, 0.12])
+
+
+def test_a_looped_file_that_is_gone_is_lost(tmp_path: Path) -> None:
+    path = _write_video(tmp_path / "a.avi", 3, "MJPG")
+    frames = iter(open_source(str(path), loop=True))
+    next(frames)
+    path.unlink()
+    with pytest.raises(SourceLost, match="cannot be read again"):
+        list(frames)
+
+
+@pytest.mark.parametrize("reconnect_s", [-1.0, math.nan])
+def test_a_wait_that_is_none_is_refused(reconnect_s: float) -> None:
+    with pytest.raises(SourceError, match="cannot be waited for"):
+        open_source("synthetic://", reconnect_s=reconnect_s)
 
 
 @pytest.mark.skipif(not CLIPS.is_dir(), reason="no real clips beside the repository")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from edge_vos.errors import SourceError
-from edge_vos.runtime.occlusion import Schedule
+from edge_vos.runtime.occlusion import LONGEST, Schedule
 from edge_vos.runtime.scene import Scene
 from edge_vos.runtime.source import open_source
 from edge_vos.runtime.synthetic import CLEAR_FRAMES, SceneRequest, parse_scene
@@ -99,6 +99,15 @@ def test_options_are_read() -> None:
 def test_wrong_options_are_refused(options: str, message: str) -> None:
     with pytest.raises(SourceError, match=message.replace("?", r"\?")):
         open_source(f"synthetic://{options}")
+
+
+def test_a_long_occlusion_takes_no_memory_and_has_an_end() -> None:
+    schedule = Schedule(0, LONGEST)
+    assert schedule.phase(10 + LONGEST - 1) == ("hidden", 1.0, 0)
+    assert schedule.phase(10 + LONGEST) == ("leave", 0.1, 0)
+    assert schedule.phase(schedule.cycle_frames) == ("approach", 0.1, 1)
+    with pytest.raises(SourceError, match="occlude=1000001"):
+        open_source(f"synthetic://?occlude={LONGEST + 1}")
 
 
 def test_objects_are_hidden_again_and_again() -> None:

@@ -1,8 +1,12 @@
 """What one frame costs in the steady loop: engine calls, copies, and memory that is asked for."""
 
+import sys
 import tracemalloc
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from types import FrameType
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,16 +14,26 @@ from numpy.typing import NDArray
 
 from edge_vos.runtime.drawing import Painter
 from edge_vos.runtime.frame import Frame, Shot, Source
-from edge_vos.runtime.model import LoadedModel
+from edge_vos.runtime.memory import PREVIOUS
+from edge_vos.runtime.model import LoadedModel, open_bundle
 from edge_vos.runtime.output import Sink
 from edge_vos.runtime.pipeline import RunOptions, run
-from edge_vos.runtime.runner import CallableRunner
+from edge_vos.runtime.runner import CallableRunner, Runner, Tensors
 from edge_vos.runtime.segmenter import FrameResult, Segmenter
 
 Draw = Callable[..., tuple[NDArray[np.uint8], NDArray[np.uint8]]]
 SIZE = (480, 640)
 FRAME_BYTES = SIZE[0] * SIZE[1] * 3
 BIG_BYTES = 64 << 10
+# The network's image before it is a tensor, the background at the frame's size, the object in its
+# window, the mask and a comparison in the window, and the object's pixels of it.
+STEP_ASKS = {
+    "Letterbox._shrink": 1,
+    "Letterbox.to_frame": 1,
+    "Letterbox.to_window": 1,
+    "label_frame": 2,
+    "_state": 1,
+}
 
 
 class Engine:
@@ -117,3 +131,82 @@ def test_a_frame_asks_for_little_memory_and_keeps_none(
     box_bytes = 256 * 256 * 3
     assert max(drawn[steady]) < 2 * box_bytes + BIG_BYTES
     assert max(kept[steady]) - min(kept[steady]) < BIG_BYTES
+
+
+class Asked:
+    """Count, by function, the lines of a call that ask for more than 64 KiB, kept or not.
+
+    tracemalloc knows what Python, numpy and OpenCV ask for; an engine's own memory is not in it.
+    """
+
+    def __init__(self) -> None:
+        self.lines: Counter[str] = Counter()
+        self._before = 0
+
+    def measure(self, call: Callable[[], FrameResult]) -> FrameResult:
+        tracemalloc.start()
+        previous = sys.gettrace()
+        try:
+            self._start()
+            sys.settrace(self._trace)
+            return call()
+        finally:
+            sys.settrace(previous)
+            tracemalloc.stop()
+
+    def _trace(self, code: FrameType, event: str, _: object) -> Callable[..., Any]:
+        ended = code.f_back if event == "call" else code  # whose line it is that ends here
+        if ended is not None and tracemalloc.get_traced_memory()[1] - self._before > BIG_BYTES:
+            self.lines[ended.f_code.co_qualname] += 1
+        self._start()
+        return self._trace
+
+    def _start(self) -> None:
+        tracemalloc.reset_peak()
+        self._before, _ = tracemalloc.get_traced_memory()
+
+
+class Counted:
+    """Run an engine; keep what it returned and the addresses that it was given."""
+
+    def __init__(self, inner: Runner) -> None:
+        self.inner = inner
+        self.answers: list[dict[str, NDArray[np.float32]]] = []
+        self.inputs: set[tuple[int, ...]] = set()
+
+    def run(self, inputs: Tensors) -> dict[str, NDArray[np.float32]]:
+        self.inputs.add(tuple(array.ctypes.data for array in inputs.values()))
+        self.answers.append(self.inner.run(inputs))
+        return self.answers[-1]
+
+    def close(self) -> None:
+        self.inner.close()
+
+
+@pytest.mark.parametrize("kind", ["fake", "onnx"])
+def test_what_a_steady_step_asks_for_is_counted(
+    kind: str,
+    tiny_model: LoadedModel,
+    request: pytest.FixtureRequest,
+    images: list[NDArray[np.uint8]],
+    truth: NDArray[np.uint8],
+) -> None:
+    if kind == "onnx":
+        pytest.importorskip("onnxruntime")
+        model = open_bundle(request.getfixturevalue("tiny_bundle").path, threads=1)
+    else:
+        model = replace(tiny_model, runner=CallableRunner(Engine(tiny_model)))
+    engine = Counted(model.runner)
+    segmenter = Segmenter(replace(model, runner=engine))
+    segmenter.prompt(truth)
+    for index in range(11):
+        segmenter.step(images[index % 4])
+    calls, slots = len(engine.answers), segmenter.memory.slots
+    asked = Asked()
+    result = asked.measure(lambda: segmenter.step(images[3]))
+    assert len(engine.answers) - calls == 1
+    assert len(engine.inputs) == 1  # no input is copied or made anew
+    assert np.shares_memory(result.probability, engine.answers[-1]["probability"])  # nor an output
+    written = [slot for slot, index in segmenter.memory.slots.items() if slots.get(slot) != index]
+    assert written == [PREVIOUS]  # one copy of key and value
+    assert asked.lines == STEP_ASKS

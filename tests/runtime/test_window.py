@@ -132,7 +132,13 @@ def test_keys(window: Window, desktop: Desktop, doings: Doings, tmp_path: Path) 
         assert doings.recording.is_set() is recording
     desktop.mouse(cv2.EVENT_MOUSEMOVE, 7, 7, 0, None)
     _press(window, desktop, "d")
-    assert doings.done == [("drop", None)]
+    assert doings.done == []  # the pointer is on the background
+    assert "no object under the pointer" in controls.message
+    mask = np.full(SIZE, 2, np.uint8)
+    frame = Frame(np.full((*SIZE, 3), 90, np.uint8), 1, 0.0, 0.0, 0.0)
+    window.write(frame, FrameResult(mask, np.zeros((4, 30, 40), np.float32), (), {}, 1))
+    _press(window, desktop, "d")
+    assert doings.done == [("drop", 2)]
     _press(window, desktop, "r")
     assert controls.requests.qsize() == 1
     assert not controls.stop.is_set()
