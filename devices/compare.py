@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from edge_vos.devices.ratio import Ratio, Statistic, series_spread
 from edge_vos.devices.report import SCHEMA_VERSION
 from edge_vos.errors import SourceError, UsageError
+from edge_vos.manifest import MAX_DEPTH, json_depth
 
 SEED = 0
 DEFAULT_TOLERANCE_PERCENT = 5.0
@@ -162,15 +163,17 @@ def read_report(path: Path) -> dict[str, Any]:
     """
     expected, next_step = "a report in JSON", "edge-vos bench -o report.json"
     try:
-        document: Any = json.loads(path.read_text(encoding="utf-8"))
+        text = path.read_bytes()
+        # Some converters raise Python's recursion limit beyond what its JSON parser survives.
+        if json_depth(text) > MAX_DEPTH:
+            raise SourceError(f"{path} is nested too deep", expected, next_step)
+        document: Any = json.loads(text.decode())
     except OSError as error:
         raise SourceError(
             f"{path} cannot be read: {error.strerror}", expected, next_step
         ) from error
     except ValueError as error:
         raise SourceError(f"{path} is no JSON: {error}", expected, next_step) from error
-    except RecursionError as error:
-        raise SourceError(f"{path} is nested too deep", expected, next_step) from error
     latency = document.get("latency_ms") if isinstance(document, dict) else None
     samples = document.get("samples_ms", {}) if isinstance(document, dict) else None
     if not (isinstance(latency, dict) and all(isinstance(x, dict) for x in latency.values())):

@@ -202,7 +202,7 @@ def parse(text: bytes) -> Manifest:
         BundleError: if the schema, a field, a shape or the manifest's own digest is wrong.
     """
     # Some converters raise Python's recursion limit beyond what its JSON parser survives.
-    depth = _depth(text)
+    depth = json_depth(text)
     _require(depth <= MAX_DEPTH, f"JSON of depth {depth}", f"at most {MAX_DEPTH}")
     try:
         data = json.loads(text, parse_constant=_refuse_constant)
@@ -242,14 +242,14 @@ def parse(text: bytes) -> Manifest:
     return manifest
 
 
-def _depth(text: bytes) -> int:
+def json_depth(text: bytes) -> int:
     """Return how deep brackets are nested, those inside strings included."""
     depth = deepest = 0
-    for byte in text:
-        if byte in b"[{":
+    for bracket in re.findall(rb"[][{}]", text):
+        if bracket in b"[{":
             depth += 1
             deepest = max(deepest, depth)
-        elif byte in b"]}":
+        else:
             depth -= 1
     return deepest
 
