@@ -64,15 +64,16 @@ def label_frame(
     likeliest = cells == cells.max(axis=0)
     counts = np.maximum(np.count_nonzero(likeliest, axis=(1, 2)), 1)
     confidence = np.einsum("nhw,nhw->n", cells, likeliest) / counts
-    # Not "greater": an object that is alone keeps what it reaches.
-    may_win = _largest(cells[1:]) >= _least(cells).max(axis=0)
+    may_win = _may_win(cells)
     mask = np.zeros(letterbox.frame_size, np.uint8)
     best = letterbox.to_frame(probability[0])
     windows = [_window(cells_of_one, letterbox.frame_size) for cells_of_one in may_win]
     for object_id, window in zip(object_ids, windows, strict=True):
         if window is not None:
             enlarged = letterbox.to_window(probability[object_id], *window)
-            mask[window][enlarged > best[window]] = object_id
+            won = np.asarray(cv2.compare(enlarged, best[window], cv2.CMP_GT), np.uint8)
+            won &= object_id  # from 255
+            cv2.max(mask[window], won, dst=mask[window])  # lower ids came before
             cv2.max(best[window], enlarged, dst=best[window])
     states = (
         # An object can win between cells without winning one.
@@ -103,16 +104,33 @@ def _state(
     return ObjectState(object_id, 0, (0, 0, 0, 0), 0.0, lost=True)
 
 
-def _least(cells: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return, at each cell of (N, h, w), the least of it and its neighbours right and below."""
-    least = cells.copy()
-    np.minimum(cells[:, :, :-1], cells[:, :, 1:], out=least[:, :, :-1])
-    least[:, :-1] = np.minimum(least[:, :-1], least[:, 1:])
-    return least
+def _may_win(cells: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Tell where an object may win: between a cell and its neighbours right, below and across.
+
+    Args:
+        cells: (N, h, w) float32 in [0, 1], the background first.
+
+    Returns:
+        (N - 1, h, w). Not too little: rounding to 8 bits, which makes it cheap, keeps the order,
+        and where two are the same afterwards, the object may win. One that is alone keeps what it
+        reaches.
+    """
+    flat = cv2.convertScaleAbs(cells.reshape(-1, cells.shape[2]), alpha=255)
+    levels = np.asarray(flat, np.uint8)
+    least = _among_neighbours(levels, cells.shape, np.minimum)
+    largest = _among_neighbours(levels, cells.shape, np.maximum)[1:]
+    return np.asarray(largest >= least.max(axis=0))
 
 
-def _largest(cells: NDArray[np.float32]) -> NDArray[np.float32]:
-    return -_least(-cells)
+def _among_neighbours(
+    levels: NDArray[np.uint8], shape: tuple[int, ...], choose: np.ufunc
+) -> NDArray[np.uint8]:
+    """Choose among each cell and its neighbours: (N * h, w) in, the shape (N, h, w) out."""
+    chosen = levels.copy()
+    choose(levels[:, :-1], levels[:, 1:], out=chosen[:, :-1])
+    maps = chosen.reshape(shape[0], -1)
+    maps[:, : -shape[2]] = choose(maps[:, : -shape[2]], maps[:, shape[2] :])
+    return maps.reshape(shape)
 
 
 def _between(first: int, length: int, count: int, size: int) -> slice:

@@ -34,7 +34,7 @@ def label_videos(teacher: Student, videos: Sequence[Video], progress: Progress) 
     """Yield the videos with the teacher's masks; of their own, only the first one is read."""
     for video in videos:
         progress(f"the teacher labels {video.name}, {len(video.frames)} frames")
-        segmenter = Segmenter(eager_model(teacher, image_size(video.frames[0].shape)))
+        segmenter = begin_following(teacher, video.frames[0].shape)
         segmenter.prompt(video.masks[0])
         yield replace(video, masks=[segmenter.step(frame).mask for frame in video.frames])
 
@@ -48,6 +48,14 @@ def label_stills(teacher: Student, stills: Sequence[Still], progress: Progress) 
         parts = tuple(int(i) for i in np.unique(labels) if i)
         if parts:
             yield Still(still.frame, labels, parts)
+
+
+def begin_following(teacher: Student, frame_shape: tuple[int, ...]) -> Segmenter:
+    """Return a teacher that follows nothing yet, at the size that suits such frames.
+
+    Its masks are taken as they are: the limits of ``presence`` were chosen on the student's keys.
+    """
+    return Segmenter(eager_model(teacher, image_size(frame_shape)), confirm=False)
 
 
 def image_size(frame_shape: tuple[int, ...]) -> tuple[int, int]:
@@ -105,7 +113,7 @@ def _find_parts(teacher: Student, still: Still) -> Image:
     turned_prompt = cv2.warpAffine(prompt, turn, (width, height), flags=cv2.INTER_NEAREST)
     if not turned_prompt.any():
         return np.zeros_like(prompt)
-    segmenter = Segmenter(eager_model(teacher, image_size(prompt.shape)))
+    segmenter = begin_following(teacher, prompt.shape)
     segmenter.prompt(np.asarray(turned_prompt, np.uint8))
     segmenter.step(np.asarray(turned, np.uint8))
     found = segmenter.step(still.frame).mask

@@ -15,9 +15,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_vos.distill.annotate import image_size
+from edge_vos.distill.annotate import begin_following
 from edge_vos.distill.data import Video
-from edge_vos.distill.eager import eager_model
 from edge_vos.distill.pictures import WHITE
 from edge_vos.distill.proposals import Proposal, ProposalConfig, propose
 from edge_vos.distill.unlabelled import load_unlabelled
@@ -26,7 +25,6 @@ from edge_vos.model.encoder import Encoder, load_imagenet_weights
 from edge_vos.model.student import Student
 from edge_vos.runtime.labels import ObjectState
 from edge_vos.runtime.masks import jaccard, overlay
-from edge_vos.runtime.segmenter import Segmenter
 
 Image = NDArray[np.uint8]
 Progress = Callable[[str], None]
@@ -115,7 +113,7 @@ def propose_tracks(
                 f"{clip.name} is long: only its first {len(clip.frames)} frames are taken. "
                 "Cut it into shorter clips to have all of it"
             )
-        begin = partial(Segmenter, eager_model(teacher, image_size(clip.frames[0].shape)))
+        begin = partial(begin_following, teacher, clip.frames[0].shape)
         kept, proposed = 0, 0
         for start in track_starts(len(clip.frames), config, seed):
             found = propose(clip.frames, start, encoder, config.proposals)
