@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from edge_vos.runtime.frame import Frame
+    from edge_vos.runtime.model import LoadedModel
     from edge_vos.runtime.pipeline import RunReport
     from edge_vos.runtime.segmenter import FrameResult
 
@@ -56,6 +57,7 @@ def print_report(
     report: "RunReport",
     files: list[str],
     watch: Watch,
+    model: "LoadedModel",
     *,
     live: bool,
     json_output: bool,
@@ -67,6 +69,7 @@ def print_report(
         report: of the run.
         files: that hold results.
         watch: what was seen meanwhile.
+        model: that did it.
         live: frames may have been dropped.
         json_output: print JSON.
         hint: tell people how to keep the results.
@@ -85,6 +88,11 @@ def print_report(
         "latency_ms": report.latency_ms,
         "peak_rss_bytes": peak_rss_bytes(),
         "rss_bytes": watch.rss_bytes,
+        "engine": model.engine,
+        "engine_version": model.engine_version,
+        "engine_reason": model.engine_reason,
+        "precision": model.manifest.precision,
+        "size": list(model.manifest.size),
     }
     if json_output:
         print(json.dumps(document))
@@ -117,6 +125,10 @@ def _print_table(document: dict[str, Any], live: bool) -> None:
         facts.append(f"peak memory {document['peak_rss_bytes'] / 1e6:.0f} MB")
     if document["ended"] == "stopped":
         facts.append("stopped")
-    console.print(", ".join(facts), highlight=False)
+    console.print(", ".join(facts), highlight=False, soft_wrap=True)
+    height, width = document["size"]
+    engine = f"{document['engine']} {document['engine_version']}, {document['engine_reason']}"
+    network = f"{document['precision']} at {height}x{width}"
+    console.print(f"{engine}; {network}", highlight=False, soft_wrap=True)
     for uri in document["outputs"]:
         console.print(f"wrote {uri}", highlight=False, soft_wrap=True)

@@ -145,6 +145,7 @@ def run_session(request: SessionRequest) -> None:
         report,
         files,
         watch,
+        model,
         live=request.live,
         json_output=request.json_output,
         hint=not request.outputs,

@@ -78,6 +78,8 @@ def test_json_is_one_document_and_every_output_is_there(
     assert {"infer", "end_to_end"} <= set(document["latency_ms"])
     assert set(document["latency_ms"]["infer"]) == {"p50", "p90", "p99", "max"}
     assert document["peak_rss_bytes"] > 1e7
+    assert document["engine"] == "onnx"
+    assert document["engine_reason"] == "which the bundle was made for"
     assert _count(tmp_path / "a.mp4") == 12
     assert len(list((tmp_path / "masks").iterdir())) == 12
     assert len((tmp_path / "masks.jsonl").read_text().splitlines()) == 12
@@ -89,6 +91,7 @@ def test_a_mask_is_followed(tiny_bundle: Bundle, tmp_path: Path, clip: Path) -> 
     result = _segment(tiny_bundle, str(clip), *arguments)
     assert result.exit_code == 0, result.output
     assert "8 frames" in result.stdout
+    assert "which the bundle was made for" in result.stdout
     assert f"wrote {masks}" in result.stdout
     last = read_mask(masks / "00007.png")
     assert set(np.unique(last)) == {0, 1, 2}
