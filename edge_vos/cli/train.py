@@ -28,7 +28,6 @@ from edge_vos.cli.training import (
 
 if TYPE_CHECKING:
     from edge_vos.distill.config import TrainConfig
-    from edge_vos.model.student import Student
 
 app = typer.Typer(help="Train a teacher or a student from labels.", no_args_is_help=True)
 
@@ -43,6 +42,9 @@ def teacher(
     davis: DavisOption,
     stills: StillsOption = None,
     exclude: ExcludeOption = "",
+    from_weights: Annotated[
+        Path | None, typer.Option("--from", help="Teacher to go on from.")
+    ] = None,
     run: Annotated[Path, typer.Option(help="Folder of the run.")] = Path("runs/teacher"),
     resume: ResumeOption = False,
     steps: StepsOption = None,
@@ -54,13 +56,15 @@ def teacher(
 ) -> None:
     """Train the teacher that a student is distilled from: wider, deeper, with dense attention.
 
-    Example: edge-vos train teacher --davis DAVIS --stills PHOTOS --exclude bus,swing
+    Examples: edge-vos train teacher --davis DAVIS --stills PHOTOS --exclude bus,swing
+
+    edge-vos train teacher --davis DAVIS --from teacher.safetensors --config longer --run RUN
     """
     require_training()
     from edge_vos.distill.config import TrainConfig
 
     options = RunOptions(run, resume, steps, minutes, seed, threads, config, json_output)
-    _train(options, TrainConfig(preset="teacher", steps=3000), davis, stills, exclude)
+    _train(options, TrainConfig(preset="teacher", steps=3000), davis, stills, exclude, from_weights)
 
 
 @app.command()
@@ -94,24 +98,26 @@ def student(
     edge-vos train student --davis DAVIS --from student.safetensors --steps 500 --run runs/tuned
     """
     require_training()
-    from edge_vos.distill.config import TrainConfig, continued
-    from edge_vos.model.checkpoint import load_student
+    from edge_vos.distill.config import TrainConfig
 
     options = RunOptions(run, resume, steps, minutes, seed, threads, config, json_output)
-    initial = load_student(from_weights) if from_weights else None
-    full = TrainConfig(preset=preset)
-    defaults = full if initial is None else continued(full, initial.config)
-    _train(options, defaults, davis, stills, exclude, initial)
+    _train(options, TrainConfig(preset=preset), davis, stills, exclude, from_weights)
 
 
 def _train(
     options: RunOptions,
-    defaults: TrainConfig,
+    full: TrainConfig,
     davis: Path,
     stills: list[Path] | None,
     exclude: str,
-    initial: Student | None = None,
+    from_weights: Path | None,
 ) -> None:
+    """Train in full, or go on from weights with a shorter and more careful run."""
+    from edge_vos.distill.config import continued
+    from edge_vos.model.checkpoint import load_student
+
+    initial = load_student(from_weights) if from_weights else None
+    defaults = full if initial is None else continued(full, initial.config)
     with processes() as device:
         state, config = prepare(options, defaults, device, initial)
         footage = load_footage(davis, stills, exclude)

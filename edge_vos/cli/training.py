@@ -38,7 +38,11 @@ MinutesOption = Annotated[float | None, typer.Option(min=0, help="Stop after thi
 SeedOption = Annotated[int | None, typer.Option(help="Of the weights and of every batch.")]
 TorchThreadsOption = Annotated[int | None, typer.Option(min=1, help="Threads of torch.")]
 ConfigOption = Annotated[
-    Path | None, typer.Option(help="TOML file with fields of TrainConfig that differ.")
+    Path | None,
+    typer.Option(
+        metavar="FILE|NAME",
+        help="TOML file with fields of TrainConfig that differ; longer is one that comes along.",
+    ),
 ]
 
 
@@ -203,9 +207,16 @@ def processes() -> Iterator[str]:
 
 
 def _read_config(path: Path | None) -> dict[str, Any]:
+    """Read a file, or a recipe that comes along by its name; None is no difference."""
     if path is None:
         return {}
+    from edge_vos.distill.config import RECIPES
+
+    recipe = RECIPES / f"{path}.toml"
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads((recipe if recipe.is_file() else path).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise UsageError(f"config {path} cannot be read: {error}", "a TOML file") from error
+        names = ", ".join(sorted(file.stem for file in RECIPES.glob("*.toml")))
+        raise UsageError(
+            f"config {path} cannot be read: {error}", f"a TOML file, or one of {names}"
+        ) from error

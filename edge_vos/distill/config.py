@@ -1,12 +1,16 @@
 """A training run as data."""
 
 from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
 from typing import Any
 
 from edge_vos.distill.data import ClipConfig
 from edge_vos.distill.objectives import DistillConfig
 from edge_vos.errors import UsageError
 from edge_vos.model.config import PRESETS, StudentConfig
+
+RECIPES = Path(__file__).parent / "recipes"
+"""TOML files, each with the fields in which a run differs from its command's own config."""
 
 
 @dataclass(frozen=True)

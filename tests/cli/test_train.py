@@ -31,12 +31,26 @@ def test_trains_and_resumes(square_davis: Path, tmp_path: Path) -> None:
     assert load_student(resumed["weights"]).config.name == "nano"
 
 
+def test_goes_on_from_weights_by_a_recipe_that_comes_along(
+    square_davis: Path, tmp_path: Path
+) -> None:
+    options = ("--davis", square_davis, "--preset", "nano", "--steps", 1, "--json")
+    first = json.loads(_train(*options, "--run", tmp_path / "a").stdout)
+    second = _train(
+        *options, "--run", tmp_path / "b", "--from", first["weights"], "--config", "longer"
+    )
+    assert second.exit_code == 0, second.output
+    config = json.loads((tmp_path / "b" / "config.json").read_text())
+    assert (config["preset"], config["steps"], config["clips"]["frames"]) == ("nano", 1, 5)
+
+
 def test_says_what_is_wrong(square_davis: Path, tmp_path: Path) -> None:
     cases = {
         ("--davis", tmp_path): DatasetError,
         ("--davis", square_davis, "--exclude", "circle"): DatasetError,
         ("--davis", square_davis, "--preset", "huge"): UsageError,
         ("--davis", square_davis, "--resume"): CheckpointError,
+        ("--davis", square_davis, "--config", "shorter"): UsageError,
     }
     for arguments, error in cases.items():
         result = _train(*arguments, "--run", tmp_path / "absent")
