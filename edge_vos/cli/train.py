@@ -58,7 +58,7 @@ def teacher(
 
     Examples: edge-vos train teacher --davis DAVIS --stills PHOTOS --exclude bus,swing
 
-    edge-vos train teacher --davis DAVIS --from teacher.safetensors --config longer --run RUN
+    edge-vos train teacher --davis DAVIS --from teacher.safetensors --config memory --run RUN
     """
     require_training()
     from edge_vos.distill.config import TrainConfig

@@ -41,7 +41,7 @@ ConfigOption = Annotated[
     Path | None,
     typer.Option(
         metavar="FILE|NAME",
-        help="TOML file with fields of TrainConfig that differ; longer is one that comes along.",
+        help="TOML file with fields of TrainConfig that differ; memory is one that comes along.",
     ),
 ]
 

@@ -130,10 +130,10 @@ class DistillObjective(nn.Module):
         ours, theirs = getattr(learned.maps, name), getattr(taught.maps, name)
         if self.config.comparison == "cka":
             return cka(ours, theirs)
-        slots = self.student.config.slots if name == "long_term" else 1
         grid, theirs_grid = (
             _key_grid(model.config, name, learned.logits) for model in (self.student, self.teacher)
         )
+        slots = ours.shape[2] // (grid[0] * grid[1])
         return attention_kl(ours, pool_keys(theirs, slots, theirs_grid, grid))
 
 

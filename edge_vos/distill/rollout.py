@@ -62,12 +62,12 @@ def rollout(student: Student, batch: Batch) -> list[Prediction]:
     predictions = []
     for t in range(1, frames):
         order = memory_order(t, slots)
-        valid = torch.tensor([float(i is not None) for i in order], device=device).repeat(clips, 1)
+        valid = torch.ones(clips, len(order), device=device)
         valid[:, 2:] *= ring[:, t : t + 1]
         logits, maps = student.read(
             frame(t),
-            _stack([keys[i or 0] for i in order]),
-            _stack([values[i or 0] for i in order]),
+            _stack(keys[i] for i in order),
+            _stack(values[i] for i in order),
             valid.reshape(-1, 1, 1, 1),
         )
         probability = probability_from_logits(logits, active[:, :, None, None])
@@ -77,10 +77,12 @@ def rollout(student: Student, batch: Batch) -> list[Prediction]:
     return predictions
 
 
-def memory_order(t: int, slots: int) -> list[int | None]:
-    """Name the earlier frame in each slot before frame ``t``: reference, previous, then a ring."""
-    ring = list(range(t - 2, 0, -1))[: slots - 2]
-    return [0, t - 1, *ring, *([None] * (slots - 2 - len(ring)))]
+def memory_order(t: int, slots: int) -> list[int]:
+    """Name the earlier frame in each slot before frame ``t``: reference, previous, then a ring.
+
+    Slots of the ring that would be empty are left out: nothing is read from them.
+    """
+    return [0, t - 1, *list(range(t - 2, 0, -1))[: slots - 2]]
 
 
 def coverage(labels: Tensor, channels: int) -> Tensor:

@@ -103,8 +103,8 @@ class MemoryPropagation(nn.Module):
         Returns:
             (B * K, decoder_widths[0], h, w), and the long-term and short-term attention maps.
         """
-        slots = self.config.slots
         batch, _, height, width = x.shape
+        slots = len(keys) // batch
         long, long_map = self.long_term(query, keys, values, valid)
         short, short_map = self.short_term(query, keys[1::slots], values[1::slots], valid[1::slots])
         channels = self.config.identity_channels

@@ -37,7 +37,7 @@ def test_goes_on_from_weights_by_a_recipe_that_comes_along(
     options = ("--davis", square_davis, "--preset", "nano", "--steps", 1, "--json")
     first = json.loads(_train(*options, "--run", tmp_path / "a").stdout)
     second = _train(
-        *options, "--run", tmp_path / "b", "--from", first["weights"], "--config", "longer"
+        *options, "--run", tmp_path / "b", "--from", first["weights"], "--config", "memory"
     )
     assert second.exit_code == 0, second.output
     config = json.loads((tmp_path / "b" / "config.json").read_text())

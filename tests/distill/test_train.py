@@ -86,9 +86,9 @@ def test_the_frozen_part_stays_and_the_rest_moves(footage: Footage, config: Trai
 
 
 def test_slots_hold_reference_previous_and_ring() -> None:
-    assert memory_order(1, 4) == [0, 0, None, None]
-    assert memory_order(2, 4) == [0, 1, None, None]
-    assert memory_order(3, 4) == [0, 2, 1, None]
+    assert memory_order(1, 4) == [0, 0]
+    assert memory_order(2, 4) == [0, 1]
+    assert memory_order(3, 4) == [0, 2, 1]
     assert memory_order(5, 4) == [0, 4, 3, 2]
 
 
