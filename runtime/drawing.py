@@ -24,7 +24,6 @@ class Painter:
 
     def __init__(self) -> None:
         self.colours = [(blue, green, red) for red, green, blue in davis_colours()]
-        self._tints: dict[int, NDArray[np.uint8]] = {}
         self._result: FrameResult | None = None
         self._picture = np.empty((0, 0, 3), np.uint8)
 
@@ -63,26 +62,17 @@ class Painter:
     def _tint(self, part: NDArray[np.uint8], labels: NDArray[np.uint8], object_id: int) -> None:
         """Tint an object's pixels in place, and draw its outline."""
         one = (labels == object_id).view(np.uint8)
-        cv2.copyTo(cv2.LUT(part, self._table(object_id)), one, part)
+        solid = np.empty_like(part)
+        corner = (part.shape[1], part.shape[0])
+        cv2.rectangle(solid, (0, 0), corner, self.colours[object_id], -1)
+        cv2.copyTo(cv2.addWeighted(part, 1 - _ALPHA, solid, _ALPHA, 0), one, part)
         thickness = 1 + part.shape[0] // 200
         # What lies outside the box is not the object: the outline closes along it, too.
         inner = cv2.erode(
             one, _THREE, iterations=thickness, borderType=cv2.BORDER_CONSTANT, borderValue=0
         )
         cv2.bitwise_xor(one, inner, dst=one)
-        solid = np.empty_like(part)
-        corner = (part.shape[1], part.shape[0])
-        cv2.rectangle(solid, (0, 0), corner, self.colours[object_id], -1)
         cv2.copyTo(solid, one, part)
-
-    def _table(self, object_id: int) -> NDArray[np.uint8]:
-        """Return what each level becomes under an object's colour, for blue, green and red."""
-        if object_id not in self._tints:
-            levels = np.arange(256, dtype=np.float32)[:, np.newaxis]
-            colour = np.array(self.colours[object_id], np.float32)
-            table = np.rint((1 - _ALPHA) * levels + _ALPHA * colour).astype(np.uint8)
-            self._tints[object_id] = np.ascontiguousarray(table[np.newaxis])
-        return self._tints[object_id]
 
 
 def caption(state: ObjectState) -> str:

@@ -83,7 +83,8 @@ class Batch:
         prompt: (clips, H, W) uint8, object ids in the first frame, 0 for the background.
         active: (clips, objects + 1) float32, 1 for the ids in the prompt, and for the background.
         ring: (clips, frames) float32, 0 for a frame that must do without the memory's ring.
-        labels: (clips, frames, H, W) uint8, object ids; ``None`` for a student that sees none.
+        labels: (clips, frames, H, W) uint8, object ids, drawn by a person or, in footage that a
+            teacher labelled, found by that teacher; ``None`` for a student that sees none.
     """
 
     images: NDArray[np.uint8]

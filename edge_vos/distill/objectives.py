@@ -32,7 +32,10 @@ class DistillConfig:
     """Weigh what a student takes over from its teacher; 0 leaves a term out.
 
     Args:
-        masks: bootstrapped cross-entropy and soft Jaccard against the teacher's probabilities.
+        masks: bootstrapped cross-entropy and soft Jaccard against the teacher's masks.
+        tracks: how much of these masks, in [0, 1], is what the teacher made of the whole video
+            beforehand; the rest is what it predicts in the clip. With any of it, the teacher has
+            its tracks in memory in the clip, too.
         inter: relation between the objects at each position (DIST).
         intra: relation between the positions of each object (DIST).
         divergence: of the softened logits (Hinton), for comparison.
@@ -43,6 +46,7 @@ class DistillConfig:
     """
 
     masks: float = 1.0
+    tracks: float = 0.5
     inter: float = 0.5
     intra: float = 0.5
     divergence: float = 0.0
@@ -55,6 +59,8 @@ class DistillConfig:
         unknown = sorted(set(self.maps) - set(MAPS))
         if unknown:
             raise UsageError(f"unknown attention maps {unknown}", f"some of {MAPS}")
+        if not 0 <= self.tracks <= 1:
+            raise UsageError(f"a share of {self.tracks} for tracks", "0 to 1")
         if self.comparison not in COMPARISONS:
             raise UsageError(f"unknown comparison {self.comparison!r}", f"one of {COMPARISONS}")
 
@@ -81,7 +87,12 @@ class LabelObjective(nn.Module):
 
 
 class DistillObjective(nn.Module):
-    """Compare the student with its teacher, both on their own memory; no label is looked at."""
+    """Compare the student with its teacher.
+
+    No ground truth is looked at: a batch's labels are those that the teacher gave the footage. The
+    student feeds on its own masks. The teacher has its tracks, which it found over the whole video
+    and which the clip's warps and occluders cannot spoil, in memory; without them, its own masks.
+    """
 
     def __init__(self, student: Student, teacher: Student, config: DistillConfig) -> None:
         super().__init__()
@@ -93,17 +104,27 @@ class DistillObjective(nn.Module):
         """Return the weighted terms of the loss, averaged over clips and frames.
 
         Args:
-            batch: clips; only images, prompts and which ids are in use are read.
+            batch: clips as the teacher labelled them; ``labels`` may be ``None``.
             keep: share of the cells that cross-entropy keeps.
         """
         config = self.config
+        device = next(self.student.parameters()).device
+        active = torch.from_numpy(batch.active).to(device)
+        tracks = None
+        if config.tracks and batch.labels is not None:
+            tracks = coverage(torch.from_numpy(batch.labels).to(device), active.shape[1])
         with torch.no_grad():
-            taught = rollout(self.teacher, batch)
+            taught = rollout(self.teacher, batch, tracks)
         learned = rollout(self.student, batch)
-        active = torch.from_numpy(batch.active).to(learned[0].logits.device)
         terms: Terms = {}
         if config.masks:
             targets = [prediction.probability for prediction in taught]
+            if tracks is not None:
+                later = tracks[:, 1:].unbind(1)
+                targets = [
+                    torch.lerp(target, track, config.tracks)
+                    for target, track in zip(targets, later, strict=True)
+                ]
             for name, term in _mask_terms(learned, targets, active, keep).items():
                 terms[name] = config.masks * term
         for name, weight, relation in (

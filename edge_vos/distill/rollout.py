@@ -28,7 +28,7 @@ class Prediction:
     maps: AttentionMaps
 
 
-def rollout(student: Student, batch: Batch) -> list[Prediction]:
+def rollout(student: Student, batch: Batch, known: Tensor | None = None) -> list[Prediction]:
     """Follow the prompts of the first frames through the clips.
 
     The student feeds on its own masks, and the gradient flows through them. What lies before
@@ -37,6 +37,8 @@ def rollout(student: Student, batch: Batch) -> list[Prediction]:
     Args:
         student: in training mode, or in evaluation mode under ``no_grad``.
         batch: clips; their labels are not looked at.
+        known: (B, frames, K, H/4, W/4) float32 area coverage that goes to memory in place of its
+            own masks; ``None`` is its own.
 
     Returns:
         the predictions for every frame but the first.
@@ -73,7 +75,7 @@ def rollout(student: Student, batch: Batch) -> list[Prediction]:
         probability = probability_from_logits(logits, active[:, :, None, None])
         predictions.append(Prediction(logits, probability, maps))
         keys.append(frame(t).key)
-        values.append(student.identity(probability))
+        values.append(student.identity(probability if known is None else known[:, t]))
     return predictions
 
 

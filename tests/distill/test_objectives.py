@@ -48,22 +48,27 @@ def test_a_student_learns_from_a_teacher_without_any_label(
     assert all(torch.equal(before[name], value) for name, value in teacher.state_dict().items())
 
 
-def test_labels_cannot_leak_into_distillation(
-    batch: Batch, config: TrainConfig, teacher: Student
+@pytest.mark.parametrize("tracks", [0.0, 0.5, 1.0])
+def test_the_teachers_tracks_count_as_much_as_asked(
+    batch: Batch, config: TrainConfig, teacher: Student, tracks: float
 ) -> None:
     state = new_state(config)
-    objective = DistillObjective(state.student.eval(), teacher, DistillConfig())
+    objective = DistillObjective(state.student.eval(), teacher, DistillConfig(tracks=tracks))
     assert batch.labels is not None
-    garbage = dataclasses.replace(batch, labels=batch.labels[..., ::-1].copy())
+    others = dataclasses.replace(batch, labels=batch.labels[..., ::-1].copy())
     with torch.no_grad():
-        expected, found = objective(batch, 1.0), objective(garbage, 1.0)
-    assert found == expected
+        without = objective(dataclasses.replace(batch, labels=None), 1.0)
+        found, found_others = objective(batch, 1.0), objective(others, 1.0)
+    assert (found == without) == (found_others == without) == (tracks == 0)
+    labelled = LabelObjective(state.student)(batch, 1.0)
+    same = [found[name] == pytest.approx(float(labelled[name].detach())) for name in labelled]
+    assert all(same) == (tracks == 1)
 
 
 def test_a_student_that_is_its_teacher_has_nothing_to_learn(batch: Batch, teacher: Student) -> None:
     twin = Student(TEACHER).eval()
     twin.load_state_dict(teacher.state_dict())
-    objective = DistillObjective(twin, teacher, DistillConfig(divergence=1.0))
+    objective = DistillObjective(twin, teacher, DistillConfig(tracks=0.0, divergence=1.0))
     terms = objective(batch, 1.0)
     for name in ("jaccard", "inter", "intra", "divergence", "attention"):
         assert float(terms[name].detach()) == pytest.approx(0.0, abs=1e-4), name
@@ -75,7 +80,9 @@ def test_every_map_is_compared_whatever_its_keys(
 ) -> None:
     state = new_state(config)
     for name in ("long_term", "short_term", "self_attention"):
-        weights = DistillConfig(0.0, 0.0, 0.0, attention=1.0, maps=(name,), comparison=comparison)
+        weights = DistillConfig(
+            masks=0.0, inter=0.0, intra=0.0, attention=1.0, maps=(name,), comparison=comparison
+        )
         terms = DistillObjective(state.student, teacher, weights)(batch, 1.0)
         assert set(terms) == {"attention"}
         assert 0 < float(terms["attention"].detach()) < 10
@@ -89,6 +96,8 @@ def test_labels_are_needed_by_the_objective_that_says_so(batch: Batch, config: T
 def test_says_what_cannot_be(config: TrainConfig, teacher: Student) -> None:
     with pytest.raises(UsageError, match="maps"):
         DistillConfig(maps=("cross_term",))
+    with pytest.raises(UsageError, match="tracks"):
+        DistillConfig(tracks=1.5)
     with pytest.raises(UsageError, match="comparison"):
         DistillConfig(comparison="cosine")
     with pytest.raises(UsageError, match="teacher"):
