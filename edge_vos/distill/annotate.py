@@ -24,7 +24,9 @@ Image = NDArray[np.uint8]
 Progress = Callable[[str], None]
 
 MOST_PARTS = 10
-LARGEST_SIDE = 480
+LARGEST_SIDE = 640
+"""Of the network's image in pixels, where a teacher follows what it was shown."""
+
 JPEG_QUALITY = 95
 TURN_DEGREES = 4.0
 GROWTH = 1.05
@@ -50,18 +52,20 @@ def label_stills(teacher: Student, stills: Sequence[Still], progress: Progress) 
             yield Still(still.frame, labels, parts)
 
 
-def begin_following(teacher: Student, frame_shape: tuple[int, ...]) -> Segmenter:
+def begin_following(
+    teacher: Student, frame_shape: tuple[int, ...], largest_side: int = LARGEST_SIDE
+) -> Segmenter:
     """Return a teacher that follows nothing yet, at the size that suits such frames.
 
     Its masks are taken as they are: the limits of ``presence`` were chosen on the student's keys.
     """
-    return Segmenter(eager_model(teacher, image_size(frame_shape)), confirm=False)
+    return Segmenter(eager_model(teacher, image_size(frame_shape, largest_side)), confirm=False)
 
 
-def image_size(frame_shape: tuple[int, ...]) -> tuple[int, int]:
-    """Return the network's (height, width) for a frame: the longer side 480 pixels at most."""
+def image_size(frame_shape: tuple[int, ...], largest_side: int) -> tuple[int, int]:
+    """Return the network's (height, width) for a frame: the longer side so many pixels at most."""
     height, width = frame_shape[:2]
-    scale = min(1.0, LARGEST_SIDE / max(height, width))
+    scale = min(1.0, largest_side / max(height, width))
     return max(64, round(height * scale / 16) * 16), max(64, round(width * scale / 16) * 16)
 
 

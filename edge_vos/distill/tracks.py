@@ -30,6 +30,8 @@ Image = NDArray[np.uint8]
 Progress = Callable[[str], None]
 
 TILE_WH = (240, 136)
+LARGEST_SIDE = 432
+"""Of the network's image in pixels: each frame is stepped through two to four times."""
 
 
 class Followed(Protocol):
@@ -113,7 +115,7 @@ def propose_tracks(
                 f"{clip.name} is long: only its first {len(clip.frames)} frames are taken. "
                 "Cut it into shorter clips to have all of it"
             )
-        begin = partial(begin_following, teacher, clip.frames[0].shape)
+        begin = partial(begin_following, teacher, clip.frames[0].shape, LARGEST_SIDE)
         kept, proposed = 0, 0
         for start in track_starts(len(clip.frames), config, seed):
             found = propose(clip.frames, start, encoder, config.proposals)

@@ -64,6 +64,6 @@ def test_later_masks_of_a_video_are_not_looked_at(footage: Footage, teacher: Stu
 
 
 def test_the_network_sees_480_pixels_at_most() -> None:
-    assert image_size((360, 640, 3)) == (272, 480)
-    assert image_size((480, 300, 3)) == (480, 304)
-    assert image_size((40, 50, 3)) == (64, 64)
+    assert image_size((360, 640, 3), 480) == (272, 480)
+    assert image_size((480, 300, 3), 480) == (480, 304)
+    assert image_size((40, 50, 3), 480) == (64, 64)
