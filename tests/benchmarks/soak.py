@@ -20,9 +20,9 @@ import sys
 import time
 from array import array
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import cv2
 import numpy as np
@@ -125,16 +125,9 @@ class Worker:
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        at: TracebackType | None,
-    ) -> None:
-        with self._process:  # closes its pipes and waits
+    def close(self) -> None:
+        """End it, and close its pipes."""
+        with self._process:
             self._process.kill()
 
     def answer(self) -> dict[str, Any]:
@@ -162,9 +155,9 @@ class Worker:
 
 def soak(path: Path, options: argparse.Namespace) -> dict[str, Any]:
     """Run one bundle for long, then in turns with a process that has only just begun."""
-    with Worker(path, options.frames, options) as old:
+    with closing(Worker(path, options.frames, options)) as old:
         found = old.answer()
-        with Worker(path, min(SETTLED, options.frames), options) as new:
+        with closing(Worker(path, min(SETTLED, options.frames), options)) as new:
             new.answer()
             turns: dict[Worker, list[float]] = {old: [], new: []}
             for index in range(TURNS):
