@@ -111,9 +111,8 @@ def _may_win(cells: NDArray[np.float32]) -> NDArray[np.bool_]:
         cells: (N, h, w) float32 in [0, 1], the background first.
 
     Returns:
-        (N - 1, h, w). Not too little: rounding to 8 bits, which makes it cheap, keeps the order,
-        and where two are the same afterwards, the object may win. One that is alone keeps what it
-        reaches.
+        (N - 1, h, w), true wherever an object may win, and at a few cells more: 8 bits make it
+        cheap and keep the order, and where rounding makes two the same, the object may win.
     """
     flat = cv2.convertScaleAbs(cells.reshape(-1, cells.shape[2]), alpha=255)
     levels = np.asarray(flat, np.uint8)

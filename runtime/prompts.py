@@ -28,7 +28,9 @@ _SURE_RADIUS, _LIKELY_RADIUS, _REACH_RADIUS = 0.06, 0.22, 0.4  # around a point,
 _COLOUR_WEIGHT = 2.0  # how far off a click a colour is, in short sides, by its distance in [0, 1]
 _GUESS_DOUBT = 0.15  # to either side of a guess's outline, by the root of its area
 
-_MOST_PX = 1 << 20  # no picture is larger, and nothing overflows
+MOST_PX = 1 << 20
+"""No coordinate is larger: no picture is, and nothing overflows."""
+
 _MASK_INSTEAD = "Give a mask (--mask FILE), or another box or point"
 
 
@@ -80,9 +82,9 @@ def check_points(
         try:
             x, y = (int(value) for value in point)
         except (TypeError, ValueError, OverflowError):
-            x = y = _MOST_PX + 1
-        if max(abs(x), abs(y)) > _MOST_PX:
-            raise PromptError(f"The point {point}", f"x,y in pixels of the frame, below {_MOST_PX}")
+            x = y = MOST_PX + 1
+        if max(abs(x), abs(y)) > MOST_PX:
+            raise PromptError(f"The point {point}", f"x,y in pixels of the frame, below {MOST_PX}")
         checked.append((x, y))
     return checked
 

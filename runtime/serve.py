@@ -20,6 +20,7 @@ from edge_vos.runtime.frame import Frame
 from edge_vos.runtime.output import Sink
 from edge_vos.runtime.page_server import PageServer
 from edge_vos.runtime.prompting import Prompting
+from edge_vos.runtime.prompts import MOST_PX
 from edge_vos.runtime.segmenter import FrameResult
 
 LOCALHOST = "127.0.0.1"
@@ -27,7 +28,6 @@ _QUALITY = 80
 _MOST_VIEWERS = 8
 _PROBE_S = 0.5  # how often it is seen whether a viewer without news is still there
 _REPEAT_S = 5.0  # and how often it gets the same picture again: one that vanished takes none
-_MOST_PX = 1 << 20  # no picture is larger
 
 
 class Page(Sink):
@@ -214,4 +214,4 @@ class Page(Sink):
 
 def _is_px(value: object) -> TypeGuard[int]:
     """Tell whether a value from outside is a whole number that nothing overflows at."""
-    return isinstance(value, int) and not isinstance(value, bool) and abs(value) <= _MOST_PX
+    return isinstance(value, int) and not isinstance(value, bool) and abs(value) <= MOST_PX

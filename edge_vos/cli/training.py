@@ -207,14 +207,15 @@ def processes() -> Iterator[str]:
 
 
 def _read_config(path: Path | None) -> dict[str, Any]:
-    """Read a file, or a recipe that comes along by its name; None is no difference."""
+    """Read a file, or else the recipe of that name; None is no difference."""
     if path is None:
         return {}
     from edge_vos.distill.config import RECIPES
 
-    recipe = RECIPES / f"{path}.toml"
+    recipe = RECIPES / f"{path.name}.toml"
+    named = not path.exists() and path.name == str(path) and recipe.is_file()
     try:
-        return tomllib.loads((recipe if recipe.is_file() else path).read_text(encoding="utf-8"))
+        return tomllib.loads((recipe if named else path).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         names = ", ".join(sorted(file.stem for file in RECIPES.glob("*.toml")))
         raise UsageError(
