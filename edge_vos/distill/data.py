@@ -5,9 +5,11 @@ a batch depend on the seed and the step alone, so a resumed run sees the batches
 """
 
 import queue
+import re
 import threading
 from collections.abc import Generator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import cv2
@@ -19,6 +21,8 @@ from edge_vos.errors import DatasetError
 
 Image = NDArray[np.uint8]
 DECODE_HEIGHT = 360
+
+_TRACK = re.compile(r"-\d{5}-\d+(~\d+)?$")  # what ``tracks.follow`` adds to a clip's name
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,14 @@ class Footage:
 
     videos: list[Video]
     stills: list[Still]
+
+    @cached_property
+    def scenes(self) -> list[list[Video]]:
+        """Return the videos by what was filmed: tracks from one clip are one scene."""
+        scenes: dict[str, list[Video]] = {}
+        for video in self.videos:
+            scenes.setdefault(_TRACK.sub("", video.name), []).append(video)
+        return list(scenes.values())
 
 
 @dataclass(frozen=True)
@@ -209,7 +221,7 @@ def _make_clip(
         if still:
             frames, labels = _clip_from_still(footage.stills, config, rng)
         else:
-            frames, labels = _clip_from_video(footage.videos, config, rng)
+            frames, labels = _clip_from_video(footage, config, rng)
         if (labels[0] > 0).mean() > 0.002:
             break
     if rng.random() < config.paste_share:
@@ -222,10 +234,16 @@ def _make_clip(
     return np.stack(rgb), np.stack(labels)
 
 
+def _choose_video(footage: Footage, rng: np.random.Generator) -> Video:
+    """Choose a scene, each as likely as any other however many tracks it has, then one of them."""
+    scene = footage.scenes[int(rng.integers(len(footage.scenes)))]
+    return scene[int(rng.integers(len(scene)))] if len(scene) > 1 else scene[0]
+
+
 def _clip_from_video(
-    videos: list[Video], config: ClipConfig, rng: np.random.Generator
+    footage: Footage, config: ClipConfig, rng: np.random.Generator
 ) -> tuple[list[Image], list[Image]]:
-    video = videos[int(rng.integers(len(videos)))]
+    video = _choose_video(footage, rng)
     gaps = rng.integers(1, config.max_gap + 1, config.frames - 1)
     if rng.random() < 0.5:
         gaps[:] = gaps[0]
@@ -290,7 +308,7 @@ def _paste_object(
     else:
         if not footage.videos:
             return
-        video = footage.videos[int(rng.integers(len(footage.videos)))]
+        video = _choose_video(footage, rng)
         start = int(rng.integers(0, max(1, len(video.frames) - 3 * len(frames))))
         indices = np.minimum(start + 3 * np.arange(len(frames)), len(video.frames) - 1)
         sources = [video.frames[i] for i in indices]
@@ -322,7 +340,7 @@ def _hide_objects(
     if footage.stills and rng.random() < 0.5:
         source = footage.stills[int(rng.integers(len(footage.stills)))].frame
     elif footage.videos:
-        video = footage.videos[int(rng.integers(len(footage.videos)))]
+        video = _choose_video(footage, rng)
         source = video.frames[int(rng.integers(len(video.frames)))]
     else:
         return

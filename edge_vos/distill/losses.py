@@ -4,20 +4,28 @@ import torch
 from torch import Tensor
 
 
-def bootstrapped_cross_entropy(probability: Tensor, target: Tensor, keep: float) -> Tensor:
-    """Average the cross-entropy over the hardest cells of each map.
+def bootstrapped_cross_entropy(
+    probability: Tensor, target: Tensor, keep: float, trust: Tensor | None = None
+) -> Tensor:
+    """Average the cross-entropy, less the target's own entropy, over the hardest cells of each map.
 
-    ``mean over the top share of -sum_k t_k log p_k``; bootstrapping as in
-    https://arxiv.org/abs/1605.06885, used for video objects by STM and AOT.
+    ``mean over the top share of w * sum_k t_k log(t_k / p_k)``; bootstrapping as in
+    https://arxiv.org/abs/1605.06885, used for video objects by STM and AOT. Without its own entropy
+    a soft target costs nothing where it is met, so that the cells kept are those where something
+    is left to learn, and not those of which a teacher is unsure.
 
     Args:
         probability: (B, K, h, w) float32, summing to 1 over K.
         target: (B, K, h, w) float32 area coverage, summing to 1 over K.
         keep: share of the cells kept, in (0, 1].
+        trust: (B, h, w) float32 in [0, 1], the weight of each cell; ``None`` is 1.
     """
-    entropy = -(target * probability.clamp(min=1e-6).log()).sum(1).flatten(1)
-    kept = max(1, round(entropy.shape[1] * keep))
-    return entropy.topk(kept, dim=1, sorted=False).values.mean()
+    divergence = torch.xlogy(target, target) - target * probability.clamp(min=1e-6).log()
+    cost = divergence.sum(1)
+    if trust is not None:
+        cost = cost * trust
+    kept = max(1, round(cost[0].numel() * keep))
+    return cost.flatten(1).topk(kept, dim=1, sorted=False).values.mean()
 
 
 def soft_jaccard(probability: Tensor, target: Tensor, active: Tensor) -> Tensor:

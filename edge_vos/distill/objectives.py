@@ -1,5 +1,6 @@
 """What a run minimises: agreement with labels, or with a teacher."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -35,7 +36,8 @@ class DistillConfig:
         masks: bootstrapped cross-entropy and soft Jaccard against the teacher's masks.
         tracks: how much of these masks, in [0, 1], is what the teacher made of the whole video
             beforehand; the rest is what it predicts in the clip. With any of it, the teacher has
-            its tracks in memory in the clip, too.
+            its tracks in memory in the clip, too, and where both have a say, cross-entropy counts
+            each cell by how far they agree.
         inter: relation between the objects at each position (DIST).
         intra: relation between the positions of each object (DIST).
         divergence: of the softened logits (Hinton), for comparison.
@@ -47,10 +49,10 @@ class DistillConfig:
 
     masks: float = 1.0
     tracks: float = 0.5
-    inter: float = 0.5
-    intra: float = 0.5
+    inter: float = 0.25
+    intra: float = 0.25
     divergence: float = 0.0
-    attention: float = 0.5
+    attention: float = 0.1
     maps: tuple[str, ...] = MAPS
     comparison: str = "cka"
     temperature: float = 2.0
@@ -119,13 +121,13 @@ class DistillObjective(nn.Module):
         terms: Terms = {}
         if config.masks:
             targets = [prediction.probability for prediction in taught]
+            trust: list[Tensor] = []
             if tracks is not None:
-                later = tracks[:, 1:].unbind(1)
-                targets = [
-                    torch.lerp(target, track, config.tracks)
-                    for target, track in zip(targets, later, strict=True)
-                ]
-            for name, term in _mask_terms(learned, targets, active, keep).items():
+                both = list(zip(targets, tracks[:, 1:].unbind(1), strict=True))
+                targets = [torch.lerp(found, track, config.tracks) for found, track in both]
+                if config.tracks < 1:
+                    trust = [1 - (found - track).abs().sum(1) / 2 for found, track in both]
+            for name, term in _mask_terms(learned, targets, active, keep, trust).items():
                 terms[name] = config.masks * term
         for name, weight, relation in (
             ("inter", config.inter, inter_object_relation),
@@ -170,9 +172,17 @@ def _key_grid(config: StudentConfig, name: str, logits: Tensor) -> tuple[int, in
 
 
 def _mask_terms(
-    predictions: list[Prediction], targets: list[Tensor], active: Tensor, keep: float
+    predictions: list[Prediction],
+    targets: list[Tensor],
+    active: Tensor,
+    keep: float,
+    trust: Sequence[Tensor | None] = (),
 ) -> Terms:
-    pairs = list(zip([p.probability for p in predictions], targets, strict=True))
-    entropy = [bootstrapped_cross_entropy(found, target, keep) for found, target in pairs]
+    pairs = [(p.probability, target) for p, target in zip(predictions, targets, strict=True)]
+    weights = trust or [None] * len(pairs)
+    entropy = [
+        bootstrapped_cross_entropy(found, target, keep, weight)
+        for (found, target), weight in zip(pairs, weights, strict=True)
+    ]
     jaccard = [soft_jaccard(found, target, active) for found, target in pairs]
     return {"cross_entropy": torch.stack(entropy).mean(), "jaccard": torch.stack(jaccard).mean()}

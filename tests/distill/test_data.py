@@ -8,6 +8,7 @@ from edge_vos.distill.config import TrainConfig
 from edge_vos.distill.data import (
     ClipConfig,
     Footage,
+    Video,
     load_stills,
     load_videos,
     make_batch,
@@ -36,6 +37,16 @@ def test_labels_are_ids_of_the_first_frame(footage: Footage) -> None:
             assert ids <= set(np.unique(labels[0]))
             assert {i for i in (1, 2) if active[i]} == set(np.unique(labels[0])) - {0}
             assert active[0] == 1
+
+
+def test_a_scene_is_as_likely_as_any_other_however_many_tracks_it_has(footage: Footage) -> None:
+    one = footage.videos[0]
+    names = ["lake", "a-00000-1", "a-00000-2", "a-00048-1", "b-00012-1~2", "b-2"]
+    videos = [Video(name, one.frames, one.masks) for name in names]
+    scenes = Footage(videos, []).scenes
+    assert [[video.name for video in scene] for scene in scenes] == [
+        ["lake"], ["a-00000-1", "a-00000-2", "a-00048-1"], ["b-00012-1~2"], ["b-2"]
+    ]  # fmt: skip
 
 
 def test_prefetch_starts_where_it_is_told(footage: Footage, config: TrainConfig) -> None:

@@ -29,9 +29,30 @@ def test_cross_entropy_keeps_the_hardest_cells() -> None:
     assert abs(float(bootstrapped_cross_entropy(probability, target, 0.25)) - expected) < 1e-5
 
 
-def test_cross_entropy_of_the_truth_is_zero() -> None:
-    _, target = maps()
-    assert float(bootstrapped_cross_entropy(target, target, 1.0)) == 0.0
+def test_cross_entropy_of_the_truth_is_zero_however_unsure_the_truth_is() -> None:
+    soft, hard = maps()
+    assert float(bootstrapped_cross_entropy(hard, hard, 1.0)) == 0.0
+    assert abs(float(bootstrapped_cross_entropy(soft, soft, 1.0))) < 1e-6
+
+
+def test_cross_entropy_keeps_what_can_be_learned_and_not_what_is_unsure() -> None:
+    target = torch.tensor([[[[0.5, 1.0]], [[0.5, 0.0]]]])
+    probability = torch.tensor([[[[0.5, 0.8]], [[0.5, 0.2]]]])
+    found = float(bootstrapped_cross_entropy(probability, target, 0.5))
+    assert abs(found + math.log(0.8)) < 1e-6
+
+
+def test_cross_entropy_leaves_out_what_is_not_trusted() -> None:
+    probability, target = maps()
+    trust = torch.ones(2, 4, 5)
+    plain = bootstrapped_cross_entropy(probability, target, 1.0)
+    assert torch.equal(bootstrapped_cross_entropy(probability, target, 1.0, trust), plain)
+    trust[:, :, 1:] = 0
+    others = probability.clone()
+    others[:, :, :, 1:] = 1 / 3
+    found = [bootstrapped_cross_entropy(p, target, 1.0, trust) for p in (probability, others)]
+    assert torch.equal(*found)
+    assert 0 < float(found[0]) < float(plain)
 
 
 def test_jaccard_of_the_truth_is_zero_with_fractional_coverage_too() -> None:
