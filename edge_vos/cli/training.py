@@ -6,10 +6,12 @@ import dataclasses
 import json
 import math
 import os
+import time
 import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -159,14 +161,23 @@ def run_training(
         TextColumn("loss {task.fields[loss]:.3f}"),
     )
     leads = os.environ.get("RANK", "0") == "0"
-    with Progress(*columns, console=Console(stderr=True), disable=not leads) as progress:
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, disable=not leads) as progress:
         task = progress.add_task("train", total=config.steps, completed=state.step, loss=0.0)
         smooth = 0.0
+        first, started = state.step, time.monotonic()
 
         def report(record: StepRecord) -> None:
             nonlocal smooth
             smooth = record.loss if not smooth else 0.98 * smooth + 0.02 * record.loss
             progress.update(task, completed=record.step, loss=smooth)
+            if not console.is_terminal and record.step % config.checkpoint_every == 0:
+                pace = (time.monotonic() - started) / (record.step - first)
+                left = timedelta(seconds=round(pace * (config.steps - record.step)))
+                typer.echo(
+                    f"step {record.step} of {config.steps}, loss {smooth:.3f}, {left} left",
+                    err=True,
+                )
 
         minutes = options.minutes if options.minutes else math.inf
         record = train(footage, state, config, options.run, report, minutes, teacher)

@@ -1,4 +1,7 @@
-"""A run's folder: checkpoint, averaged weights, log, curves; each written beside and renamed."""
+"""A run's folder: checkpoint, averaged weights, log, curves, samples.
+
+Each is written beside and renamed.
+"""
 
 import csv
 import json
@@ -8,7 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from edge_vos.errors import CheckpointError
 
@@ -101,6 +107,13 @@ def write_log(run: Path, log: list[StepRecord]) -> None:
         lines.append(",".join(map(str, fields)))
     write_text(run / LOG, "\n".join(lines) + "\n")
     _plot(run / "curves.png", log, names)
+
+
+def write_samples(run: Path, sheet: NDArray[np.uint8]) -> None:
+    """Write the (H, W, 3) uint8 BGR picture of what the student makes of some clips."""
+    temporary = run / "samples.tmp.png"
+    temporary.write_bytes(cv2.imencode(".png", sheet)[1].tobytes())
+    os.replace(temporary, run / "samples.png")
 
 
 def write_config(run: Path, values: Mapping[str, Any]) -> None:

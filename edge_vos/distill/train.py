@@ -20,7 +20,7 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from edge_vos.distill.config import TrainConfig, learning_rate_factor
-from edge_vos.distill.data import Batch, Footage, prefetch
+from edge_vos.distill.data import Batch, Footage, make_batch, prefetch
 from edge_vos.distill.objectives import DistillObjective, LabelObjective, Terms
 from edge_vos.distill.run_folder import (
     WEIGHTS,
@@ -30,7 +30,9 @@ from edge_vos.distill.run_folder import (
     write_checkpoint,
     write_config,
     write_log,
+    write_samples,
 )
+from edge_vos.distill.samples import sample_sheet
 from edge_vos.errors import CheckpointError, UsageError
 from edge_vos.model.checkpoint import save_student
 from edge_vos.model.encoder import load_imagenet_weights
@@ -209,6 +211,14 @@ def train(
     deadline = time.monotonic() + 60 * minutes
     record = None
     log = read_log(run, state.step)
+    unseen = make_batch(footage, config.clips, config.seed, config.steps) if leads else None
+
+    def checkpoint() -> None:
+        save_state(state, config, run)
+        write_log(run, log)
+        if unseen is not None:
+            write_samples(run, sample_sheet(state.average, unseen))
+
     with closing(prefetch(footage, config.clips, config.seed, state.step)) as batches:
         while state.step < config.steps and not _any_process(time.monotonic() >= deadline):
             record = train_step(state, next(batches), config, objective)
@@ -222,15 +232,10 @@ def train(
             if leads:
                 report(record)
                 if state.step % config.checkpoint_every == 0 or state.step == config.steps:
-                    _checkpoint(state, config, run, log)
+                    checkpoint()
     if leads and record is not None and state.step % config.checkpoint_every:
-        _checkpoint(state, config, run, log)
+        checkpoint()
     return record
-
-
-def _checkpoint(state: TrainState, config: TrainConfig, run: Path, log: list[StepRecord]) -> None:
-    save_state(state, config, run)
-    write_log(run, log)
 
 
 def _share(batch: Batch) -> Batch:

@@ -1,6 +1,7 @@
 """`edge-vos train student`: a tiny run, resumed, and what wrong usage gets."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -18,10 +19,12 @@ def _train(*arguments: object) -> Result:
 
 
 def test_trains_and_resumes(square_davis: Path, tmp_path: Path) -> None:
-    run = tmp_path / "run"
+    run, often = tmp_path / "run", tmp_path / "often.toml"
+    often.write_text("checkpoint_every = 1\n")
     options = ("--davis", square_davis, "--run", run, "--preset", "nano", "--json")
-    first = _train(*options, "--steps", 1)
+    first = _train(*options, "--steps", 1, "--config", often)
     assert first.exit_code == 0, first.output
+    assert re.search(r"^step 1 of 1, loss \d\.\d{3}, 0:00:00 left$", first.stderr, re.MULTILINE)
     assert json.loads(first.stdout)["step"] == 1
     again = _train(*options, "--steps", 2)
     assert isinstance(again.exception, SinkError)
