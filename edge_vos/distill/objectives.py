@@ -176,10 +176,10 @@ def _mask_terms(
     targets: list[Tensor],
     active: Tensor,
     keep: float,
-    trust: Sequence[Tensor | None] = (),
+    trust: Sequence[Tensor] = (),
 ) -> Terms:
     pairs = [(p.probability, target) for p, target in zip(predictions, targets, strict=True)]
-    weights = trust or [None] * len(pairs)
+    weights: Sequence[Tensor | None] = trust or [None] * len(pairs)
     entropy = [
         bootstrapped_cross_entropy(found, target, keep, weight)
         for (found, target), weight in zip(pairs, weights, strict=True)
