@@ -52,6 +52,12 @@ def evaluate(
             metavar="FRAMES", help="Play each to and fro for so long, with things in front."
         ),
     ] = None,
+    restart: Annotated[
+        int | None,
+        typer.Option(
+            metavar="FRAMES", help="Give the masks anew so often: steadier, to compare students."
+        ),
+    ] = None,
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", metavar="MASKS", help="New folder for the masks, as PNGs."),
@@ -79,15 +85,22 @@ def evaluate(
         edge-vos eval YouTubeVOS --protocol youtube-vos --split valid -o masks
 
         edge-vos eval DAVIS --sequences bus --loop 600
+
+        edge-vos eval DAVIS --restart 10
     """
     from edge_vos.distill.evaluate import read_dataset
     from edge_vos.distill.pictures import WorstFrames, refuse_existing
     from edge_vos.distill.report import rows, summary, write_report
     from edge_vos.distill.stability import StabilityMeter, loop_dataset
+    from edge_vos.distill.windows import window_dataset
 
+    if loop is not None and restart is not None:
+        raise UsageError("--loop and --restart together", "one of them", "Leave one out")
     found = read_dataset(dataset, protocol, parse_sequences(sequences), split)
     if loop is not None:
         found = loop_dataset(found, loop)
+    if restart is not None:
+        found = window_dataset(found, restart)
     if output is None or sheet is not None:
         found.require_truth()
     for path in (output, report, sheet):
@@ -99,7 +112,7 @@ def evaluate(
         measured = measure_dataset(found, loaded, [worst, meter], output)
     finally:
         loaded.runner.close()
-    title = _title(found, loaded, loop)
+    title = _title(found, loaded, loop, restart)
     facts = _facts(loaded)
     peak = f"peak memory {facts['memory']['peak_rss_bytes'] / 1e6:.0f} MB"
     lines = [*summary(measured), *meter.lines(), peak]
@@ -108,6 +121,7 @@ def evaluate(
         **facts,
         "stability": meter.as_dict(),
         "loop": loop,
+        "restart": restart,
         "masks": None if output is None else str(output),
         "sheet": None if sheet is None else str(sheet),
         "report": None if report is None else str(report),
@@ -225,9 +239,10 @@ def measure_dataset(
         return evaluate_dataset(dataset, model, observers=observers)
 
 
-def _title(dataset: "Dataset", model: "LoadedModel", loop: int | None) -> str:
+def _title(dataset: "Dataset", model: "LoadedModel", loop: int | None, restart: int | None) -> str:
     height, width = model.manifest.size
     played = "" if loop is None else f", {loop} frames to and fro"
+    played += "" if restart is None else f", masks given every {restart} frames"
     return (
         f"{dataset.protocol}{played}: {model.manifest.name} at {height}x{width} on {model.engine}"
     )

@@ -115,6 +115,17 @@ def test_a_loop_says_what_occlusions_did(davis: Path, tiny_bundle: Bundle) -> No
     assert document["stability"]["j_first"] > 50
 
 
+def test_masks_can_be_given_anew(davis: Path, tiny_bundle: Bundle, tmp_path: Path) -> None:
+    result = _eval(
+        davis, "--model", tiny_bundle.path, "--restart", 3, "-o", tmp_path / "masks", "--json"
+    )
+    assert result.exit_code == 0, result.output
+    document = json.loads(result.stdout)
+    assert document.keys() >= PROMISED
+    assert (document["restart"], list(document["sequences"])) == (3, ["bus@00000", "swing@00000"])
+    assert len(list((tmp_path / "masks/bus@00000").iterdir())) == 3
+
+
 def test_without_truth_only_masks_can_be_had(
     davis: Path, tiny_bundle: Bundle, tmp_path: Path
 ) -> None:
@@ -158,6 +169,8 @@ def test_weights_run_in_pytorch_as_the_same_student(davis: Path, tmp_path: Path)
         (["--sequences", ","], UsageError, "names of sequences"),
         (["--split", "test"], DatasetError, "'test'"),
         (["--loop", "200"], UsageError, "at least 300"),
+        (["--restart", "2"], UsageError, "3 frames or more"),
+        (["--loop", "300", "--restart", "10"], UsageError, "--restart together"),
         (["--protocol", "youtube-vos"], DatasetError, "meta.json"),
         (["--sequences", "buss"], DatasetError, "one of bus"),
         (["--model", "missing.bundle"], BundleError, "missing.bundle"),
