@@ -120,6 +120,7 @@ def run_row(
         dataset: to score on.
         progress: told what is going on.
     """
+    cut = window_dataset(dataset, WINDOW)
     scores: list[tuple[float, float, float]] = []
     for seed in seeds[: row.seeds]:
         run = folder / f"{row.name}-{seed}"
@@ -132,7 +133,7 @@ def run_row(
             train(footage, state, config, run, teacher=teacher if distils else None)
         progress(f"{run.name}: scoring")
         whole = _score(run, SCORE, dataset)
-        windows = _score(run, WINDOWS_SCORE, window_dataset(dataset, WINDOW))
+        windows = _score(run, WINDOWS_SCORE, cut)
         scores.append((whole["j_mean"], whole["f_mean"], windows["jf_mean"]))
     return Outcome(row, *zip(*scores, strict=True))
 

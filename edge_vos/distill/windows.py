@@ -8,6 +8,7 @@ two students apart where whole sequences do not. They say nothing of endurance.
 from collections.abc import Iterator
 from dataclasses import replace
 
+from edge_vos.distill import davis
 from edge_vos.distill.sequences import Dataset, VideoSequence, read_annotation
 from edge_vos.errors import DatasetError, UsageError
 
@@ -26,10 +27,10 @@ def window_dataset(dataset: Dataset, length: int) -> Dataset:
         UsageError: if the protocol is another one, or windows are too short to score.
         DatasetError: if a mask cannot be read, or no window begins with an object.
     """
-    if dataset.protocol not in ("davis2016", "davis2017"):
+    if dataset.protocol not in davis.PROTOCOLS:
         raise UsageError(
             f"--restart with {dataset.protocol}",
-            "davis2016 or davis2017, where all objects stand in a window's first mask",
+            f"{' or '.join(davis.PROTOCOLS)}, where all objects stand in a window's first mask",
         )
     if length < SHORTEST:
         raise UsageError(f"--restart {length}", f"{SHORTEST} frames or more")
