@@ -1,12 +1,10 @@
 """Turn the network's probabilities into a mask of the frame, at about one cost for any objects.
 
-The mask is the argmax of the probabilities *after* they are enlarged to the frame, which follows
-outlines between the cells. It is exact and needs little work: between four cells a probability
-stays between its least and its largest of the four, so an object that nowhere reaches what another
-keeps cannot win there. Each object is enlarged and compared only around the cells where it may.
+What is background is decided for all objects at once, at the network's resolution, by a guided
+filter: outlines follow the picture between the cells. Which object the rest is, is the argmax of
+the objects' probabilities after they are enlarged to the frame, each only around its own cells.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,10 +12,17 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_vos.runtime.guided_filter import RADIUS, guided_filter
 from edge_vos.runtime.masks import Colour, davis_colours
-from edge_vos.runtime.preprocess import Letterbox
+from edge_vos.runtime.preprocess import STRIDE, Letterbox
 
 _Window = tuple[slice, slice]
+
+_REACH = RADIUS
+"""Cells that an outline may lie outside an object's likeliest cells: the reach of the filter."""
+
+_LEAST_PROBABILITY = 1e-3
+"""What is less likely counts as this: odds have to end somewhere."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +53,10 @@ class ObjectState:
 
 
 def label_frame(
-    probability: NDArray[np.float32], object_ids: Sequence[int], letterbox: Letterbox
+    probability: NDArray[np.float32],
+    object_ids: Sequence[int],
+    letterbox: Letterbox,
+    image: NDArray[np.float32],
 ) -> tuple[NDArray[np.uint8], tuple[ObjectState, ...]]:
     """Label every pixel of a frame with its likeliest object.
 
@@ -56,18 +64,20 @@ def label_frame(
         probability: (K, H/4, W/4) float32 in [0, 1]; channel 0 is the background.
         object_ids: the channels to tell apart from the background, ascending. The lower wins a tie.
         letterbox: how the frame lies in the network's image.
+        image: (1, 3, H, W) float32 in [0, 255], the network's image.
 
     Returns:
-        the mask, (H, W) uint8 of the frame's size, and the state of each object in that order.
+        the mask, (H, W) uint8 of the frame's size, and the state of each object in that order. An
+        object that is nowhere the likeliest, not even in one cell, is lost.
     """
     cells = letterbox.crop(probability)[[0, *object_ids]]
     likeliest = cells == cells.max(axis=0)
     counts = np.maximum(np.count_nonzero(likeliest, axis=(1, 2)), 1)
     confidence = np.einsum("nhw,nhw->n", cells, likeliest) / counts
-    may_win = _may_win(cells)
     mask = np.zeros(letterbox.frame_size, np.uint8)
-    best = letterbox.to_frame(probability[0])
-    windows = [_window(cells_of_one, letterbox.frame_size) for cells_of_one in may_win]
+    best = np.zeros(letterbox.frame_size, np.float32)
+    around = [_around(cells_of_one) for cells_of_one in likeliest[1:]]
+    windows = [None if one is None else letterbox.window(one) for one in around]
     for object_id, window in zip(object_ids, windows, strict=True):
         if window is not None:
             enlarged = letterbox.to_window(probability[object_id], *window)
@@ -75,21 +85,40 @@ def label_frame(
             won &= object_id  # from 255
             cv2.max(mask[window], won, dst=mask[window])  # lower ids came before
             cv2.max(best[window], enlarged, dst=best[window])
+    if any(windows):
+        mask &= _foreground(cells, letterbox, image)
     states = (
-        # An object can win between cells without winning one.
-        _state(object_id, mask, window, float(confidence[i] or cells[i].max()))
+        _state(object_id, mask, window, float(confidence[i]))
         for i, (object_id, window) in enumerate(zip(object_ids, windows, strict=True), start=1)
     )
     return mask, tuple(states)
 
 
-def _window(may_win: NDArray[np.bool_], frame_size: tuple[int, int]) -> _Window | None:
-    """Return the pixels around the cells in which an object may win; None where there are none."""
-    left, top, width, height = cv2.boundingRect(may_win.view(np.uint8))
+def _foreground(
+    cells: NDArray[np.float32], letterbox: Letterbox, image: NDArray[np.float32]
+) -> NDArray[np.uint8]:
+    """Tell where any object is: (H, W) uint8 of the frame's size, 255 there and 0 elsewhere."""
+    chance = np.maximum(cells, _LEAST_PROBABILITY)
+    margin = np.log(chance[1:].max(axis=0) / chance[0])
+    levels = np.zeros(letterbox.content_size, np.uint8)
+    if (window := _around(margin >= 0)) is not None:
+        pixels = tuple(slice(part.start * STRIDE, part.stop * STRIDE) for part in window)
+        outline = guided_filter(margin[window], letterbox.pixels(image)[0][:, *pixels])
+        # 8 bits are enlarged in a third of the time: 128 is the outline.
+        levels[pixels] = cv2.convertScaleAbs(np.maximum(outline, -8), alpha=16, beta=128)
+    _, foreground = cv2.threshold(letterbox.enlarge(levels), 128, 255, cv2.THRESH_BINARY)
+    return np.asarray(foreground, np.uint8)
+
+
+def _around(chosen: NDArray[np.bool_]) -> _Window | None:
+    """Return the cells around the chosen ones, as far as an outline may reach; None for none."""
+    left, top, width, height = cv2.boundingRect(chosen.view(np.uint8))
     if not width:
         return None
-    rows = _between(top, height, may_win.shape[0], frame_size[0])
-    return rows, _between(left, width, may_win.shape[1], frame_size[1])
+    return (
+        slice(max(top - _REACH, 0), min(top + height + _REACH, chosen.shape[0])),
+        slice(max(left - _REACH, 0), min(left + width + _REACH, chosen.shape[1])),
+    )
 
 
 def _state(
@@ -102,39 +131,3 @@ def _state(
             box = (left + window[1].start, top + window[0].start, width, height)
             return ObjectState(object_id, area_px, box, confidence, lost=False)
     return ObjectState(object_id, 0, (0, 0, 0, 0), 0.0, lost=True)
-
-
-def _may_win(cells: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """Tell where an object may win: between a cell and its neighbours right, below and across.
-
-    Args:
-        cells: (N, h, w) float32 in [0, 1], the background first.
-
-    Returns:
-        (N - 1, h, w), true wherever an object may win, and at a few cells more: 8 bits make it
-        cheap and keep the order, and where rounding makes two the same, the object may win.
-    """
-    flat = cv2.convertScaleAbs(cells.reshape(-1, cells.shape[2]), alpha=255)
-    levels = np.asarray(flat, np.uint8)
-    least = _among_neighbours(levels, cells.shape, np.minimum)
-    largest = _among_neighbours(levels, cells.shape, np.maximum)[1:]
-    return np.asarray(largest >= least.max(axis=0))
-
-
-def _among_neighbours(
-    levels: NDArray[np.uint8], shape: tuple[int, ...], choose: np.ufunc
-) -> NDArray[np.uint8]:
-    """Choose among each cell and its neighbours: (N * h, w) in, the shape (N, h, w) out."""
-    chosen = levels.copy()
-    choose(levels[:, :-1], levels[:, 1:], out=chosen[:, :-1])
-    maps = chosen.reshape(shape[0], -1)
-    maps[:, : -shape[2]] = choose(maps[:, : -shape[2]], maps[:, shape[2] :])
-    return maps.reshape(shape)
-
-
-def _between(first: int, length: int, count: int, size: int) -> slice:
-    """Return the pixels from the centre of a cell to that of the one ``length`` further on."""
-    scale = size / count
-    start = math.floor((first + 0.5) * scale) if first else 0
-    stop = math.ceil((first + length + 0.5) * scale) if first + length < count else size
-    return slice(start, stop)

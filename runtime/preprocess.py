@@ -7,13 +7,15 @@ lie on whole cells of the stride-4 grid. So going back is a crop and one resize,
 import math
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Self
+from typing import Self, TypeVar, cast
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from edge_vos.errors import ShapeError
+
+Scalar = TypeVar("Scalar", np.float32, np.uint8)
 
 STRIDE = 4  # image pixels a cell of prompt and probability, each way
 NEUTRAL = 127.0  # what the padding holds: the encoder's mean
@@ -78,9 +80,8 @@ class Letterbox:
         """
         if out is None:
             out = np.full((1, 3, *self.image_size), NEUTRAL, np.float32)
-        (height, width), content = self.content_size, self._shrink(frame)
-        planes = out[0, :, self.top : self.top + height, self.left : self.left + width]
-        for channel, plane in enumerate(cv2.split(content)):
+        planes = self.pixels(out)[0]
+        for channel, plane in enumerate(cv2.split(self._shrink(frame))):
             planes[2 - channel] = plane
         return out
 
@@ -105,24 +106,35 @@ class Letterbox:
         cells[0] = 1.0 - np.minimum(cells.sum(axis=0), 1.0)
         return cells[np.newaxis]
 
+    def pixels(self, image: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the content's part of (..., H, W) pixels, as a view."""
+        height, width = self.content_size
+        return image[..., self.top : self.top + height, self.left : self.left + width]
+
     def crop(self, cells: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the content's part of (..., H/4, W/4) cells, as a view."""
         top, left = self.top // STRIDE, self.left // STRIDE
         height, width = (side // STRIDE for side in self.content_size)
         return cells[..., top : top + height, left : left + width]
 
-    def to_frame(self, cells: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Bring one channel of probabilities back to the frame.
-
-        Args:
-            cells: (H/4, W/4) float32, one channel of the network's output.
-
-        Returns:
-            (H, W) float32 of the letterbox's frame size, interpolated bilinearly.
-        """
+    def enlarge(self, content: NDArray[Scalar]) -> NDArray[Scalar]:
+        """Enlarge a map of the content, (h, w) of any size, to the frame's, bilinearly."""
         height, width = self.frame_size
-        enlarged = cv2.resize(self.crop(cells), (width, height), interpolation=cv2.INTER_LINEAR)
-        return np.asarray(enlarged, dtype=np.float32)
+        enlarged = cv2.resize(content, (width, height), interpolation=cv2.INTER_LINEAR)
+        return cast(NDArray[Scalar], enlarged)
+
+    def window(self, cells: tuple[slice, slice]) -> tuple[slice, slice]:
+        """Return the rows and columns of the frame that a part of the content's cells covers."""
+        rows, columns = (
+            slice(part.start * side // count, -(-part.stop * side // count))
+            for part, side, count in zip(
+                cells,
+                self.frame_size,
+                (side // STRIDE for side in self.content_size),
+                strict=True,
+            )
+        )
+        return rows, columns
 
     def to_window(
         self, cells: NDArray[np.float32], rows: slice, columns: slice
@@ -135,7 +147,7 @@ class Letterbox:
             columns: pixels of the frame, from a start to a stop.
 
         Returns:
-            float32, what ``to_frame`` has there, to rounding.
+            float32, what ``enlarge`` has there, to rounding.
         """
         content = self.crop(cells)
         count = content.shape[0]

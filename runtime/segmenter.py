@@ -262,7 +262,7 @@ class Segmenter:
         outputs = self.model.runner.run(self._inputs)
         laps.lap("infer")
         probability = outputs["probability"][0]
-        mask, objects = label_frame(probability, living, letterbox)
+        mask, objects = label_frame(probability, living, letterbox, self._inputs["image"])
         if self._presence is not None:
             looks = find_looks(outputs["key"][0], probability, living)
             objects = self._presence.confirm(mask, objects, looks, given)

@@ -226,7 +226,7 @@ def _make_clip(
             break
     if rng.random() < config.paste_share:
         _paste_object(frames, labels, footage, config, rng)
-    if rng.random() < config.hide_share:
+    if config.hide_share and rng.random() < config.hide_share:
         _hide_objects(frames, labels, footage, rng)
     if rng.random() < 0.15:
         frames = soften(frames, rng)

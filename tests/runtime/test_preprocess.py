@@ -127,7 +127,7 @@ def test_there_and_back_keeps_the_place_to_sub_pixel(
     centre = (y * frame_size[0], x * frame_size[1])
     mask = _disc(frame_size, *centre, radius=0.2 * min(frame_size))
     box = Letterbox.fit(frame_size, (240, 432))
-    back = box.to_frame(box.coverage(mask, channels=2)[0, 1])
+    back = box.enlarge(box.crop(box.coverage(mask, channels=2)[0, 1]))
     assert back.shape == frame_size
     assert back.sum() == pytest.approx(mask.sum(), rel=0.003)
     rows, columns = np.ogrid[: frame_size[0], : frame_size[1]]
@@ -143,7 +143,8 @@ def test_a_constant_comes_back_constant(
     frame_size: tuple[int, int], image_size: tuple[int, int]
 ) -> None:
     cells = np.full((image_size[0] // 4, image_size[1] // 4), 0.25, np.float32)
-    back = Letterbox.fit(frame_size, image_size).to_frame(cells)
+    box = Letterbox.fit(frame_size, image_size)
+    back = box.enlarge(box.crop(cells))
     assert back.shape == frame_size
     np.testing.assert_allclose(back, 0.25, atol=1e-6)
 
@@ -163,7 +164,7 @@ def test_a_window_is_a_part_of_the_whole(
     rows = slice(int(top * (height - 1)), int(bottom * (height - 1)) + 1)
     columns = slice(int(left * (width - 1)), int(right * (width - 1)) + 1)
     window = box.to_window(cells, rows, columns)
-    np.testing.assert_allclose(window, box.to_frame(cells)[rows, columns], atol=1e-5)
+    np.testing.assert_allclose(window, box.enlarge(box.crop(cells))[rows, columns], atol=1e-5)
 
 
 @pytest.mark.parametrize(
