@@ -11,9 +11,11 @@ import typer
 
 from edge_vos.cli.distill import label_once
 from edge_vos.cli.training import (
+    ConfigOption,
     DavisOption,
     StillsOption,
     TorchThreadsOption,
+    changed,
     load_footage,
     require_training,
 )
@@ -43,6 +45,7 @@ def ablate(
     steps: Annotated[int, typer.Option(min=1, help="Optimizer steps of every run.")] = 400,
     folder: Annotated[Path, typer.Option(help="Folder for the runs.")] = Path("runs/ablation"),
     threads: TorchThreadsOption = None,
+    config: ConfigOption = None,
     output: Annotated[Path, typer.Option("-o", "--output", help="Markdown file.")] = Path(
         "ablation.md"
     ),
@@ -67,7 +70,7 @@ def ablate(
         torch.set_num_threads(threads)
     teacher_path = teacher or default_weights_path()
     taught_by = load_student(teacher_path)
-    common = distill_defaults("small", weights_sha256(teacher_path), None)
+    common = changed(distill_defaults("small", weights_sha256(teacher_path), None), config)
     wanted = ablation.read_rows(rows or ablation.ROWS, ablation.shortened(common, steps))
     names = [name for name in only.split(",") if name]
     if unknown := sorted(set(names) - {row.name for row in wanted}):

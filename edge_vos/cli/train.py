@@ -99,9 +99,11 @@ def student(
     """
     require_training()
     from edge_vos.distill.config import TrainConfig
+    from edge_vos.distill.data import ClipConfig
 
     options = RunOptions(run, resume, steps, minutes, seed, threads, config, json_output)
-    _train(options, TrainConfig(preset=preset), davis, stills, exclude, from_weights)
+    full = TrainConfig(preset=preset, clips=ClipConfig(hide_share=0.0, ring_dropout=0.0))
+    _train(options, full, davis, stills, exclude, from_weights)
 
 
 def _train(

@@ -43,7 +43,7 @@ ConfigOption = Annotated[
     Path | None,
     typer.Option(
         metavar="FILE|NAME",
-        help="TOML file with fields of TrainConfig that differ; memory is one that comes along.",
+        help="TOML file with fields of TrainConfig that differ; memory and pyramid come along.",
     ),
 ]
 
@@ -107,15 +107,23 @@ def prepare(
             "a new folder",
             "Add --resume, or choose another --run",
         )
-    values = defaults.to_dict()
-    for name, value in _read_config(options.config).items():
-        both = isinstance(value, dict) and isinstance(values.get(name), dict)
-        values[name] = {**values[name], **value} if both else value
+    values = changed(defaults, options.config).to_dict()
     for name, given in (("steps", options.steps), ("seed", options.seed)):
         if given is not None:
             values[name] = given
     config = TrainConfig.from_dict(values)
     return new_state(config, device, initial), config
+
+
+def changed(config: TrainConfig, path: Path | None) -> TrainConfig:
+    """Return the config with what a TOML file, or a recipe of that name, changes in it.
+
+    Raises:
+        UsageError: if there is no such file, or it names what does not exist.
+    """
+    from edge_vos.distill.config import merged
+
+    return merged(config, _read_config(path))
 
 
 def load_footage(davis: Path | None, stills: list[Path] | None, exclude: str) -> Footage:

@@ -13,7 +13,7 @@ from pathlib import Path
 from statistics import mean, pstdev
 from typing import Any
 
-from edge_vos.distill.config import TrainConfig
+from edge_vos.distill.config import TrainConfig, merged
 from edge_vos.distill.data import Footage
 from edge_vos.distill.eager import eager_model
 from edge_vos.distill.evaluate import evaluate_dataset
@@ -89,10 +89,12 @@ def read_rows(folder: Path, common: TrainConfig) -> list[Row]:
         try:
             given = tomllib.loads(path.read_text(encoding="utf-8"))
             question, seeds = str(given.pop("question")), int(given.pop("seeds", 1))
+            labels_only = bool(given.pop("labels_only", False))
         except (KeyError, TypeError, ValueError) as error:
             raise UsageError(f"row {path} cannot be read: {error}", "a TOML file with a question")\
                 from error  # fmt: skip
-        rows.append(Row(path.stem, question, seeds, TrainConfig.from_dict(_merge(common, given))))
+        base = dataclasses.replace(common, distill=None) if labels_only else common
+        rows.append(Row(path.stem, question, seeds, merged(base, given)))
     if not rows:
         raise UsageError(f"{folder} holds no rows", "files NN-name.toml")
     return rows
@@ -162,13 +164,3 @@ def table(outcomes: Sequence[Outcome]) -> str:
 def _spread(values: Sequence[float]) -> str:
     text = f"{mean(values):.1f}"
     return f"{text} ± {pstdev(values):.1f}" if len(values) > 1 else text
-
-
-def _merge(common: TrainConfig, given: dict[str, Any]) -> dict[str, Any]:
-    values = common.to_dict()
-    if given.pop("labels_only", False):
-        values["distill"] = None
-    for name, value in given.items():
-        both = isinstance(value, dict) and isinstance(values.get(name), dict)
-        values[name] = {**values[name], **value} if both else value
-    return values

@@ -125,6 +125,19 @@ def continued(config: TrainConfig, student: StudentConfig) -> TrainConfig:
     )
 
 
+def merged(config: TrainConfig, given: dict[str, Any]) -> TrainConfig:
+    """Return the config with the given fields changed; those of a table one by one.
+
+    Raises:
+        UsageError: if a field is unknown.
+    """
+    values = config.to_dict()
+    for name, value in given.items():
+        both = isinstance(value, dict) and isinstance(values.get(name), dict)
+        values[name] = {**values[name], **value} if both else value
+    return TrainConfig.from_dict(values)
+
+
 def learning_rate_factor(step: int, config: TrainConfig) -> float:
     """Return the factor on the peak learning rate: warm-up, constant, linear cool-down."""
     if step < config.warmup:

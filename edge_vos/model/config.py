@@ -106,7 +106,7 @@ class StudentConfig:
 
 
 PRESETS: dict[str, StudentConfig] = {
-    "small": StudentConfig(pyramid_widths=(48, 32)),
+    "small": StudentConfig(),
     "nano": StudentConfig(name="nano", width=64, key_channels=32, decoder_widths=(32, 24, 16)),
     "teacher": StudentConfig(
         name="teacher",

@@ -1,12 +1,13 @@
 """Rows are data, runs are resumed, and the table says what was found."""
 
 import dataclasses
+import tomllib
 from pathlib import Path
 
 import pytest
 
 from edge_vos.distill.ablation import ROWS, Outcome, Row, read_rows, run_row, table
-from edge_vos.distill.config import TrainConfig
+from edge_vos.distill.config import RECIPES, TrainConfig, merged
 from edge_vos.distill.data import Footage
 from edge_vos.distill.evaluate import read_dataset
 from edge_vos.distill.objectives import DistillConfig
@@ -30,6 +31,16 @@ def test_every_row_that_ships_asks_its_own_question() -> None:
     assert by_name["dense"].config.student.offset_range == 0
     assert by_name["kl"].config.distill == DistillConfig(comparison="kl")
     assert {name for name, row in by_name.items() if row.seeds == 3} >= {"labels", "both"}
+
+
+@pytest.mark.parametrize("recipe", sorted(RECIPES.glob("*.toml")), ids=lambda path: path.stem)
+def test_a_recipe_changes_what_it_names_and_nothing_else(recipe: Path) -> None:
+    given = tomllib.loads(recipe.read_text(encoding="utf-8"))
+    found, common = merged(COMMON, given).to_dict(), COMMON.to_dict()
+    assert {name for name in found if found[name] != common[name]} <= set(given)
+    kept = {name: value for name, value in common["clips"].items()
+            if name not in given.get("clips", {})}  # fmt: skip
+    assert found["clips"].items() >= kept.items()
 
 
 def test_a_row_is_trained_once_and_scored(
