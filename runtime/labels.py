@@ -19,7 +19,7 @@ from edge_vos.runtime.preprocess import STRIDE, Letterbox
 _Window = tuple[slice, slice]
 
 _REACH = RADIUS
-"""Cells that an outline may lie outside an object's likeliest cells: the reach of the filter."""
+"""Cells that an outline may lie outside an object's likeliest cells."""
 
 _LEAST_PROBABILITY = 1e-3
 """What is less likely counts as this: odds have to end somewhere."""
@@ -104,7 +104,7 @@ def _foreground(
     if (window := _around(margin >= 0)) is not None:
         pixels = tuple(slice(part.start * STRIDE, part.stop * STRIDE) for part in window)
         outline = guided_filter(margin[window], letterbox.pixels(image)[0][:, *pixels])
-        # 8 bits are enlarged in a third of the time: 128 is the outline.
+        # 8 bits are enough for where it is zero, and cheaper to enlarge: 128 is the outline.
         levels[pixels] = cv2.convertScaleAbs(np.maximum(outline, -8), alpha=16, beta=128)
     _, foreground = cv2.threshold(letterbox.enlarge(levels), 128, 255, cv2.THRESH_BINARY)
     return np.asarray(foreground, np.uint8)
