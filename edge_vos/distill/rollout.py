@@ -32,7 +32,7 @@ def rollout(student: Student, batch: Batch, known: Tensor | None = None) -> list
     """Follow the prompts of the first frames through the clips.
 
     The student feeds on its own masks, and the gradient flows through them. What lies before
-    stride 8 in the encoder is frozen and runs in bfloat16.
+    stride 8 in the encoder is frozen and runs in bfloat16 where the processor has it.
 
     Args:
         student: in training mode, or in evaluation mode under ``no_grad``.
@@ -49,10 +49,11 @@ def rollout(student: Student, batch: Batch, known: Tensor | None = None) -> list
     ring = torch.from_numpy(batch.ring).to(device)
     prompt = coverage(torch.from_numpy(batch.prompt).to(device), active.shape[1])
     clips, frames = batch.images.shape[:2]
-    with torch.no_grad(), torch.autocast(device.type, torch.bfloat16):
-        stride4, stride8 = student.encoder.shallow(
-            images.float().contiguous(memory_format=torch.channels_last)
-        )
+    images = images.float().contiguous(memory_format=torch.channels_last)
+    with torch.no_grad(), torch.autocast(device.type, torch.bfloat16, has_bfloat16(device)):
+        # A clip at a time: on a CPU all of them at once take twice as long, for want of cache.
+        taps = [student.encoder.shallow(clip) for clip in images.split(frames)]
+        stride4, stride8 = (torch.cat(tap) for tap in zip(*taps, strict=True))
     features = student.encode(stride4.float(), stride8.float())
 
     def frame(t: int) -> Features:
@@ -77,6 +78,17 @@ def rollout(student: Student, batch: Batch, known: Tensor | None = None) -> list
         keys.append(frame(t).key)
         values.append(student.identity(probability if known is None else known[:, t]))
     return predictions
+
+
+def has_bfloat16(device: torch.device) -> bool:
+    """Tell whether the device computes in bfloat16; where that is emulated, float32 is faster.
+
+    A GPU is taken to have it: the training loop needs it there.
+    """
+    if device.type == "cuda":
+        return True
+    has = torch.cpu.get_capabilities()  # type: ignore[no-untyped-call]
+    return bool(has.get("avx512_bf16") or has.get("bf16"))
 
 
 def memory_order(t: int, slots: int) -> list[int]:
