@@ -195,7 +195,7 @@ class Conversion:
             partial(_opened, evaluator=evaluator),
             self._manifest(recipe, lowered),
             inputs,
-            verification.tolerance.mean_abs_error,
+            verification.tolerance.norm_error,
         )
         return Artifact(lowered, verification, request.keep_float, tries, divergence)
 

@@ -17,6 +17,7 @@ from edge_vos.bundle import Manifest
 from edge_vos.converters.lowering import Lowered, Request
 from edge_vos.errors import EdgeVosError
 from edge_vos.model.student import INPUT_NAMES
+from edge_vos.runtime.golden import relative_norm
 from edge_vos.runtime.runner import Runner, Tensors
 
 DEPTH = 2
@@ -33,7 +34,7 @@ class Divergence:
     Args:
         module: the first module that is off by more than is allowed, in the order of the run;
             empty where none is, or where it could not be found out.
-        error: the module's mean error, as a part of its largest value.
+        error: what it is off by, by ``relative_norm``.
         reason: why ``module`` is empty.
     """
 
@@ -43,7 +44,7 @@ class Divergence:
 
     def __str__(self) -> str:
         if self.module:
-            return f"the first module to diverge is {self.module} ({self.error:.2g} on average)"
+            return f"the first module to diverge is {self.module} ({self.error:.2g} of its norm)"
         return f"no module can be named: {self.reason}"
 
 
@@ -58,7 +59,7 @@ def first_divergence(
         opened: opens a lowered student as a context that gives a ``Runner``.
         manifest: of the whole student.
         inputs: of the call in which the engine was furthest off.
-        limit: what a module may be off by on average, as a part of its largest value.
+        limit: what a module may be off by, by ``relative_norm``.
     """
     tensors = [torch.from_numpy(np.ascontiguousarray(inputs[name])) for name in INPUT_NAMES]
     names = module_names(request.module, tensors)
@@ -77,7 +78,7 @@ def first_divergence(
     for name, array in expected.items():
         found = flat[first : first + array.size].reshape(array.shape)
         first += array.size
-        error = float(np.abs(found - array).mean() / max(1e-6, float(np.abs(array).max())))
+        error = relative_norm(found, array)
         if not error <= limit:
             return Divergence(name, error)
     return Divergence(reason="all agree when they are read one by one")

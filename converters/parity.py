@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_vos.runtime.golden import relative_norm
 from edge_vos.runtime.runner import Runner, Tensors
 
 
@@ -17,6 +18,7 @@ class TensorError:
         relative_error: the same as a part of the largest value, for a key or value; of a
             probability the difference itself.
         mean_error: the largest of a call's mean differences, as a part in the same way.
+        norm_error: the largest of a call's ``relative_norm``.
         call: the frame with the largest difference.
         index: where in the tensor.
         expected: eager PyTorch's value there.
@@ -26,6 +28,7 @@ class TensorError:
     max_abs_error: float
     relative_error: float
     mean_error: float
+    norm_error: float
     call: int
     index: tuple[int, ...]
     expected: float
@@ -73,11 +76,15 @@ class ComparingRunner:
             if worst is None or _worse(error.relative_error, worst.relative_error):
                 kept = kept or {name: array.copy() for name, array in inputs.items()}
                 self.worst_inputs[name] = kept
-                mean = worst.mean_error if worst is not None else error.mean_error
-                self.worst[name] = replace(error, mean_error=_worst_of(mean, error.mean_error))
+                place = error
             else:
-                mean = _worst_of(worst.mean_error, error.mean_error)
-                self.worst[name] = replace(worst, mean_error=mean)
+                place = worst
+            so_far = worst or error
+            self.worst[name] = replace(
+                place,
+                mean_error=_worst_of(so_far.mean_error, error.mean_error),
+                norm_error=_worst_of(so_far.norm_error, error.norm_error),
+            )
 
 
 def _worse(error: float, than: float) -> bool:
@@ -100,6 +107,7 @@ def _tensor_error(
         max_abs_error=worst,
         relative_error=worst / scale,
         mean_error=float(difference.mean()) / scale,
+        norm_error=relative_norm(found, expected),
         call=call,
         index=tuple(int(i) for i in index),
         expected=float(expected[index]),

@@ -25,7 +25,9 @@ in it on the device itself.
 
 _GATES = """\
 What an engine may differ by from eager PyTorch. A bundle that is further off is not written.
-Errors are those of a probability in one call, and of a memory entry as a part of its largest value.
+Errors are those of one call: a probability's on average; a memory entry's by the L2 norm of the
+difference, as a part of its own, which does not hang on outliers; and the largest anywhere, of an
+entry as a part of its largest value.
 """
 
 _KNOWN = """\
@@ -74,13 +76,22 @@ def page() -> str:
         "## Gates\n",
         _GATES,
         _table(
-            ("backend", "precision", "mask IoU", "mean error", "largest error", "J&F drop"),
+            (
+                "backend",
+                "precision",
+                "mask IoU",
+                "mean error",
+                "entry error",
+                "largest error",
+                "J&F drop",
+            ),
             (
                 (
                     backend,
                     precision,
                     f"{limits.mask_iou:g}",
                     f"{limits.mean_abs_error:g}",
+                    f"{limits.norm_error:g}",
                     "reported" if limits.max_abs_error is None else f"{limits.max_abs_error:g}",
                     f"{limits.jf_drop:g}",
                 )

@@ -203,11 +203,11 @@ def test_each_figure_alone_fails(verification: Verification) -> None:
     assert failure.startswith("in the recording, masks overlap by 0.50000")
     dropped = replace(verification, jf=80.0, jf_drop=1.5)
     assert dropped.failures == ("J&F falls by 1.50 points from 80.0 (at most 0.1)",)
-    worst = replace(verification.tensors["value"], relative_error=0.5, mean_error=0.1)
+    worst = replace(verification.tensors["value"], relative_error=0.5, norm_error=0.3)
     rough = replace(verification, tensors={"value": worst}, tolerance=QUANTIZED)
     (failure,) = rough.failures
-    assert failure.startswith("value is off by 0.1 on average (allowed 0.02), most in frame")
-    assert replace(rough, tolerance=replace(QUANTIZED, mean_abs_error=0.2)).agrees
+    assert failure.startswith("value as a whole is off by 0.3 (allowed 0.25), most in frame")
+    assert replace(rough, tolerance=replace(QUANTIZED, norm_error=0.4)).agrees
 
 
 def test_only_the_engine_itself_passes(verification: Verification) -> None:

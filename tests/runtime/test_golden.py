@@ -16,6 +16,7 @@ from edge_vos.runtime.golden import (
     GoldenReport,
     Script,
     check_golden,
+    relative_norm,
     replay,
     tolerance_of,
 )
@@ -23,8 +24,18 @@ from edge_vos.runtime.model import LoadedModel
 from edge_vos.runtime.runner import CallableRunner, Runner
 
 Arrays = dict[str, NDArray[np.float32]]
-TOLERANCE: GoldenLimits = {"mask_iou": 0.999, "max_abs_error": 1e-4, "mean_abs_error": 1e-5}
-ROUGH: GoldenLimits = {"mask_iou": 0.9, "max_abs_error": None, "mean_abs_error": 2e-2}
+TOLERANCE: GoldenLimits = {
+    "mask_iou": 0.999,
+    "max_abs_error": 1e-4,
+    "mean_abs_error": 1e-5,
+    "norm_error": 1e-4,
+}
+ROUGH: GoldenLimits = {
+    "mask_iou": 0.9,
+    "max_abs_error": None,
+    "mean_abs_error": 2e-2,
+    "norm_error": 0.2,
+}
 
 
 @pytest.fixture
@@ -119,6 +130,18 @@ def test_a_quantized_engine_is_judged_on_average(
         report = check_golden(changed, tiny_model.manifest, golden, **ROUGH)
         assert report.passed is passed, change.__name__
     assert report.frames == 4
+
+
+def test_the_norm_of_an_error_is_a_part_of_what_was_expected() -> None:
+    rng = np.random.default_rng(0)
+    exact = rng.normal(size=(1, 8, 4, 4)).astype(np.float32)
+    found = exact + rng.normal(size=exact.shape).astype(np.float32) * np.float32(0.1)
+    error = relative_norm(found, exact)
+    assert error == pytest.approx(0.1, rel=0.2)
+    assert relative_norm(exact, exact) == 0
+    assert relative_norm(-exact, exact) == pytest.approx(2)
+    assert relative_norm(found * 1000, exact * 1000) == pytest.approx(error, rel=1e-5)
+    assert np.isnan(relative_norm(found * np.float32(np.nan), exact))
 
 
 def test_a_golden_survives_a_bundle(
