@@ -225,8 +225,8 @@ def relative_norm(found: NDArray[np.float32], expected: NDArray[np.float32]) -> 
     Unlike a part of the largest value it does not hang on a single outlier, which one student's
     keys have and another's do not.
     """
-    difference = np.linalg.norm((found - expected).astype(np.float64))
-    return float(difference / max(1e-6, np.linalg.norm(expected.astype(np.float64))))
+    difference = float(np.linalg.norm((found - expected).astype(np.float64)))
+    return difference / max(1e-6, float(np.linalg.norm(expected.astype(np.float64))))
 
 
 def tolerance_of(bundle: Bundle) -> GoldenLimits:

@@ -52,7 +52,7 @@ def rollout(student: Student, batch: Batch, known: Tensor | None = None) -> list
     images = images.float().contiguous(memory_format=torch.channels_last)
     with torch.no_grad(), torch.autocast(device.type, torch.bfloat16, has_bfloat16(device)):
         # A clip at a time: on a CPU all of them at once take twice as long, for want of cache.
-        taps = [student.encoder.shallow(clip) for clip in images.split(frames)]
+        taps = [student.encoder.shallow(clip) for clip in images.chunk(clips)]
         stride4, stride8 = (torch.cat(tap) for tap in zip(*taps, strict=True))
     features = student.encode(stride4.float(), stride8.float())
 
@@ -87,7 +87,7 @@ def has_bfloat16(device: torch.device) -> bool:
     """
     if device.type == "cuda":
         return True
-    has = torch.cpu.get_capabilities()  # type: ignore[no-untyped-call]
+    has = torch.cpu.get_capabilities()
     return bool(has.get("avx512_bf16") or has.get("bf16"))
 
 
