@@ -34,17 +34,18 @@ def test_trains_and_resumes(square_davis: Path, tmp_path: Path) -> None:
     assert load_student(resumed["weights"]).config.name == "nano"
 
 
+@pytest.mark.parametrize(("recipe", "frames"), [("memory", 5), ("full-memory", 6)])
 def test_goes_on_from_weights_by_a_recipe_that_comes_along(
-    square_davis: Path, tmp_path: Path
+    recipe: str, frames: int, square_davis: Path, tmp_path: Path
 ) -> None:
     options = ("--davis", square_davis, "--preset", "nano", "--steps", 1, "--json")
     first = json.loads(_train(*options, "--run", tmp_path / "a").stdout)
     second = _train(
-        *options, "--run", tmp_path / "b", "--from", first["weights"], "--config", "memory"
+        *options, "--run", tmp_path / "b", "--from", first["weights"], "--config", recipe
     )
     assert second.exit_code == 0, second.output
     config = json.loads((tmp_path / "b" / "config.json").read_text())
-    assert (config["preset"], config["steps"], config["clips"]["frames"]) == ("nano", 1, 5)
+    assert (config["preset"], config["steps"], config["clips"]["frames"]) == ("nano", 1, frames)
 
 
 def test_says_what_is_wrong(square_davis: Path, tmp_path: Path) -> None:
