@@ -16,6 +16,7 @@ from edge_vos.cli.training import (
     StillsOption,
     TorchThreadsOption,
     changed,
+    load_development,
     load_footage,
     require_training,
 )
@@ -62,7 +63,6 @@ def ablate(
 
     from edge_vos.cli.distill import distill_defaults
     from edge_vos.distill import ablation
-    from edge_vos.distill.evaluate import read_dataset
     from edge_vos.distill.run_folder import write_text
     from edge_vos.model.checkpoint import default_weights_path, load_student, weights_sha256
 
@@ -76,11 +76,13 @@ def ablate(
     if unknown := sorted(set(names) - {row.name for row in wanted}):
         raise UsageError(f"unknown row {unknown[0]!r}", ", ".join(row.name for row in wanted))
     numbers = [int(seed) for seed in seeds.split(",")]
+    dataset = load_development(davis, development)
+    if dataset is None:
+        raise UsageError("--development is empty", "sequences to score, such as bus,swing")
     labelled_by_teacher = footage or folder / "footage"
     label_once(labelled_by_teacher, teacher_path, davis, stills, development, [], "cpu")
     labelled = load_footage(davis, stills, development)
     taught = load_footage(labelled_by_teacher, [labelled_by_teacher], "")
-    dataset = read_dataset(davis, "davis2016", development.split(","))
     outcomes = []
     for row in wanted:
         if names and row.name not in names:

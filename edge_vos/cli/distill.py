@@ -18,6 +18,7 @@ from edge_vos.cli.training import (
     StepsOption,
     StillsOption,
     TorchThreadsOption,
+    load_development,
     load_footage,
     prepare,
     processes,
@@ -102,10 +103,11 @@ def distill(
                 f"the weights with sha256 {trained.teacher_sha256[:12]}…",
                 "Give the same --teacher, or start another --run",
             )
+        development = load_development(davis, exclude)
         label_once(labelled, teacher_path, davis, stills, exclude, videos or [], device)
         material = load_footage(labelled, [labelled], "")
         next_command = f"edge-vos eval {davis or 'DAVIS'}"
-        run_training(options, material, state, trained, taught_by, next_command)
+        run_training(options, material, state, trained, taught_by, development, next_command)
 
 
 def distill_defaults(preset: str, teacher_sha256: str, initial: Student | None) -> TrainConfig:

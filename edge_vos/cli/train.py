@@ -19,6 +19,7 @@ from edge_vos.cli.training import (
     StepsOption,
     StillsOption,
     TorchThreadsOption,
+    load_development,
     load_footage,
     prepare,
     processes,
@@ -102,7 +103,11 @@ def student(
     from edge_vos.distill.data import ClipConfig
 
     options = RunOptions(run, resume, steps, minutes, seed, threads, config, json_output)
-    full = TrainConfig(preset=preset, clips=ClipConfig(hide_share=0.0, ring_dropout=0.0))
+    full = TrainConfig(
+        preset=preset,
+        overrides={"offset_range": 1.0},
+        clips=ClipConfig(hide_share=0.0, ring_dropout=0.0),
+    )
     _train(options, full, davis, stills, exclude, from_weights)
 
 
@@ -122,5 +127,6 @@ def _train(
     defaults = full if initial is None else continued(full, initial.config)
     with processes() as device:
         state, config = prepare(options, defaults, device, initial)
+        development = load_development(davis, exclude)
         footage = load_footage(davis, stills, exclude)
-        run_training(options, footage, state, config, None, f"edge-vos eval {davis}")
+        run_training(options, footage, state, config, None, development, f"edge-vos eval {davis}")

@@ -17,12 +17,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from edge_vos.errors import DatasetError, EngineError, SinkError, UsageError
+from edge_vos.errors import EngineError, SinkError, UsageError
 
 if TYPE_CHECKING:
     from edge_vos.distill.config import TrainConfig
     from edge_vos.distill.data import Footage
     from edge_vos.distill.run_folder import StepRecord
+    from edge_vos.distill.sequences import Dataset
     from edge_vos.distill.train import TrainState
     from edge_vos.model.student import Student
 
@@ -32,7 +33,10 @@ StillsOption = Annotated[
     typer.Option(help="Folder with images/ and labels/ or masks/; may be repeated."),
 ]
 ExcludeOption = Annotated[
-    str, typer.Option(help="Sequences to leave out, as A,B: a development split.")
+    str,
+    typer.Option(
+        help="Development split, as A,B: sequences of DAVIS to leave out and keep the best by."
+    ),
 ]
 ResumeOption = Annotated[bool, typer.Option(help="Go on where the run's checkpoint stands.")]
 StepsOption = Annotated[int | None, typer.Option(min=1, help="Optimizer steps in all.")]
@@ -130,19 +134,28 @@ def load_footage(davis: Path | None, stills: list[Path] | None, exclude: str) ->
     """Decode videos and photographs into memory.
 
     Raises:
-        DatasetError: if a folder is not in its layout, or lacks what shall be left out.
+        DatasetError: if a folder is not in its layout.
     """
     from edge_vos.distill.data import Footage, load_stills, load_videos
 
     typer.echo("decoding the footage into memory", err=True)
-    excluded = tuple(name for name in exclude.split(",") if name)
-    if davis is not None:
-        known = {path.name for path in (davis / "JPEGImages" / "480p").glob("*")}
-        unknown = sorted(set(excluded) - known)
-        if known and unknown:
-            raise DatasetError(f"--exclude names {', '.join(unknown)}", "sequences of the data set")
     photographs = [still for folder in stills or [] for still in load_stills(folder)]
-    return Footage(load_videos(davis, excluded) if davis is not None else [], photographs)
+    return Footage(load_videos(davis, _names(exclude)) if davis is not None else [], photographs)
+
+
+def load_development(davis: Path | None, exclude: str) -> Dataset | None:
+    """Find the sequences that training leaves out, to keep the best weights by them.
+
+    Raises:
+        DatasetError: if one is missing or has no masks.
+    """
+    from edge_vos.distill.evaluate import read_dataset
+
+    if davis is None or not _names(exclude):
+        return None
+    found = read_dataset(davis, "davis2016", _names(exclude))
+    found.require_truth()
+    return found
 
 
 def run_training(
@@ -151,6 +164,7 @@ def run_training(
     state: TrainState,
     config: TrainConfig,
     teacher: Student | None,
+    development: Dataset | None,
     next_command: str,
 ) -> None:
     """Train with a progress bar and print the result; only the first process speaks."""
@@ -158,7 +172,7 @@ def run_training(
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
     from rich.progress import TimeRemainingColumn as Remaining
 
-    from edge_vos.distill.run_folder import WEIGHTS
+    from edge_vos.distill.run_folder import BEST, WEIGHTS
     from edge_vos.distill.train import train
 
     columns = (
@@ -188,19 +202,23 @@ def run_training(
                 )
 
         minutes = options.minutes if options.minutes else math.inf
-        record = train(footage, state, config, options.run, report, minutes, teacher)
+        record = train(footage, state, config, options.run, report, minutes, teacher, development)
     if not leads:
         return
-    weights = options.run / WEIGHTS
+    weights = options.run / (BEST if state.best else WEIGHTS)
     result: dict[str, Any] = {
         "run": str(options.run),
         "step": state.step,
         "loss": record.loss if record else None,
         "weights": str(weights),
+        "development": {str(step): jf for step, jf in state.development.items()},
     }
     if options.json_output:
         typer.echo(json.dumps(result))
     else:
+        if state.best:
+            step, jf = state.best
+            typer.echo(f"best by the development split: J&F {jf:.1f} at step {step}")
         typer.echo(f"{state.step} steps; weights in {weights}")
         typer.echo(f"next: {next_command} --weights {weights}")
 
@@ -223,6 +241,10 @@ def processes() -> Iterator[str]:
         yield device
     finally:
         dist.destroy_process_group()
+
+
+def _names(exclude: str) -> tuple[str, ...]:
+    return tuple(name for name in exclude.split(",") if name)
 
 
 def _read_config(path: Path | None) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""A run's folder: checkpoint, averaged weights, log, curves, samples.
+"""A run's folder: checkpoint, averaged weights, the best of them, log, curves, samples.
 
 Each is written beside and renamed.
 """
@@ -20,6 +20,8 @@ from edge_vos.errors import CheckpointError
 
 CHECKPOINT = "checkpoint.pt"
 WEIGHTS = "student.safetensors"
+BEST = "best.safetensors"
+DEVELOPMENT = "development.csv"
 LOG = "log.csv"
 _FIXED = ("step", "loss", "learning_rate", "seconds")
 
@@ -107,6 +109,12 @@ def write_log(run: Path, log: list[StepRecord]) -> None:
         lines.append(",".join(map(str, fields)))
     write_text(run / LOG, "\n".join(lines) + "\n")
     _plot(run / "curves.png", log, names)
+
+
+def write_development(run: Path, scores: Mapping[int, float]) -> None:
+    """Write the J&F of the development split by step, in percent, as CSV."""
+    lines = ["step,jf", *(f"{step},{jf!r}" for step, jf in sorted(scores.items()))]
+    write_text(run / DEVELOPMENT, "\n".join(lines) + "\n")
 
 
 def write_samples(run: Path, sheet: NDArray[np.uint8]) -> None:

