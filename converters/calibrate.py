@@ -13,8 +13,8 @@ from edge_vos.bundle import Manifest, MemoryPolicy
 from edge_vos.converters.clip import Clip, load_clip, rectangles, synthetic_uri
 from edge_vos.converters.lowering import Calibration
 from edge_vos.errors import GateError
+from edge_vos.runtime.backends.runner import Runner, Tensors
 from edge_vos.runtime.model import LoadedModel
-from edge_vos.runtime.runner import Runner, Tensors
 from edge_vos.runtime.segmenter import Segmenter
 
 OBJECTS = (1, 3, 6, 10)

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_vos.errors import SourceError
+from edge_vos.runtime.interactive.prompts import check_size
 from edge_vos.runtime.masks import read_mask
-from edge_vos.runtime.prompts import check_size
-from edge_vos.runtime.source import open_source
+from edge_vos.runtime.sources.opening import open_source
 
 FRAMES = 100
 """How many frames a closed loop runs for: memory has filled long before."""
@@ -90,7 +90,7 @@ def load_clip(uri: str, frames: int = FRAMES) -> Clip:
     frames is played there and back.
 
     Args:
-        uri: as ``edge_vos.runtime.source.open_source`` takes it.
+        uri: as ``edge_vos.runtime.sources.opening.open_source`` takes it.
         frames: how many.
 
     Raises:

@@ -11,8 +11,7 @@ from typing import Any
 from edge_vos.bundle import GOLDEN_FILE, Bundle, Manifest, refuse_existing, write_bundle
 from edge_vos.converters.calibrate import check_calibration
 from edge_vos.converters.clip import FRAMES
-from edge_vos.converters.divergence import Divergence, first_divergence
-from edge_vos.converters.ground import Ground, Progress
+from edge_vos.converters.context import Ground, Progress
 from edge_vos.converters.known_bad import check_known_bad
 from edge_vos.converters.lowering import Lowered, Request
 from edge_vos.converters.recipe import Recipe
@@ -24,9 +23,10 @@ from edge_vos.converters.targets import (
     load_evaluator,
     quantization,
 )
-from edge_vos.converters.verify import TOLERANCES, Score, Tolerance, Verification, verify
+from edge_vos.converters.verify.checks import TOLERANCES, Score, Tolerance, Verification, verify
+from edge_vos.converters.verify.divergence import Divergence, first_divergence
 from edge_vos.errors import GateError
-from edge_vos.runtime.runner import Runner, Tensors
+from edge_vos.runtime.backends.runner import Runner, Tensors
 
 GIVEN_BACK = (0, 1, 2, 4, 8)
 """How many modules each try keeps in float, the most sensitive first."""

@@ -15,7 +15,7 @@ from edge_vos.converters.lowering import Converter
 from edge_vos.converters.quantize import Scheme
 from edge_vos.errors import EngineError
 from edge_vos.runtime.backends import load_backend
-from edge_vos.runtime.runner import Runner
+from edge_vos.runtime.backends.runner import Runner
 
 OpenRunner = Callable[[Path, Manifest, int | None], Runner]
 
@@ -93,7 +93,7 @@ _DENSE = "samples by one dense product, which every delegate takes"
 
 BACKENDS: dict[str, Backend] = {
     "onnx": Backend(
-        module="edge_vos.converters.onnx",
+        module="edge_vos.converters.onnx.lower",
         packages=(*_TORCH, "onnx", "onnxscript", "onnxruntime"),
         extra="convert-onnx",
         precisions=("fp32", "fp16", "int8"),
@@ -102,7 +102,7 @@ BACKENDS: dict[str, Backend] = {
         target="cpu",
     ),
     "litert": Backend(
-        module="edge_vos.converters.litert",
+        module="edge_vos.converters.litert.lower",
         packages=(*_TORCH, "litert-torch", "ai-edge-litert", "ai-edge-quantizer"),
         extra="convert-litert",
         precisions=("fp32", "fp16", "int8"),
@@ -111,7 +111,7 @@ BACKENDS: dict[str, Backend] = {
         target="android",
     ),
     "executorch-xnnpack": Backend(
-        module="edge_vos.converters.executorch",
+        module="edge_vos.converters.executorch.lower",
         packages=(*_TORCH, "executorch", "torchao"),
         extra="convert-executorch",
         precisions=("fp32", "int8"),
@@ -120,7 +120,7 @@ BACKENDS: dict[str, Backend] = {
         target="android",
     ),
     "executorch-coreml": Backend(
-        module="edge_vos.converters.executorch_coreml",
+        module="edge_vos.converters.executorch.coreml",
         packages=(*_TORCH, "executorch", "torchao", "coremltools"),
         extra="convert",
         precisions=("fp16",),
@@ -130,7 +130,7 @@ BACKENDS: dict[str, Backend] = {
         evaluator="",
     ),
     "executorch-vulkan": Backend(
-        module="edge_vos.converters.executorch_vulkan",
+        module="edge_vos.converters.executorch.vulkan",
         packages=(*_TORCH, "executorch", "torchao"),
         extra="convert-executorch",
         precisions=("fp32",),
@@ -140,18 +140,18 @@ BACKENDS: dict[str, Backend] = {
         evaluator="",
     ),
     "coreml": Backend(
-        module="edge_vos.converters.coreml",
+        module="edge_vos.converters.coreml.lower",
         packages=(*_TORCH, "coremltools", "torchao", "scikit-learn"),
         extra="convert-coreml",
         precisions=("fp16", "fp32", "int8", "palette6", "palette4", "w8a8"),
         sampler="matmul",
         sampler_reason=f"{_DENSE}; resample is reported off the neural engine",
         target="ios",
-        evaluator="edge_vos.converters.mil",
+        evaluator="edge_vos.converters.coreml.mil",
         evaluator_name="the MIL evaluator",
     ),
     "tensorrt": Backend(
-        module="edge_vos.converters.tensorrt",
+        module="edge_vos.converters.tensorrt.lower",
         packages=(*_TORCH, "onnx", "onnxscript", "onnxruntime"),
         extra="convert-onnx",
         precisions=("fp16", "fp32"),

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 from edge_vos.converters.known_bad import KNOWN_BAD
 from edge_vos.converters.targets import BACKENDS, TARGETS, Backend
-from edge_vos.converters.verify import TOLERANCES
+from edge_vos.converters.verify.checks import TOLERANCES
 
 _HEAD = """\
 # Targets

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import cv2
 
-from edge_vos.devices.cameras import LISTER, Camera, find_cameras
-from edge_vos.devices.conditions import read_conditions
-from edge_vos.devices.machine import ROOT, Machine, probe_machine
-from edge_vos.devices.offers import Run, find_offers, run_quietly
-from edge_vos.devices.profile import Profile, profile_of
-from edge_vos.devices.sysfs import read_text
-from edge_vos.devices.tegrastats import parse_power_mode
+from edge_vos.devices.capabilities import Run, find_offers, run_quietly
+from edge_vos.devices.profiles.profile import Profile, profile_of
+from edge_vos.devices.telemetry.cameras import LISTER, Camera, find_cameras
+from edge_vos.devices.telemetry.conditions import read_conditions
+from edge_vos.devices.telemetry.machine import ROOT, Machine, probe_machine
+from edge_vos.devices.telemetry.sysfs import read_text
+from edge_vos.devices.telemetry.tegrastats import parse_power_mode
 from edge_vos.runtime.backends import BACKENDS, load_backend
 
 Which = Callable[[str], str | None]

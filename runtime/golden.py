@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from edge_vos.bundle import GOLDEN_FILE, Bundle, Manifest
 from edge_vos.errors import BundleError
-from edge_vos.runtime.runner import Runner
+from edge_vos.runtime.backends.runner import Runner
 
 PROBABILITY_STEPS = 65535
 """Probabilities are kept in 16 bits of fixed point: off by 7.6e-6, where float16 is by 2e-4."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from edge_vos.bundle import Manifest, default_bundle_path, read_bundle
 from edge_vos.errors import EngineError, UsageError
 from edge_vos.runtime.backends import ALIASES, ALSO_RUNS, Backend, load_backend
-from edge_vos.runtime.runner import Runner
+from edge_vos.runtime.backends.runner import Runner
 
 _log = logging.getLogger(__name__)
 

@@ -15,11 +15,11 @@ from typing import Any, Literal
 import numpy as np
 
 from edge_vos.errors import PromptError, SourceLost, SourceTimeout
-from edge_vos.runtime.channel import Channel, ChannelEnd
-from edge_vos.runtime.controls import Controls
-from edge_vos.runtime.frame import Frame, Source
-from edge_vos.runtime.output import Sink
+from edge_vos.runtime.frame_queue import Channel, ChannelEnd
+from edge_vos.runtime.interactive.controls import Controls
 from edge_vos.runtime.segmenter import FrameResult, Segmenter
+from edge_vos.runtime.sinks.output import Sink
+from edge_vos.runtime.sources.frame import Frame, Source
 from edge_vos.runtime.stage_times import Pulse, StageTimes
 
 Ending = Literal["end", "frames", "stopped", "lost", "timeout"]

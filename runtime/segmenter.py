@@ -10,14 +10,7 @@ from numpy.typing import NDArray
 from edge_vos.bundle import MemoryPolicy
 from edge_vos.errors import PromptError
 from edge_vos.runtime.appearance import find_looks
-from edge_vos.runtime.frame import Frame
-from edge_vos.runtime.labels import ObjectState, label_frame
-from edge_vos.runtime.memory import MemoryBank
-from edge_vos.runtime.model import LoadedModel
-from edge_vos.runtime.names import check_name
-from edge_vos.runtime.preprocess import NEUTRAL, Letterbox, check_frame
-from edge_vos.runtime.presence import Presence
-from edge_vos.runtime.prompts import (
+from edge_vos.runtime.interactive.prompts import (
     check_mask,
     check_points,
     check_size,
@@ -25,6 +18,13 @@ from edge_vos.runtime.prompts import (
     mask_from_box,
     mask_from_point,
 )
+from edge_vos.runtime.labels import ObjectState, label_frame
+from edge_vos.runtime.memory import MemoryBank
+from edge_vos.runtime.model import LoadedModel
+from edge_vos.runtime.names import check_name
+from edge_vos.runtime.preprocess import NEUTRAL, Letterbox, check_frame
+from edge_vos.runtime.presence import Presence
+from edge_vos.runtime.sources.frame import Frame
 from edge_vos.runtime.timing import Laps
 
 _log = logging.getLogger(__name__)

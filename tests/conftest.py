@@ -27,8 +27,9 @@ from edge_vos.bundle import (
     write_bundle,
 )
 from edge_vos.manifest import graph_shapes
+from edge_vos.runtime.backends.runner import CallableRunner
+from edge_vos.runtime.masks import write_palette_png
 from edge_vos.runtime.model import LoadedModel
-from edge_vos.runtime.runner import CallableRunner
 
 settings.register_profile("edge-vos", deadline=None, max_examples=40)
 settings.load_profile("edge-vos")
@@ -38,6 +39,8 @@ SIZE, CHANNELS, SLOTS = (64, 96), 5, 4
 SHARPNESS = 200.0
 Arrays = Mapping[str, NDArray[np.float32]]
 LoadTiny = Callable[..., LoadedModel]
+Scene = Callable[..., tuple[NDArray[np.uint8], NDArray[np.uint8]]]
+MakeDavis = Callable[..., Path]
 
 # The same as tiny_student below.
 ONNX_TEXT = """
@@ -272,3 +275,40 @@ def base_install(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _pip(python: str, *arguments: str) -> None:
     done = subprocess.run([python, "-m", "pip", *arguments], capture_output=True, text=True)
     assert done.returncode == 0, f"pip {' '.join(arguments)}\n{done.stdout}\n{done.stderr}"
+
+
+@pytest.fixture
+def make_davis(tmp_path: Path, scene: Scene) -> MakeDavis:
+    """Write sequences, each of so many frames with so many moving squares, in DAVIS layout."""
+
+    def make(
+        sequences: Mapping[str, int],
+        *,
+        objects: int = 1,
+        frames: int = 5,
+        resolution: str = "480p",
+        val: str | None = None,
+    ) -> Path:
+        root = tmp_path / "DAVIS"
+        for name, step_px in sequences.items():
+            pictures = root / "JPEGImages" / resolution / name
+            masks = root / "Annotations" / resolution / name
+            pictures.mkdir(parents=True)
+            masks.mkdir(parents=True)
+            for index in range(frames):
+                left = 8 + index * step_px
+                frame, mask = scene(*[(left, 8 + 60 * i) for i in range(objects)], side=48)
+                cv2.imwrite(
+                    str(pictures / f"{index:05d}.jpg"), frame, [cv2.IMWRITE_JPEG_QUALITY, 98]
+                )
+                if objects == 1:
+                    cv2.imwrite(str(masks / f"{index:05d}.png"), mask * 255)
+                else:
+                    write_palette_png(masks / f"{index:05d}.png", mask)
+        if val is not None:
+            listing = root / val
+            listing.parent.mkdir(parents=True)
+            listing.write_text("\n".join(sequences) + "\n")
+        return root
+
+    return make

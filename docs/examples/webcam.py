@@ -8,13 +8,13 @@ import argparse
 import sys
 
 from edge_vos.errors import EdgeVosError
-from edge_vos.runtime.controls import Controls
-from edge_vos.runtime.frame import Frame
+from edge_vos.runtime.interactive.controls import Controls
 from edge_vos.runtime.model import open_bundle
 from edge_vos.runtime.pipeline import RunOptions, run
 from edge_vos.runtime.segmenter import FrameResult, Segmenter
-from edge_vos.runtime.sink import open_sinks
-from edge_vos.runtime.source import open_source
+from edge_vos.runtime.sinks.opening import open_sinks
+from edge_vos.runtime.sources.frame import Frame
+from edge_vos.runtime.sources.opening import open_source
 
 
 def tell(frame: Frame, result: FrameResult) -> None:

@@ -14,10 +14,10 @@ from edge_vos.errors import DatasetError, EdgeVosError, UsageError
 
 if TYPE_CHECKING:
     from edge_vos.cli.bench_matrix import MatrixRequest
-    from edge_vos.devices.bench import BenchRequest
-    from edge_vos.devices.live import LiveRequest
-    from edge_vos.devices.report import BenchReport, DatasetAccuracy
-    from edge_vos.distill.sequences import Dataset
+    from edge_vos.devices.bench.live import LiveRequest
+    from edge_vos.devices.bench.measure import BenchRequest
+    from edge_vos.devices.bench.report import BenchReport, DatasetAccuracy
+    from edge_vos.evaluate.sequences import Dataset
 
 QUICK_S = 10.0
 LONGEST_SETUP_S = 3600.0  # a board may build an engine for so long
@@ -95,7 +95,7 @@ def bench(
 
         edge-vos bench --matrix bundles/ --threads 1,2 --objects 1,10 --quick -o table.md
     """
-    from edge_vos.devices.report_file import refuse_report_paths
+    from edge_vos.devices.bench.report_file import refuse_report_paths
 
     length = _length(quick, sustained, frames)
     refuse_report_paths(output or ())
@@ -162,7 +162,7 @@ def _length(quick: bool, sustained: str | None, frames: int | None) -> dict[str,
 
 def _timeout_s(length: dict[str, float], dataset: "Dataset | None") -> float:
     """Return how long a setting of a matrix may take before it counts as hung."""
-    from edge_vos.devices.bench import BenchRequest
+    from edge_vos.devices.bench.measure import BenchRequest
 
     seconds = BenchRequest.seconds or 0.0
     for option, value in length.items():
@@ -212,7 +212,7 @@ def _live(source: str | None, record: bool, prompts: Prompts) -> "LiveRequest | 
     from edge_vos.cli.session import prepare_process
 
     prepare_process()
-    from edge_vos.devices.live import LiveRequest
+    from edge_vos.devices.bench.live import LiveRequest
 
     return LiveRequest(source, record, prompts.give if prompts else None)
 
@@ -224,7 +224,7 @@ def _dataset(davis: Path | None, sequences: str | None) -> "Dataset | None":
             raise UsageError("--sequences without --davis", "a data set", "Add --davis DIR")
         return None
     from edge_vos.cli.evaluate import parse_sequences
-    from edge_vos.distill.evaluate import read_dataset
+    from edge_vos.evaluate.run import read_dataset
 
     dataset = read_dataset(davis, "davis2016", parse_sequences(sequences))
     dataset.require_truth()
@@ -241,7 +241,7 @@ def _request(
     live: "LiveRequest | None",
 ) -> "BenchRequest":
     from edge_vos.converters.recipe import parse_size
-    from edge_vos.devices.bench import BenchRequest
+    from edge_vos.devices.bench.measure import BenchRequest
 
     steps, seconds = BenchRequest.steps, BenchRequest.seconds
     for option, value in length.items():
@@ -271,7 +271,7 @@ def _matrix(
     from edge_vos.bundle import default_bundle_path
     from edge_vos.cli.bench_matrix import MatrixRequest
     from edge_vos.converters.recipe import parse_size
-    from edge_vos.devices.bench import BenchRequest
+    from edge_vos.devices.bench.measure import BenchRequest
 
     by_source = objects is None and live is not None
     counts = [None] if by_source else _numbers(objects or "1", "--objects")
@@ -292,7 +292,7 @@ def _measure(request: "BenchRequest") -> "BenchReport":
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn
 
-    from edge_vos.devices.bench import bench as measure
+    from edge_vos.devices.bench.measure import bench as measure
 
     # Redrawn only when told to: a thread that draws would compete with what is measured.
     columns = (TextColumn("measuring"), BarColumn(), TextColumn("{task.percentage:3.0f} %"))
@@ -312,7 +312,7 @@ def _measure_dataset(
 ) -> "DatasetAccuracy":
     """Score the bundle of a report, with its engine and threads."""
     from edge_vos.cli.evaluate import measure_dataset
-    from edge_vos.devices.report import DatasetAccuracy
+    from edge_vos.devices.bench.report import DatasetAccuracy
     from edge_vos.runtime.model import open_bundle
 
     model = open_bundle(bundle, report.engine, report.threads)
@@ -336,7 +336,7 @@ def _measure_dataset(
 
 def _write(report: "BenchReport", paths: Sequence[Path]) -> list[EdgeVosError]:
     """Write a report to every path; return what went wrong, for it is yet to be printed."""
-    from edge_vos.devices.report_file import write_report
+    from edge_vos.devices.bench.report_file import write_report
 
     refused: list[EdgeVosError] = []
     for path in paths:

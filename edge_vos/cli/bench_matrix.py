@@ -11,7 +11,7 @@ import typer
 from edge_vos.errors import SinkError, UsageError
 
 if TYPE_CHECKING:
-    from edge_vos.devices.matrix import Outcome
+    from edge_vos.devices.bench.matrix import Outcome
 
 
 @dataclass(frozen=True)
@@ -55,13 +55,13 @@ def bench_matrix(request: MatrixRequest) -> None:
         BundleError: if there is no such bundle, or all are broken.
         SinkError: if an output cannot be written; the table is printed before.
     """
-    from edge_vos.devices.matrix import (
+    from edge_vos.devices.bench.matrix import (
         find_bundles,
         make_cells,
         measure_apart,
         run_matrix,
     )
-    from edge_vos.devices.report_file import refuse_report_path
+    from edge_vos.devices.bench.report_file import refuse_report_path
 
     for path in request.output:
         refuse_report_path(path)
@@ -102,8 +102,8 @@ def _write(
     Args:
         ours: the paths that were written before, which alone may be replaced; it grows.
     """
-    from edge_vos.devices.matrix import to_markdown
-    from edge_vos.devices.report_file import write_again, write_new
+    from edge_vos.devices.bench.matrix import to_markdown
+    from edge_vos.devices.bench.report_file import write_again, write_new
 
     refused = []
     for path in paths:
@@ -124,7 +124,7 @@ def _tell(request: MatrixRequest, outcomes: "Sequence[Outcome]") -> None:
 
 
 def _document(outcomes: "Sequence[Outcome]") -> str:
-    from edge_vos.devices.matrix import to_document
+    from edge_vos.devices.bench.matrix import to_document
 
     return json.dumps(to_document(outcomes), indent=2) + "\n"
 
@@ -140,7 +140,7 @@ def _print(outcomes: "Sequence[Outcome]") -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    from edge_vos.devices.matrix import table_rows
+    from edge_vos.devices.bench.matrix import table_rows
 
     header, *rows = table_rows(outcomes)
     table = Table(*header)

@@ -9,7 +9,7 @@ import typer
 from edge_vos.cli.options import JsonOption
 
 if TYPE_CHECKING:
-    from edge_vos.devices.compare import Comparison
+    from edge_vos.devices.bench.compare import Comparison
 
 
 def compare(
@@ -31,7 +31,7 @@ def compare(
     """
     from dataclasses import asdict
 
-    from edge_vos.devices.compare import compare_reports, read_report
+    from edge_vos.devices.bench.compare import compare_reports, read_report
 
     found = compare_reports(read_report(before), read_report(after), tolerance)
     for name, doubts in found.doubts.items():

@@ -185,7 +185,7 @@ def _paths(output: Path, recipes: Sequence["Recipe"]) -> list[Path]:
 
 def _region_and_boundary(predicted: "NDArray[np.bool_]", truth: "NDArray[np.bool_]") -> float:
     """Return J&F of one object in one frame."""
-    from edge_vos.distill.metrics import boundary_accuracy, region_similarity
+    from edge_vos.evaluate.metrics import boundary_accuracy, region_similarity
 
     return (region_similarity(predicted, truth) + boundary_accuracy(predicted, truth)) / 2
 

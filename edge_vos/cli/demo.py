@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from edge_vos.runtime.frame import Frame
     from edge_vos.runtime.segmenter import FrameResult
+    from edge_vos.runtime.sources.frame import Frame
 
 CLIP = "datasets/data/bigbuckbunny.mp4"
 SYNTHETIC = "synthetic://?size=360x640&objects=4&frames=90"
@@ -128,8 +128,8 @@ def segment_synthetic(bundle: Path, video: Path) -> dict[int, float]:
     from edge_vos.runtime.model import open_bundle
     from edge_vos.runtime.pipeline import RunOptions, run
     from edge_vos.runtime.segmenter import Segmenter
-    from edge_vos.runtime.sink import open_sink
-    from edge_vos.runtime.source import open_source
+    from edge_vos.runtime.sinks.opening import open_sink
+    from edge_vos.runtime.sources.opening import open_source
 
     samples: dict[int, list[float]] = {}
 
@@ -157,7 +157,7 @@ def write_contact_sheet(videos: list[Path], path: Path) -> None:
     """
     import cv2
 
-    from edge_vos.runtime.source import open_source
+    from edge_vos.runtime.sources.opening import open_source
 
     rows = []
     for video in videos:

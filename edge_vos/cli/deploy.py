@@ -9,7 +9,7 @@ import typer
 from edge_vos.cli.options import JsonOption, ThreadsOption
 
 if TYPE_CHECKING:
-    from edge_vos.devices.deploy import Deployment
+    from edge_vos.devices.deploy.deploy import Deployment
 
 
 def deploy(
@@ -52,11 +52,11 @@ def deploy(
     from dataclasses import asdict
 
     from edge_vos.cli.bench import parse_duration
-    from edge_vos.devices.bench import BenchRequest
-    from edge_vos.devices.deploy import DeployRequest
+    from edge_vos.devices.bench.measure import BenchRequest
+    from edge_vos.devices.bench.report_file import refuse_report_path, write_new
     from edge_vos.devices.deploy import deploy as put
-    from edge_vos.devices.remote import open_remote
-    from edge_vos.devices.report_file import refuse_report_path, write_new
+    from edge_vos.devices.deploy.deploy import DeployRequest
+    from edge_vos.devices.deploy.remote import open_remote
     from edge_vos.errors import UsageError
 
     parse_duration(sustained)

@@ -30,7 +30,7 @@ def list_devices(json_output: JsonOption = False) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from edge_vos.devices.profile import load_profile, profile_names
+    from edge_vos.devices.profiles.profile import load_profile, profile_names
 
     profiles = [load_profile(name) for name in profile_names()]
     if json_output:
@@ -57,7 +57,7 @@ def show_device(
     from rich.console import Console
     from rich.markup import escape
 
-    from edge_vos.devices.profile import load_profile
+    from edge_vos.devices.profiles.profile import load_profile
 
     profile = load_profile(name)
     if json_output:
@@ -111,7 +111,7 @@ def recipe_for_device(
         ShapeError: if the size does not suit the student.
     """
     from edge_vos.converters.recipe import AS_ASKED, Recipe, choose
-    from edge_vos.devices.profile import load_profile
+    from edge_vos.devices.profiles.profile import load_profile
 
     profile = load_profile(name)
     choice = profile.choice

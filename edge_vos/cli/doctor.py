@@ -86,7 +86,7 @@ def _state(engine: "Engine") -> str:
 
 
 def _facts(examination: "Examination") -> list[tuple[str, str]]:
-    from edge_vos.devices.cameras import best_modes
+    from edge_vos.devices.telemetry.cameras import best_modes
 
     machine = examination.machine
     device, opencv = machine.device, examination.opencv

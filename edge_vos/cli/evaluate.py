@@ -10,9 +10,9 @@ from edge_vos.cli.options import EngineOption, JsonOption, ThreadsOption
 from edge_vos.errors import EngineError, ShapeError, UsageError
 
 if TYPE_CHECKING:
-    from edge_vos.distill.evaluate import Observer, ScoredFrame
-    from edge_vos.distill.scores import EvalReport
-    from edge_vos.distill.sequences import Dataset
+    from edge_vos.evaluate.run import Observer, ScoredFrame
+    from edge_vos.evaluate.scores import EvalReport
+    from edge_vos.evaluate.sequences import Dataset
     from edge_vos.runtime.model import LoadedModel
 
 
@@ -88,11 +88,11 @@ def evaluate(
 
         edge-vos eval DAVIS --restart 10
     """
-    from edge_vos.distill.evaluate import read_dataset
-    from edge_vos.distill.pictures import WorstFrames, refuse_existing
-    from edge_vos.distill.report import rows, summary, write_report
-    from edge_vos.distill.stability import StabilityMeter, loop_dataset
-    from edge_vos.distill.windows import window_dataset
+    from edge_vos.evaluate.pictures import WorstFrames, refuse_existing
+    from edge_vos.evaluate.report import rows, summary, write_report
+    from edge_vos.evaluate.run import read_dataset
+    from edge_vos.evaluate.stability import StabilityMeter, loop_dataset
+    from edge_vos.evaluate.windows import window_dataset
 
     if loop is not None and restart is not None:
         raise UsageError("--loop and --restart together", "one of them", "Leave one out")
@@ -144,7 +144,7 @@ def parse_sequences(text: str | None) -> list[str] | None:
     """
     if text is None:
         return None
-    from edge_vos.distill.sequences import sequence_names
+    from edge_vos.evaluate.sequences import sequence_names
 
     path = Path(text)
     names = sequence_names(
@@ -220,8 +220,8 @@ def measure_dataset(
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
     from rich.progress import TimeRemainingColumn as Remaining
 
-    from edge_vos.distill.evaluate import evaluate_dataset
-    from edge_vos.distill.pictures import mask_folder
+    from edge_vos.evaluate.pictures import mask_folder
+    from edge_vos.evaluate.run import evaluate_dataset
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Remaining())
     with ExitStack() as stack:
@@ -249,7 +249,7 @@ def _title(dataset: "Dataset", model: "LoadedModel", loop: int | None, restart: 
 
 
 def _facts(model: "LoadedModel") -> dict[str, Any]:
-    from edge_vos.devices.telemetry import peak_rss_bytes
+    from edge_vos.devices.telemetry.process import peak_rss_bytes
 
     return {
         "model": model.manifest.name,
@@ -265,7 +265,7 @@ def _print(title: str, rows: "list[tuple[str, ...]]", lines: list[str]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from edge_vos.distill.report import HEADINGS
+    from edge_vos.evaluate.report import HEADINGS
 
     table = Table(title=title, box=box.SIMPLE)
     for heading in HEADINGS:

@@ -60,7 +60,7 @@ class Prompts:
         Raises:
             PromptError: if one does not fit the frame or the model.
         """
-        from edge_vos.runtime.prompts import load_mask_prompt
+        from edge_vos.runtime.interactive.prompts import load_mask_prompt
 
         segmenter.name_next(self.names)
         if self.mask is not None:

@@ -8,10 +8,10 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from edge_vos.runtime.frame import Frame
     from edge_vos.runtime.model import LoadedModel
     from edge_vos.runtime.pipeline import RunReport
     from edge_vos.runtime.segmenter import FrameResult
+    from edge_vos.runtime.sources.frame import Frame
 
 SETTLED_FRAMES = 500
 
@@ -36,7 +36,7 @@ class Watch:
 
     def __call__(self, frame: "Frame", result: "FrameResult") -> None:
         """Look at one frame's result."""
-        from edge_vos.devices.telemetry import rss_bytes
+        from edge_vos.devices.telemetry.process import rss_bytes
 
         self._frames += 1
         self.rss_bytes["end"] = rss_bytes()
@@ -74,7 +74,7 @@ def print_report(
         json_output: print JSON.
         hint: tell people how to keep the results.
     """
-    from edge_vos.devices.telemetry import peak_rss_bytes
+    from edge_vos.devices.telemetry.process import peak_rss_bytes
 
     document: dict[str, Any] = {
         "frames": report.frames,

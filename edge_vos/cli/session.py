@@ -17,10 +17,10 @@ from edge_vos.cli.run_report import Watch, print_report
 from edge_vos.errors import PromptError, SinkError, UsageError
 
 if TYPE_CHECKING:
-    from edge_vos.runtime.controls import Controls
-    from edge_vos.runtime.frame import Frame, Source
+    from edge_vos.runtime.interactive.controls import Controls
     from edge_vos.runtime.model import LoadedModel
     from edge_vos.runtime.segmenter import FrameResult
+    from edge_vos.runtime.sources.frame import Frame, Source
 
 _M_MMAP_THRESHOLD = -3  # of glibc's malloc.h
 
@@ -73,12 +73,12 @@ def run_session(request: SessionRequest) -> None:
             else "Leave `-o window` out, and record with `-o clip.mkv`",
         )
     prepare_process()
-    from edge_vos.runtime.controls import Controls
+    from edge_vos.runtime.interactive.controls import Controls
     from edge_vos.runtime.model import open_bundle
     from edge_vos.runtime.pipeline import RunOptions, run
     from edge_vos.runtime.segmenter import Segmenter
-    from edge_vos.runtime.sink import is_interactive, open_sinks
-    from edge_vos.runtime.source import open_source
+    from edge_vos.runtime.sinks.opening import is_interactive, open_sinks
+    from edge_vos.runtime.sources.opening import open_source
 
     interactive = any(is_interactive(uri) for uri in request.outputs)
     with ExitStack() as stack:
@@ -234,7 +234,7 @@ def _return_large_blocks() -> None:
 
 
 def _check_prompts(request: SessionRequest, source: "Source", interactive: bool) -> None:
-    from edge_vos.runtime.stream import without_secrets
+    from edge_vos.runtime.sources.stream import without_secrets
 
     if not request.prompts and not source.has_truth and not interactive:
         raise PromptError(
@@ -246,7 +246,7 @@ def _check_prompts(request: SessionRequest, source: "Source", interactive: bool)
 
 def _check_names(request: SessionRequest, prompted: int) -> None:
     """Refuse names that no object would ever have."""
-    from edge_vos.runtime.synthetic import parse_scene
+    from edge_vos.synthetic.source import parse_scene
 
     names = request.prompts.names
     objects = prompted or parse_scene(request.source).objects  # the one source that has truth

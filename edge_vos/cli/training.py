@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from edge_vos.distill.config import TrainConfig
     from edge_vos.distill.data import Footage
     from edge_vos.distill.run_folder import StepRecord
-    from edge_vos.distill.sequences import Dataset
     from edge_vos.distill.train import TrainState
+    from edge_vos.evaluate.sequences import Dataset
     from edge_vos.model.student import Student
 
 DavisOption = Annotated[Path, typer.Option(help="Folder in DAVIS 2016 layout.")]
@@ -149,7 +149,7 @@ def load_development(davis: Path | None, exclude: str) -> Dataset | None:
     Raises:
         DatasetError: if one is missing or has no masks.
     """
-    from edge_vos.distill.evaluate import read_dataset
+    from edge_vos.evaluate.run import read_dataset
 
     if davis is None or not _names(exclude):
         return None

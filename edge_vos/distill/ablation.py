@@ -16,12 +16,12 @@ from typing import Any
 from edge_vos.distill.config import TrainConfig, merged
 from edge_vos.distill.data import Footage
 from edge_vos.distill.eager import eager_model
-from edge_vos.distill.evaluate import evaluate_dataset
 from edge_vos.distill.run_folder import CHECKPOINT, WEIGHTS, write_text
-from edge_vos.distill.sequences import Dataset
 from edge_vos.distill.train import load_state, new_state, train
-from edge_vos.distill.windows import window_dataset
 from edge_vos.errors import UsageError
+from edge_vos.evaluate.run import evaluate_dataset
+from edge_vos.evaluate.sequences import Dataset
+from edge_vos.evaluate.windows import window_dataset
 from edge_vos.model.checkpoint import load_student
 from edge_vos.model.student import Student
 

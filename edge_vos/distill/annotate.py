@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from edge_vos.distill.data import Still, Video
 from edge_vos.distill.eager import eager_model
-from edge_vos.distill.pictures import as_sink_error, staged_folder
+from edge_vos.evaluate.pictures import as_sink_error, staged_folder
 from edge_vos.model.student import Student
 from edge_vos.runtime.segmenter import Segmenter
 

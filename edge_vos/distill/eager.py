@@ -6,8 +6,8 @@ import torch
 
 from edge_vos.bundle import PREPROCESSING, SCHEMA_VERSION, Manifest, MemoryPolicy, TensorSpec
 from edge_vos.model.student import Student, student_as_callable, tensor_specs
+from edge_vos.runtime.backends.runner import CallableRunner
 from edge_vos.runtime.model import LoadedModel
-from edge_vos.runtime.runner import CallableRunner
 
 
 def eager_model(student: Student, size: tuple[int, int] = (240, 432)) -> LoadedModel:

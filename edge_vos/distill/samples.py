@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 from torch.nn import functional as F
 
 from edge_vos.distill.data import Batch
-from edge_vos.distill.pictures import WHITE
 from edge_vos.distill.rollout import rollout
+from edge_vos.evaluate.pictures import WHITE
 from edge_vos.model.student import Student
 from edge_vos.runtime.masks import overlay
 

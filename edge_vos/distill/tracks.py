@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 
 from edge_vos.distill.annotate import begin_following
 from edge_vos.distill.data import Video
-from edge_vos.distill.pictures import WHITE
 from edge_vos.distill.proposals import Proposal, ProposalConfig, propose
 from edge_vos.distill.unlabelled import load_unlabelled
 from edge_vos.errors import DatasetError
+from edge_vos.evaluate.pictures import WHITE
 from edge_vos.model.encoder import Encoder, load_imagenet_weights
 from edge_vos.model.student import Student
 from edge_vos.runtime.labels import ObjectState

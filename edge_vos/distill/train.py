@@ -22,7 +22,6 @@ from torch.nn.parallel import DistributedDataParallel
 from edge_vos.distill.config import TrainConfig, learning_rate_factor
 from edge_vos.distill.data import Batch, Footage, make_batch, prefetch
 from edge_vos.distill.eager import eager_model
-from edge_vos.distill.evaluate import evaluate_dataset
 from edge_vos.distill.objectives import DistillObjective, LabelObjective, Terms
 from edge_vos.distill.run_folder import (
     BEST,
@@ -37,8 +36,9 @@ from edge_vos.distill.run_folder import (
     write_samples,
 )
 from edge_vos.distill.samples import sample_sheet
-from edge_vos.distill.sequences import Dataset
 from edge_vos.errors import CheckpointError, DatasetError, UsageError
+from edge_vos.evaluate.run import evaluate_dataset
+from edge_vos.evaluate.sequences import Dataset
 from edge_vos.model.checkpoint import save_student
 from edge_vos.model.encoder import load_imagenet_weights
 from edge_vos.model.student import Student

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from edge_vos.distill.data import DECODE_HEIGHT
 from edge_vos.errors import DatasetError
-from edge_vos.runtime.image_folder import IMAGE_SUFFIXES
-from edge_vos.runtime.source import open_source
+from edge_vos.runtime.sources.image_folder import IMAGE_SUFFIXES
+from edge_vos.runtime.sources.opening import open_source
 
 VIDEO_SUFFIXES = (".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm", ".mpg", ".mpeg")
 MOST_FRAMES = 300

@@ -6,7 +6,7 @@ from typing import Protocol, cast
 
 from edge_vos.bundle import Manifest
 from edge_vos.errors import EngineError
-from edge_vos.runtime.runner import Runner
+from edge_vos.runtime.backends.runner import Runner
 
 BACKENDS: dict[str, str] = {
     "onnx": "edge_vos.runtime.backends.onnx",

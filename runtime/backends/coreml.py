@@ -2,7 +2,7 @@
 
 Not executed where it was written: prediction needs macOS. It is written against coremltools'
 documented ``MLModel`` and tested against a stand-in of the calls that it makes. Elsewhere a bundle
-for Core ML is checked by ``edge_vos.converters.mil``, which evaluates the same package.
+for Core ML is checked by ``edge_vos.converters.coreml.mil``, which evaluates the same package.
 """
 
 import importlib.metadata
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from edge_vos.bundle import Manifest, TensorSpec
 from edge_vos.errors import EngineError, ShapeError
-from edge_vos.runtime.runner import Runner, Tensors, check_inputs, closed
+from edge_vos.runtime.backends.runner import Runner, Tensors, check_inputs, closed
 
 INSTALL = "pip install coremltools"
 SYSTEM = "Darwin"

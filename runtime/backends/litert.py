@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from edge_vos.bundle import Manifest, TensorSpec
 from edge_vos.errors import EngineError, ShapeError
-from edge_vos.runtime.native_output import muted_stderr
-from edge_vos.runtime.runner import Runner, Tensors, check_inputs, closed
+from edge_vos.runtime.backends.native_output import muted_stderr
+from edge_vos.runtime.backends.runner import Runner, Tensors, check_inputs, closed
 
 INSTALL = 'pip install "edge-vos[litert]"'
 

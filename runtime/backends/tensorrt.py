@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from edge_vos.bundle import Manifest, TensorSpec
 from edge_vos.errors import EngineError, ShapeError
+from edge_vos.runtime.backends.runner import Runner, Tensors, check_inputs, closed
 from edge_vos.runtime.backends.tensorrt_engine import (
     EngineKey,
     build_with_python,
@@ -28,7 +29,6 @@ from edge_vos.runtime.backends.tensorrt_engine import (
     keep_engine,
     trtexec_version,
 )
-from edge_vos.runtime.runner import Runner, Tensors, check_inputs, closed
 
 INSTALL = "pip install tensorrt cuda-python"
 """On a Jetson, TensorRT's bindings come with JetPack, for the system's own Python."""

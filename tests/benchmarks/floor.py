@@ -29,11 +29,11 @@ from torch import Tensor
 from torch.nn import functional
 
 from edge_vos.converters.recipe import parse_size
-from edge_vos.distill.davis import PROTOCOLS, read_davis
-from edge_vos.distill.evaluate import score_trackers
-from edge_vos.distill.scores import EvalReport
-from edge_vos.distill.sequences import Dataset
 from edge_vos.errors import EdgeVosError
+from edge_vos.evaluate.davis import PROTOCOLS, read_davis
+from edge_vos.evaluate.run import score_trackers
+from edge_vos.evaluate.scores import EvalReport
+from edge_vos.evaluate.sequences import Dataset
 from edge_vos.model.encoder import Encoder, load_imagenet_weights
 
 STRIDE = 16

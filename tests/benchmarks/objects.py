@@ -25,15 +25,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_vos.bundle import default_bundle_path
-from edge_vos.devices.clip import CAMERA_SIZE, draw_clip
-from edge_vos.devices.live import LiveRequest, measure_live, open_live
-from edge_vos.devices.measurement import Length
-from edge_vos.devices.ratio import Ratio, paired_ratio
+from edge_vos.devices.bench.clip import CAMERA_SIZE, draw_clip
+from edge_vos.devices.bench.live import LiveRequest, measure_live, open_live
+from edge_vos.devices.bench.measurement import Length
+from edge_vos.devices.bench.ratio import Ratio, paired_ratio
 from edge_vos.errors import EdgeVosError
 from edge_vos.runtime.model import LoadedModel, open_bundle
-from edge_vos.runtime.recording import Recording
 from edge_vos.runtime.segmenter import FrameResult, Segmenter
-from edge_vos.runtime.source import open_source
+from edge_vos.runtime.sinks.recording import Recording
+from edge_vos.runtime.sources.opening import open_source
 
 FEW, MANY = 1, 10
 STEPS = 5  # a turn; memory is written every five

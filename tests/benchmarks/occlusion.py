@@ -18,14 +18,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from edge_vos.distill.stability import FALSE_AREA, FOUND
 from edge_vos.errors import EdgeVosError
+from edge_vos.evaluate.stability import FALSE_AREA, FOUND
 from edge_vos.runtime.masks import jaccard
 from edge_vos.runtime.model import LoadedModel, open_bundle
-from edge_vos.runtime.occlusion import HIDDEN_FRAMES, Schedule
 from edge_vos.runtime.segmenter import Segmenter
-from edge_vos.runtime.source import open_source
-from edge_vos.runtime.synthetic import CLEAR_FRAMES
+from edge_vos.runtime.sources.opening import open_source
+from edge_vos.synthetic.occluders import HIDDEN_FRAMES, Schedule
+from edge_vos.synthetic.source import CLEAR_FRAMES
 
 CYCLES = 3
 

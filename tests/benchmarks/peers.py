@@ -28,11 +28,11 @@ from typing import Any, Self
 import numpy as np
 
 from edge_vos.bundle import default_bundle_path, read_bundle
-from edge_vos.devices.clip import draw_clip
-from edge_vos.devices.doubts import TRUSTED_FOREIGN_PERCENT
-from edge_vos.devices.probe import probe_device
-from edge_vos.devices.ratio import paired_ratio
-from edge_vos.devices.telemetry import CpuWatch
+from edge_vos.devices.bench.clip import draw_clip
+from edge_vos.devices.bench.ratio import paired_ratio
+from edge_vos.devices.bench.warnings import TRUSTED_FOREIGN_PERCENT
+from edge_vos.devices.telemetry.probe import probe_device
+from edge_vos.devices.telemetry.process import CpuWatch
 from edge_vos.errors import EdgeVosError
 
 HERE = Path(__file__).resolve().parent

@@ -21,12 +21,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_vos.devices.bench import BenchRequest, bench
-from edge_vos.devices.compare import Comparison, compare_reports, read_report
-from edge_vos.devices.report_file import write_report
+from edge_vos.devices.bench.compare import Comparison, compare_reports, read_report
+from edge_vos.devices.bench.measure import BenchRequest, bench
+from edge_vos.devices.bench.report_file import write_report
 from edge_vos.errors import EdgeVosError
+from edge_vos.runtime.backends.runner import Runner
 from edge_vos.runtime.model import LoadedModel, open_bundle
-from edge_vos.runtime.runner import Runner
 
 SLOWER = 0.15
 AGREE_PERCENT = 5.0

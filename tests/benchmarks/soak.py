@@ -28,10 +28,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_vos.devices.clip import CAMERA_SIZE, Clip, draw_clip
-from edge_vos.devices.matrix import find_bundles
-from edge_vos.devices.ratio import paired_ratio
-from edge_vos.devices.telemetry import rss_bytes
+from edge_vos.devices.bench.clip import CAMERA_SIZE, Clip, draw_clip
+from edge_vos.devices.bench.matrix import find_bundles
+from edge_vos.devices.bench.ratio import paired_ratio
+from edge_vos.devices.telemetry.process import rss_bytes
 from edge_vos.errors import EdgeVosError
 from edge_vos.runtime.model import open_bundle
 from edge_vos.runtime.segmenter import Segmenter

@@ -11,8 +11,8 @@ from typer.testing import CliRunner
 from edge_vos.bundle import Bundle
 from edge_vos.cli import app
 from edge_vos.cli.bench import parse_duration
-from edge_vos.devices.compare import read_report
-from edge_vos.devices.matrix import Cell
+from edge_vos.devices.bench.compare import read_report
+from edge_vos.devices.bench.matrix import Cell
 from edge_vos.errors import (
     DatasetError,
     EdgeVosError,
@@ -167,7 +167,7 @@ def test_an_interrupted_matrix_keeps_what_is_done(
             raise KeyboardInterrupt
         raise EngineError("it fell | over")
 
-    monkeypatch.setattr("edge_vos.devices.matrix.measure_apart", measure)
+    monkeypatch.setattr("edge_vos.devices.bench.matrix.measure_apart", measure)
     table = tmp_path / "table.md"
     arguments = ["--matrix", str(tiny_bundle.path), "--objects", "1,2", "-o", str(table), "--json"]
     result = RUNNER.invoke(app, ["bench", *arguments])
@@ -186,7 +186,7 @@ def test_a_matrix_waits_long_and_not_for_ever(
         waits.append(timeout_s)
         raise EngineError("no")
 
-    monkeypatch.setattr("edge_vos.devices.matrix.measure_apart", measure)
+    monkeypatch.setattr("edge_vos.devices.bench.matrix.measure_apart", measure)
     for length in (["--frames", "7"], ["--sustained", "2h"], []):
         RUNNER.invoke(app, ["bench", "--matrix", str(tiny_bundle.path), *length])
     assert waits == [3600 + 3 * 70, 3600 + 3 * 7200, 3600 + 3 * 60]

@@ -16,7 +16,7 @@ from edge_vos.cli import demo
 from edge_vos.converters import targets
 from edge_vos.errors import SinkError, SourceError
 from edge_vos.runtime.masks import read_mask
-from edge_vos.runtime.source import open_source
+from edge_vos.runtime.sources.opening import open_source
 
 COMMAND = (sys.executable, "-c", "from edge_vos.cli import main; main()")
 WEIGHTS = Path(demo.__file__).parents[1] / "weights"

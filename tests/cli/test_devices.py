@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from edge_vos.cli import app as whole
 from edge_vos.cli.devices import app
-from edge_vos.devices.profile import load_profile, profile_names
+from edge_vos.devices.profiles.profile import load_profile, profile_names
 from edge_vos.errors import UsageError
 
 PAGE = Path(__file__).parents[2] / "docs" / "raspberrypi.md"

@@ -12,9 +12,9 @@ from typer.testing import CliRunner
 from edge_vos.cli import doctor, session
 from edge_vos.converters import targets
 from edge_vos.devices import doctor as devices_doctor
-from edge_vos.devices.cameras import Camera
 from edge_vos.devices.doctor import Examination
-from edge_vos.runtime.camera import CameraMode
+from edge_vos.devices.telemetry.cameras import Camera
+from edge_vos.runtime.sources.camera import CameraMode
 
 app = typer.Typer()
 app.command()(doctor.doctor)

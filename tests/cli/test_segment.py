@@ -21,7 +21,7 @@ from edge_vos.errors import (
     SourceLost,
     UsageError,
 )
-from edge_vos.runtime.controls import Controls
+from edge_vos.runtime.interactive.controls import Controls
 from edge_vos.runtime.masks import read_mask, write_palette_png
 
 SCENE = "synthetic://?size=128x192&objects=2"

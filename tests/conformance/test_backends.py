@@ -13,8 +13,8 @@ from edge_vos.converters.lowering import Lowered
 from edge_vos.converters.targets import BACKENDS as CONVERTERS
 from edge_vos.errors import EngineError, ShapeError
 from edge_vos.runtime.backends import BACKENDS, load_backend
+from edge_vos.runtime.backends.runner import Runner
 from edge_vos.runtime.model import LoadedModel
-from edge_vos.runtime.runner import Runner
 
 Inputs = dict[str, NDArray[np.float32]]
 OpenRunner = Callable[[], Runner]

@@ -12,7 +12,7 @@ from edge_vos.bundle import default_bundle_path, read_bundle
 from edge_vos.cli import app
 from edge_vos.cli.packed import AT_HOME
 from edge_vos.converters.recipe import choose, parse_size
-from edge_vos.devices.store import OWN
+from edge_vos.devices.deploy.store import OWN
 from edge_vos.runtime.memory import FORGET_FRAMES
 
 DOCS = Path(__file__).parents[2] / "docs"

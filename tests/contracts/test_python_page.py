@@ -16,11 +16,11 @@ import pytest
 from numpy.typing import NDArray
 
 from edge_vos.errors import SourceLost
-from edge_vos.runtime.frame import Shot, Source
 from edge_vos.runtime.labels import ObjectState
 from edge_vos.runtime.model import LoadedModel
 from edge_vos.runtime.segmenter import FrameResult, Segmenter
-from edge_vos.runtime.source import open_source
+from edge_vos.runtime.sources.frame import Shot, Source
+from edge_vos.runtime.sources.opening import open_source
 
 REPOSITORY = Path(__file__).parents[2]
 PAGE = REPOSITORY / "docs/python.md"

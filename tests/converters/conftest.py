@@ -13,7 +13,7 @@ from edge_vos.model.checkpoint import save_student
 from edge_vos.model.config import PRESETS
 from edge_vos.model.student import Student
 from edge_vos.runtime.backends import load_backend
-from edge_vos.runtime.runner import Runner
+from edge_vos.runtime.backends.runner import Runner
 
 SIZE = (64, 96)
 CLIP = f"synthetic://?size={SIZE[0]}x{SIZE[1]}&objects=2&frames=8&seed=1"

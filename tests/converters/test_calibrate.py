@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from edge_vos.bundle import Manifest
-from edge_vos.converters import ground
+from edge_vos.converters import context as ground
 from edge_vos.converters.calibrate import (
     calibration_clips,
     check_calibration,
@@ -18,7 +18,7 @@ from edge_vos.converters.lowering import Calibration
 from edge_vos.converters.recipe import choose
 from edge_vos.errors import GateError
 from edge_vos.model.student import INPUT_NAMES, Student, student_as_callable
-from edge_vos.runtime.runner import CallableRunner
+from edge_vos.runtime.backends.runner import CallableRunner
 
 SIZE = (64, 96)
 

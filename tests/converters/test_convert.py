@@ -12,17 +12,17 @@ from torch import nn
 
 from edge_vos.bundle import GOLDEN_FILE, Manifest, read_bundle
 from edge_vos.converters import convert as module
-from edge_vos.converters import onnx as onnx_converter
 from edge_vos.converters.convert import Conversion, Converted, Options
 from edge_vos.converters.lowering import Lowered, Placement, Request
+from edge_vos.converters.onnx import lower as onnx_converter
 from edge_vos.converters.recipe import choose
 from edge_vos.converters.targets import Evaluator
 from edge_vos.errors import CheckpointError, EngineError, GateError, SinkError
 from edge_vos.model.deformable import SAMPLER_FUNCTIONS, DeformableAttention
 from edge_vos.model.student import Student, student_as_callable, tensor_specs
+from edge_vos.runtime.backends.runner import CallableRunner, Runner
 from edge_vos.runtime.golden import Golden, check_golden, tolerance_of
 from edge_vos.runtime.model import open_bundle
-from edge_vos.runtime.runner import CallableRunner, Runner
 
 SIZE = (64, 96)
 RECIPE = choose("cpu", precision="fp32", size=SIZE, sampler="native")

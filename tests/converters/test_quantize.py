@@ -11,8 +11,8 @@ import torch
 from torch import nn
 
 from edge_vos.bundle import Manifest
+from edge_vos.converters import context as ground
 from edge_vos.converters import convert as convert_module
-from edge_vos.converters import ground
 from edge_vos.converters.calibrate import calibration_clips, record_calibration
 from edge_vos.converters.convert import GIVEN_BACK, Conversion, Converted, Options
 from edge_vos.converters.lowering import Calibration, Lowered, Request
@@ -23,7 +23,7 @@ from edge_vos.converters.sensitivity import palettize, quantizable, rank_modules
 from edge_vos.converters.targets import Evaluator
 from edge_vos.errors import GateError
 from edge_vos.model.student import INPUT_NAMES, Student, example_inputs, student_as_callable
-from edge_vos.runtime.runner import CallableRunner, Runner, Tensors
+from edge_vos.runtime.backends.runner import CallableRunner, Runner, Tensors
 
 SIZE = (64, 96)
 

@@ -10,10 +10,8 @@ import numpy as np
 import pytest
 
 from edge_vos.bundle import GOLDEN_FILE, Bundle, Manifest, write_bundle
-from edge_vos.devices.clip import Clip
-from edge_vos.devices.conditions import Conditions, Vitals
-from edge_vos.devices.probe import DeviceInfo
-from edge_vos.devices.report import (
+from edge_vos.devices.bench.clip import Clip
+from edge_vos.devices.bench.report import (
     Accuracy,
     BenchReport,
     DatasetAccuracy,
@@ -21,8 +19,10 @@ from edge_vos.devices.report import (
     LiveRun,
     MemoryUse,
 )
-from edge_vos.devices.roofline import Roofline
-from edge_vos.devices.roofline_stages import StageShare
+from edge_vos.devices.bench.roofline import Roofline
+from edge_vos.devices.bench.roofline_stages import StageShare
+from edge_vos.devices.telemetry.conditions import Conditions, Vitals
+from edge_vos.devices.telemetry.probe import DeviceInfo
 from edge_vos.runtime.golden import Golden, Script
 from edge_vos.runtime.model import LoadedModel
 

@@ -5,7 +5,6 @@ from types import SimpleNamespace
 import pytest
 
 from edge_vos.devices import doctor
-from edge_vos.devices.cameras import Camera
 from edge_vos.devices.doctor import (
     Engine,
     OpenCv,
@@ -15,9 +14,10 @@ from edge_vos.devices.doctor import (
     find_power,
     parse_build,
 )
-from edge_vos.devices.machine import Machine
-from edge_vos.devices.probe import DeviceInfo
-from edge_vos.devices.profile import load_profile
+from edge_vos.devices.profiles.profile import load_profile
+from edge_vos.devices.telemetry.cameras import Camera
+from edge_vos.devices.telemetry.machine import Machine
+from edge_vos.devices.telemetry.probe import DeviceInfo
 from edge_vos.runtime.backends import BACKENDS
 
 BUILD = """

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from edge_vos.distill.proposals import Proposal, ProposalConfig, _choose, _parts, propose
 from edge_vos.model.encoder import Encoder, load_imagenet_weights
 from edge_vos.runtime.masks import jaccard
-from edge_vos.runtime.source import open_source
+from edge_vos.runtime.sources.opening import open_source
 
 Image = NDArray[np.uint8]
 

@@ -23,7 +23,7 @@ from edge_vos.runtime.labels import ObjectState
 from edge_vos.runtime.masks import jaccard
 from edge_vos.runtime.model import LoadedModel
 from edge_vos.runtime.segmenter import Segmenter
-from edge_vos.runtime.source import open_source
+from edge_vos.runtime.sources.opening import open_source
 
 Image = NDArray[np.uint8]
 Scene = Callable[..., tuple[Image, Image]]

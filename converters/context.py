@@ -1,0 +1,128 @@
+"""What the conversions of one call share: the student, its rewrites, the recorded runs."""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from functools import cache, cached_property
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from edge_vos.bundle import PREPROCESSING, SCHEMA_VERSION, Manifest, MemoryPolicy, TensorSpec
+from edge_vos.converters.calibrate import calibration_clips, record_calibration
+from edge_vos.converters.clip import load_clip, synthetic_uri
+from edge_vos.converters.lowering import Calibration
+from edge_vos.converters.quantize import Scheme
+from edge_vos.converters.rewrites import fold_batchnorm, set_sampler
+from edge_vos.converters.sensitivity import rank_modules
+from edge_vos.converters.verify.reference import Reference, record_reference
+from edge_vos.model.checkpoint import load_student
+from edge_vos.model.student import (
+    Student,
+    example_inputs,
+    student_as_callable,
+    tensor_specs,
+)
+from edge_vos.runtime.backends.runner import CallableRunner, Runner
+
+Progress = Callable[[str], None]
+Size = tuple[int, int]
+
+
+class Ground:
+    """Do what several conversions need, once.
+
+    Args:
+        weights: the student's safetensors file.
+        calibrate: source to calibrate and verify on; ``None`` is a generated scene.
+        frames: how many frames the closed loop runs for.
+        progress: told the name of each step as it starts.
+    """
+
+    def __init__(
+        self, weights: Path, calibrate: str | None, frames: int, progress: Progress
+    ) -> None:
+        self._weights = weights
+        self._calibrate = calibrate
+        self._frames = frames
+        self._progress = progress
+        self.manifest = cache(self._make_manifest)
+        self.module = cache(self._make_module)
+        self.reference = cache(self._make_reference)
+        self.calibration = cache(self._make_calibration)
+        self.ranking = cache(self._make_ranking)
+
+    @cached_property
+    def student(self) -> Student:
+        """Load the student.
+
+        Raises:
+            CheckpointError: if the weights cannot be used.
+        """
+        self._progress("loading the weights")
+        return load_student(self._weights)
+
+    def examples(self, size: Size) -> tuple[Tensor, ...]:
+        """Return the inputs of one call."""
+        return example_inputs(self.student.config, size)
+
+    @property
+    def _eager(self) -> Runner:
+        return CallableRunner(student_as_callable(self.student))
+
+    def _make_manifest(self, size: Size) -> Manifest:
+        """Return what the manifests of all bundles of a size have in common."""
+        inputs, outputs = (
+            tuple(TensorSpec(name, shape, "float32", text) for name, shape, text in part)
+            for part in tensor_specs(self.student.config, size)
+        )
+        return Manifest(
+            schema_version=SCHEMA_VERSION,
+            name=f"student-{self.student.config.name}",
+            backend="",
+            model_file="",
+            precision="",
+            sampler="",
+            size=size,
+            target="",
+            inputs=inputs,
+            outputs=outputs,
+            memory=MemoryPolicy(),
+            preprocessing=PREPROCESSING,
+            parameters=sum(parameter.numel() for parameter in self.student.parameters()),
+            macs=_count_macs(self.student, self.examples(size)),
+            weights_sha256=hashlib.sha256(self._weights.read_bytes()).hexdigest(),
+            report={},
+            tools={},
+        )
+
+    def _make_module(self, size: Size, sampler: str) -> nn.Module:
+        examples = self.examples(size)
+        self._progress(f"rewriting: BatchNorm folded, {sampler} sampler")
+        return fold_batchnorm(set_sampler(self.student, sampler), examples)
+
+    def _make_reference(self, size: Size) -> Reference:
+        clip = load_clip(self._calibrate or synthetic_uri(size), self._frames)
+        manifest = self.manifest(size)
+        self._progress(f"running eager PyTorch over {len(clip.frames)} frames of {clip.name}")
+        return record_reference(self._eager, manifest, clip)
+
+    def _make_calibration(self, size: Size) -> Calibration:
+        manifest = self.manifest(size)
+        clips = calibration_clips(self._calibrate, size, manifest.channels - 1)
+        self._progress(f"recording a calibration: {len(clips)} tracking runs")
+        return record_calibration(self._eager, manifest, clips)
+
+    def _make_ranking(self, size: Size, sampler: str, scheme: Scheme) -> tuple[str, ...]:
+        """Return the modules, the one that loses most by quantization first."""
+        self._progress("ranking the modules by what quantizing each of them costs")
+        ranked = rank_modules(self.module(size, sampler), self.calibration(size), scheme)
+        return tuple(found.module for found in ranked)
+
+
+def _count_macs(module: nn.Module, examples: Sequence[Tensor]) -> int:
+    """Count convolutions and matrix products; PyTorch counts an addition and a product as two."""
+    with FlopCounterMode(display=False) as counter, torch.inference_mode():
+        module(*examples)
+    return int(counter.get_total_flops()) // 2

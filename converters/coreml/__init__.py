@@ -1,0 +1,1 @@
+"""Make Core ML packages, and run them where Core ML is absent."""

@@ -1,0 +1,1 @@
+"""Make ExecuTorch programs: XNNPACK, Core ML, Vulkan."""

@@ -1,0 +1,1 @@
+"""Make LiteRT files: fp32, fp16, int8."""

@@ -1,0 +1,1 @@
+"""Make ONNX files: fp32, fp16, int8."""

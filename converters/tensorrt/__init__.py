@@ -1,0 +1,1 @@
+"""Make ONNX files that TensorRT takes."""

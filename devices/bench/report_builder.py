@@ -1,0 +1,116 @@
+"""Put a measurement, the bundle and the machine together into a report."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from edge_vos.bundle import Bundle, Manifest
+from edge_vos.devices.bench.measurement import Measurement
+from edge_vos.devices.bench.report import Accuracy, BenchReport, MemoryUse
+from edge_vos.devices.bench.roofline import measure_roofline, measure_stages
+from edge_vos.devices.bench.warnings import (
+    doubt_drift,
+    doubt_machine,
+    doubt_samples,
+    doubt_sharing,
+    doubt_source,
+    doubt_steadiness,
+)
+from edge_vos.devices.telemetry.conditions import energy_mj
+from edge_vos.devices.telemetry.probe import probe_device
+from edge_vos.runtime.model import LoadedModel
+from edge_vos.runtime.timing import percentiles
+
+_UNVERIFIED = "This bundle did not pass its verification: its masks may be wrong."
+
+
+def assemble_report(
+    model: LoadedModel,
+    bundle: Bundle,
+    measurement: Measurement,
+    memory: MemoryUse,
+    accuracy: Accuracy | None,
+) -> BenchReport:
+    """Return the report of a measurement; it measures what the machine can multiply.
+
+    Args:
+        model: what was measured; its engine may be closed.
+        bundle: what it was loaded from.
+        measurement: of its steps.
+        memory: of the process.
+        accuracy: on the bundle's recording; None where it holds none.
+    """
+    manifest = bundle.manifest
+    latency_ms = {stage: percentiles(ms) for stage, ms in measurement.samples_ms.items()}
+    warnings = find_doubts(measurement, manifest)
+    if accuracy and not accuracy.passed:
+        warnings += (f"Its masks are off on this machine: mask IoU {accuracy.mask_iou:.3f}.",)
+    roofline = measure_roofline(
+        manifest.macs,
+        latency_ms["infer"]["p50"],
+        measurement.step_ms,
+        manifest.precision,
+        model.threads,
+        manifest.backend,
+    )
+    if roofline and manifest.backend == "onnx":
+        stages = measure_stages(bundle.model_path, roofline, model.threads)
+        roofline = replace(roofline, stages=stages)
+    return BenchReport(
+        bundle=manifest.name,
+        bundle_sha256=bundle.sha256,
+        target=manifest.target,
+        engine=model.engine,
+        engine_version=model.engine_version,
+        precision=manifest.precision,
+        sampler=manifest.sampler,
+        size=manifest.size,
+        frame_size=measurement.frame_size,
+        objects=measurement.objects,
+        threads=model.threads,
+        device=probe_device(),
+        warmup=measurement.warmup,
+        samples=measurement.samples,
+        duration_s=measurement.duration_s,
+        fps=measurement.samples / measurement.duration_s,
+        latency_ms=latency_ms,
+        load_ms=model.load_ms,
+        first_inference_ms=measurement.first_infer_ms,
+        model_size_bytes=bundle.model_bytes,
+        memory=memory,
+        foreign_cpu_percent=measurement.foreign_cpu_percent,
+        warnings=warnings,
+        measured_at=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        drift=measurement.drift,
+        accuracy=accuracy,
+        placement=manifest.report.get("placement", {}),
+        conditions=measurement.after,
+        vitals=measurement.vitals,
+        energy_per_step_mj=energy_mj(
+            measurement.vitals, measurement.duration_s, measurement.samples
+        ),
+        package_energy_per_step_mj=None
+        if measurement.package_mj is None
+        else measurement.package_mj / measurement.samples,
+        roofline=roofline,
+        samples_ms={stage: list(ms) for stage, ms in measurement.samples_ms.items()},
+        live=measurement.live,
+    )
+
+
+def find_doubts(measurement: Measurement, manifest: Manifest) -> tuple[str, ...]:
+    """Say what makes the figures untrustworthy."""
+    drift = measurement.drift
+    slowed = doubt_drift(
+        drift.first_ms["p50"], drift.last_ms["p50"], drift.window_s, measurement.samples
+    )
+    whole_ms = measurement.samples_ms["end_to_end"]
+    lasts_ms = measurement.samples_ms.get("interval", whole_ms)
+    ended = measurement.live.ended if measurement.live else "stopped"
+    return (
+        *doubt_sharing(measurement.foreign_cpu_percent),
+        *doubt_samples(measurement.samples),
+        *doubt_source(ended),
+        *([slowed] if slowed else doubt_steadiness(whole_ms, lasts_ms)),
+        *doubt_machine(measurement.before, measurement.after, measurement.vitals),
+        *([] if manifest.gate_passed else [_UNVERIFIED]),
+    )

@@ -1,0 +1,1 @@
+"""Put a bundle on another device, check and measure it there."""

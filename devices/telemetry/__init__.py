@@ -1,0 +1,1 @@
+"""Read what a machine says of itself: memory, clocks, heat, power."""

@@ -1,0 +1,1 @@
+"""Measure masks by the protocols of DAVIS and YouTube-VOS."""

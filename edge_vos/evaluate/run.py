@@ -1,0 +1,213 @@
+"""Run a model over a data set in the loop that ships and score its masks."""
+
+import time
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_vos.errors import UsageError
+from edge_vos.evaluate import davis, youtube
+from edge_vos.evaluate.metrics import boundary_accuracy, region_similarity
+from edge_vos.evaluate.scores import EvalReport, SequenceScore, object_score, sequence_score, sum_up
+from edge_vos.evaluate.sequences import Dataset, Shot, VideoSequence, object_ids
+from edge_vos.runtime.model import LoadedModel
+from edge_vos.runtime.segmenter import Segmenter
+
+PROTOCOLS = (*davis.PROTOCOLS, youtube.PROTOCOL)
+
+
+class Result(Protocol):
+    """Hold at least the mask of one frame."""
+
+    @property
+    def mask(self) -> NDArray[np.uint8]:
+        """Return the (H, W) uint8 mask at frame resolution."""
+
+
+class Tracker(Protocol):
+    """Follow the objects of masks, as ``Segmenter`` does."""
+
+    def prompt(self, mask: NDArray[np.uint8]) -> object:
+        """Take the (H, W) uint8 mask of objects that enter in the next frame."""
+
+    def step(self, frame: NDArray[np.uint8]) -> Result:
+        """Segment the next (H, W, 3) uint8 BGR frame."""
+
+
+@dataclass(frozen=True)
+class ScoredFrame:
+    """Hand one frame to an observer, as soon as it is done.
+
+    Attributes:
+        sequence: the sequence that it belongs to.
+        index: its place there.
+        name: the frame's name, without a suffix.
+        frame: (H, W, 3) uint8, BGR.
+        predicted: (h, w) uint8 mask at the annotation's resolution.
+        truth: (h, w) uint8 mask; None where there is none.
+        j: mean J of its objects in [0, 1]; None where the frame is not scored.
+        f: mean F of its objects in [0, 1]; None where that is not measured.
+    """
+
+    sequence: VideoSequence
+    index: int
+    name: str
+    frame: NDArray[np.uint8]
+    predicted: NDArray[np.uint8]
+    truth: NDArray[np.uint8] | None
+    j: float | None
+    f: float | None
+
+
+Observer = Callable[[ScoredFrame], None]
+
+
+def read_dataset(
+    root: Path,
+    protocol: str,
+    sequences: Sequence[str] | None = None,
+    split: str | None = None,
+) -> Dataset:
+    """Find the sequences of a data set in the layout of its protocol.
+
+    Args:
+        root: the data set's folder.
+        protocol: one of ``PROTOCOLS``.
+        sequences: only these, in this order.
+        split: the split that names them otherwise; None is the validation split.
+
+    Raises:
+        UsageError: if the protocol is unknown.
+        DatasetError: if something is missing or not understood.
+    """
+    if protocol not in PROTOCOLS:
+        raise UsageError(f"unknown protocol {protocol!r}", f"one of {', '.join(PROTOCOLS)}")
+    if protocol == youtube.PROTOCOL:
+        return youtube.read_youtube_vos(root, sequences, split)
+    return davis.read_davis(root, protocol, sequences, split)
+
+
+def evaluate_dataset(
+    dataset: Dataset,
+    model: LoadedModel,
+    *,
+    metrics: Collection[str] = ("j", "f"),
+    observers: Sequence[Observer] = (),
+) -> EvalReport:
+    """Score ``model`` on ``dataset``: first masks are prompts, every frame is stepped.
+
+    Args:
+        dataset: what ``read_dataset`` found.
+        model: an opened bundle, or an eager student behind a ``CallableRunner``.
+        metrics: "j", with "f" unless it is to be quick.
+        observers: called with every frame, in order.
+
+    Raises:
+        DatasetError: if a picture cannot be read, a first mask is empty or sizes disagree.
+    """
+    return score_trackers(dataset, lambda: Segmenter(model), metrics=metrics, observers=observers)
+
+
+def score_trackers(
+    dataset: Dataset,
+    start: Callable[[], Tracker],
+    *,
+    metrics: Collection[str] = ("j", "f"),
+    observers: Sequence[Observer] = (),
+) -> EvalReport:
+    """Score whatever follows a mask, with a new tracker for each sequence.
+
+    An object is scored in the annotated frames after the one that gives it, the last one excepted.
+
+    Args:
+        dataset: what ``read_dataset`` found.
+        start: makes the tracker of a sequence.
+        metrics: "j", with "f" unless it is to be quick.
+        observers: called with every frame, in order.
+
+    Raises:
+        DatasetError: if a picture cannot be read, a first mask is empty or sizes disagree.
+    """
+    scores: dict[str, SequenceScore] = {}
+    frames, seconds = 0, 0.0
+    for sequence in dataset.sequences:
+        run = _Run(sequence, start(), metrics)
+        for index, shot in enumerate(sequence.shots()):
+            scored = run.step(index, shot)
+            for observe in observers:
+                observe(scored)
+        scores[sequence.name] = run.score()
+        frames += run.frames
+        seconds += run.seconds
+    return sum_up(dataset, scores, frames, _rate(frames, seconds))
+
+
+class _Run:
+    """Follow one sequence and collect the J and F of its objects, frame by frame."""
+
+    def __init__(self, sequence: VideoSequence, tracker: Tracker, metrics: Collection[str]) -> None:
+        self.frames, self.seconds = 0, 0.0
+        self._sequence, self._tracker, self._metrics = sequence, tracker, metrics
+        self._j: dict[int, list[float]] = {}
+        self._f: dict[int, list[float]] = {}
+        self._size: tuple[int, ...] | None = None
+
+    def step(self, index: int, shot: Shot) -> ScoredFrame:
+        followed = list(self._j)
+        if shot.given is not None:
+            self._tracker.prompt(_at_size(shot.given, shot.frame.shape[:2]))
+            for object_id in sorted(object_ids(shot.given)):
+                self._j[object_id], self._f[object_id] = [], []
+            self._size = shot.given.shape
+        if shot.truth is not None:
+            self._size = shot.truth.shape
+        predicted = _at_size(self._predict(shot.frame), self._size or shot.frame.shape[:2])
+        j, f = None, None
+        if shot.scored and shot.truth is not None and followed:
+            pairs = {i: (predicted == i, shot.truth == i) for i in followed}
+            j = _collect(self._j, {i: region_similarity(*pair) for i, pair in pairs.items()})
+            if "f" in self._metrics:
+                f = _collect(self._f, {i: boundary_accuracy(*pair) for i, pair in pairs.items()})
+        return ScoredFrame(
+            self._sequence, index, shot.name, shot.frame, predicted, shot.truth, j, f
+        )
+
+    def score(self) -> SequenceScore:
+        categories = self._sequence.categories
+        objects = {
+            i: object_score(self._j.get(i, []), self._f.get(i, []), categories.get(i))
+            for i in sorted({*self._j, *categories})
+        }
+        return sequence_score(objects, _rate(self.frames, self.seconds))
+
+    def _predict(self, frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        if not self._j:  # nothing has entered yet
+            return np.zeros(frame.shape[:2], np.uint8)
+        started_s = time.perf_counter()
+        mask = self._tracker.step(frame).mask
+        self.seconds += time.perf_counter() - started_s
+        self.frames += 1
+        return mask
+
+
+def _collect(into: dict[int, list[float]], values: dict[int, float]) -> float:
+    """Add a frame's values to those of their objects and return their mean."""
+    for object_id, value in values.items():
+        into[object_id].append(value)
+    return float(np.mean(list(values.values())))
+
+
+def _rate(frames: int, seconds: float) -> float:
+    return frames / seconds if frames else 0.0
+
+
+def _at_size(mask: NDArray[np.uint8], size: tuple[int, ...]) -> NDArray[np.uint8]:
+    if mask.shape == size:
+        return mask
+    resized = cv2.resize(mask, size[::-1], interpolation=cv2.INTER_NEAREST_EXACT)
+    return np.asarray(resized, np.uint8)

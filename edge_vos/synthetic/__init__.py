@@ -1,0 +1,1 @@
+"""Draw scenes with exact masks, for tests, benchmarks and verification."""

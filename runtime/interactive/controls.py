@@ -1,0 +1,63 @@
+"""What a user asks for while a run goes on."""
+
+import queue
+import threading
+from collections.abc import Callable
+
+from edge_vos.runtime.segmenter import Segmenter
+from edge_vos.runtime.sources.frame import Frame
+from edge_vos.runtime.stage_times import Vitals
+
+Request = Callable[[Segmenter, Frame | None], object]
+
+
+class Controls:
+    """Carry wishes to the run, and news from it; every part may be used by any thread.
+
+    Args:
+        objects: how many the model can follow.
+        about: names the engine and the model, for those who watch.
+
+    Attributes:
+        objects: the same.
+        about: the same.
+        stop: set to end the run as the end of the stream does.
+        paused: set while the run shall stay at its frame.
+        requests: what to do to the segmenter before its next step. A request is given the frame
+            that the run stays at, which is stepped through again, or ``None``.
+        vitals: how the run is doing.
+    """
+
+    def __init__(self, objects: int = 10, about: str = "") -> None:
+        self.objects = objects
+        self.about = about
+        self.stop = threading.Event()
+        self.paused = threading.Event()
+        self.requests: queue.SimpleQueue[Request] = queue.SimpleQueue()
+        self.vitals = Vitals()
+        self._message = ""
+
+    @property
+    def message(self) -> str:
+        """Return the last thing that the user should read: why a prompt was refused."""
+        return self._message
+
+    def say(self, message: str) -> None:
+        """Tell the user something."""
+        self._message = message
+
+    def apply(self, segmenter: Segmenter, frame: Frame | None = None) -> bool:
+        """Do what was asked for since the last time; answer whether there was anything.
+
+        Args:
+            segmenter: to do it to.
+            frame: that will be stepped through next, where that is known.
+        """
+        done = False
+        while True:
+            try:
+                request = self.requests.get_nowait()
+            except queue.Empty:
+                return done
+            request(segmenter, frame)
+            done = True

@@ -1,0 +1,143 @@
+"""The HTTP side of the page: who may ask, for what, and how many at once."""
+
+import json
+import secrets
+import select
+import socket
+import threading
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs, urlsplit
+
+if TYPE_CHECKING:
+    from edge_vos.runtime.interactive.page import Page
+
+_MOST_CONNECTIONS = 24
+_MOST_BODY_BYTES = 4096
+_PATIENCE_S = 10.0  # a viewer that takes nothing for so long is let go
+_SEND_BUFFER_BYTES = 1 << 17  # little waits on the way to a slow viewer
+_BOUNDARY = "picture"
+_POLICY = "default-src 'none'; img-src 'self'; connect-src 'self'; " + (
+    "style-src 'unsafe-inline'; script-src 'unsafe-inline'"
+)
+
+
+class PageServer(ThreadingHTTPServer):
+    """Serve a page, to so many at once and no more.
+
+    Args:
+        address: host and port to listen on.
+        page: what is shown, and what clicks do.
+
+    Raises:
+        OSError: if the port cannot be listened on.
+    """
+
+    daemon_threads = True
+    block_on_close = False
+
+    def __init__(self, address: tuple[str, int], page: "Page") -> None:
+        self.page = page
+        self._free = threading.BoundedSemaphore(_MOST_CONNECTIONS)
+        super().__init__(address, _Handler)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Answer in a thread of its own, or hang up on one too many."""
+        if not self._free.acquire(blocking=False):
+            self.shutdown_request(request)
+            return
+        super().process_request(request, client_address)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """Answer, and make room for the next."""
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._free.release()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing: a viewer that goes away in the middle is no news."""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: PageServer
+    timeout = _PATIENCE_S
+    _is_streaming = False
+
+    def do_GET(self) -> None:
+        match self._path():
+            case "/":
+                page = files("edge_vos.runtime.interactive").joinpath("page.html").read_bytes()
+                self._answer(HTTPStatus.OK, page, "text/html; charset=utf-8")
+            case "/state":
+                state = json.dumps(self.server.page.state()).encode()
+                self._answer(HTTPStatus.OK, state, "application/json")
+            case "/stream":
+                self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
+                if not self.server.page.watch(self._send_picture, self._is_gone):
+                    self._refuse(HTTPStatus.SERVICE_UNAVAILABLE)
+            case str():
+                self._refuse(HTTPStatus.NOT_FOUND)
+
+    def do_POST(self) -> None:
+        path = self._path()
+        if path is None:
+            return
+        length = self.headers.get("Content-Length", "")
+        if path != "/do" or not length.isdecimal() or int(length) > _MOST_BODY_BYTES:
+            self._refuse(HTTPStatus.BAD_REQUEST)
+            return
+        try:
+            wish = json.loads(self.rfile.read(int(length)))
+        except (ValueError, RecursionError):
+            wish = None
+        if isinstance(wish, dict) and self.server.page.act(wish):
+            self._answer(HTTPStatus.OK, b"{}", "application/json")
+        else:
+            self._refuse(HTTPStatus.BAD_REQUEST)
+
+    def _path(self) -> str | None:
+        """Return what is asked for; who has no token is refused."""
+        parts = urlsplit(self.path)
+        given = parse_qs(parts.query).get("token", [""])[0]
+        if secrets.compare_digest(given.encode(), self.server.page.token.encode()):
+            return parts.path
+        self._refuse(HTTPStatus.FORBIDDEN)
+        return None
+
+    def _is_gone(self) -> bool:
+        readable, _, _ = select.select([self.connection], [], [], 0)
+        return bool(readable) and not self.connection.recv(1, socket.MSG_PEEK)
+
+    def _send_picture(self, jpeg: bytes) -> None:
+        # The boundary comes right after the picture: browsers show it when they see that.
+        boundary = f"--{_BOUNDARY}\r\n".encode()
+        if not self._is_streaming:
+            self._is_streaming = True
+            self.send_response(HTTPStatus.OK)
+            kind = f"multipart/x-mixed-replace; boundary={_BOUNDARY}"
+            self.send_header("Content-Type", kind)
+            self.send_header("Cache-Control", "no-store")
+            self.end_headers()
+            self.wfile.write(boundary)
+        head = f"Content-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n"
+        self.wfile.write(head.encode() + jpeg + b"\r\n" + boundary)
+
+    def _answer(self, status: HTTPStatus, body: bytes, kind: str) -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(body)))
+        self.send_header("Cache-Control", "no-store")
+        self.send_header("Referrer-Policy", "no-referrer")
+        self.send_header("X-Content-Type-Options", "nosniff")
+        self.send_header("Content-Security-Policy", _POLICY)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def _refuse(self, status: HTTPStatus) -> None:
+        self._answer(status, f"{status.phrase}\n".encode(), "text/plain; charset=utf-8")
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing: the address would show the token."""

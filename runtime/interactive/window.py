@@ -1,0 +1,216 @@
+"""Show results in a window and let the user prompt in it."""
+
+from collections.abc import Callable
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_vos.errors import SinkError
+from edge_vos.runtime.interactive.interaction import ACCEPT, Prompting
+from edge_vos.runtime.segmenter import FrameResult
+from edge_vos.runtime.sinks.drawing import (
+    FONT,
+    PLATE,
+    Painter,
+    caption,
+    darken,
+    draw_label,
+    text_scale,
+)
+from edge_vos.runtime.sinks.output import Sink
+from edge_vos.runtime.sources.frame import Frame
+
+TITLE = "edge-vos"
+HELP = (
+    "drag: box around an object",
+    "click: point on an object",
+    "right click: point beside it",
+    "Enter: follow it, Esc: leave it",
+    "u: undo",
+    "n: next object id",
+    "d: drop the object under the pointer",
+    "r: forget all objects",
+    "space: pause, go on",
+    "v: record, stop recording",
+    "s: save this picture",
+    "i: show or hide the figures",
+    "h: show or hide this",
+    "q: quit",
+)
+_LEAST_DRAG_PX = 5  # less is a click
+_ESCAPE = 27
+_RED = (40, 40, 230)
+
+
+class Window(Sink):
+    """Show the overlay; keys and mouse act on the run.
+
+    Everything here belongs to one thread: the one that made it.
+
+    Args:
+        size: height and width of the frames.
+        prompting: what keys and mouse do.
+        painter: draws the overlay.
+
+    Raises:
+        SinkError: if OpenCV can open no window.
+    """
+
+    shows = True
+
+    def __init__(self, size: tuple[int, int], prompting: Prompting, painter: Painter) -> None:
+        self.uri = "window"
+        self._prompting = prompting
+        self._controls = prompting.controls
+        self._painter = painter
+        self._frame: tuple[Frame, FrameResult] | None = None
+        self._canvas = np.empty((0, 0, 3), np.uint8)
+        self._drag_xyxy: tuple[int, int, int, int] | None = None
+        self._pointer_xy = (-1, -1)
+        self._help, self._figures = False, True
+        self._open = True
+        self._keys: dict[str, Callable[[], object]] = {
+            "q": self._controls.stop.set,
+            "\r": prompting.accept,
+            "\n": prompting.accept,
+            "u": prompting.undo,
+            "n": prompting.choose_next,
+            "d": lambda: prompting.drop_under(self._pointer_xy),
+            "r": prompting.reset,
+            " ": prompting.pause,
+            "v": prompting.record,
+            "s": prompting.snapshot,
+        }
+        try:
+            # Plain: Qt's toolbar would take the space that the picture needs.
+            cv2.namedWindow(TITLE, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO | cv2.WINDOW_GUI_NORMAL)
+            cv2.resizeWindow(TITLE, size[1], size[0])
+            cv2.setMouseCallback(TITLE, self._on_mouse)
+        except cv2.error as error:
+            raise SinkError(
+                "OpenCV can open no window here",
+                "opencv-python, not opencv-python-headless, and a desktop session",
+                "Run it with --headless, and record with `--record clip.mkv`",
+            ) from error
+
+    def write(self, frame: Frame, result: FrameResult) -> None:
+        """Show one frame and act on the keys that were pressed."""
+        self._frame = (frame, result)
+        self._prompting.see(frame, result)
+        self.pump()
+
+    def pump(self) -> None:
+        """Redraw, and act on the keys that were pressed; call it while no frames come."""
+        if not self._open:
+            return
+        if self._frame is not None:
+            cv2.imshow(TITLE, self._compose(*self._frame))
+        key = cv2.pollKey() & 0xFF
+        if key != 0xFF:
+            self._on_key(key)
+        if cv2.getWindowProperty(TITLE, cv2.WND_PROP_VISIBLE) < 1:  # its own close button
+            self._controls.stop.set()
+
+    def close(self) -> None:
+        """Close the window; closing twice does nothing."""
+        if self._open:
+            self._open = False
+            if cv2.getWindowProperty(TITLE, cv2.WND_PROP_VISIBLE) >= 1:
+                cv2.destroyWindow(TITLE)
+
+    def _on_key(self, key: int) -> None:
+        letter = chr(key)
+        if key == _ESCAPE:
+            leave = self._prompting.sketch is not None
+            self._prompting.cancel() if leave else self._controls.stop.set()
+        elif letter == "h":
+            self._help = not self._help
+        elif letter == "i":
+            self._figures = not self._figures
+        elif letter in self._keys:
+            self._keys[letter]()
+
+    def _on_mouse(self, event: int, x: int, y: int, flags: int, _: object) -> None:
+        self._pointer_xy = (x, y)
+        if event == cv2.EVENT_LBUTTONDOWN:
+            self._drag_xyxy = (x, y, x, y)
+        elif event == cv2.EVENT_RBUTTONDOWN:
+            self._prompting.click((x, y), positive=False)
+        elif self._drag_xyxy is not None:
+            self._drag_xyxy = (*self._drag_xyxy[:2], x, y)
+            if event == cv2.EVENT_LBUTTONUP:
+                self._prompt(self._drag_xyxy)
+                self._drag_xyxy = None
+            elif not flags & cv2.EVENT_FLAG_LBUTTON:  # released outside the window
+                self._drag_xyxy = None
+
+    def _prompt(self, drag_xyxy: tuple[int, int, int, int]) -> None:
+        x0, y0, x1, y1 = drag_xyxy
+        left, top, width, height = min(x0, x1), min(y0, y1), abs(x1 - x0), abs(y1 - y0)
+        if max(width, height) < _LEAST_DRAG_PX:
+            self._prompting.click((x1, y1))
+        else:
+            self._prompting.box((left, top, width, height))
+
+    def _compose(self, frame: Frame, result: FrameResult) -> NDArray[np.uint8]:
+        """Draw what only the window shows: the drag, the figures, help and messages."""
+        sketch = self._prompting.sketch
+        picture = sketch.picture if sketch is not None else self._painter.paint(frame, result)
+        if self._canvas.shape != picture.shape:
+            self._canvas = np.empty_like(picture)
+        canvas = self._canvas
+        np.copyto(canvas, picture)
+        scale = text_scale(canvas)
+        object_id = sketch.object_id if sketch is not None else self._prompting.object_id
+        colour = self._painter.colours[object_id or 0]
+        if self._drag_xyxy is not None:
+            x0, y0, x1, y1 = self._drag_xyxy
+            cv2.rectangle(canvas, (x0, y0), (x1, y1), colour, max(1, round(2 * scale)))
+        if self._figures:
+            _panel(canvas, self._figure_lines(result), scale)
+        if self._prompting.recording.is_set():
+            radius = max(4, round(14 * scale))
+            cv2.circle(canvas, (canvas.shape[1] - 2 * radius, 2 * radius), radius, _RED, -1)
+        lines = [self._controls.message, *(HELP if self._help else ())]
+        bottom = canvas.shape[0]
+        for line, plate in [(self._status(), colour), *((line, PLATE) for line in lines[::-1])]:
+            if line:
+                draw_label(canvas, line, (0, bottom), scale, plate)
+                bottom -= round(36 * scale)
+        return canvas
+
+    def _figure_lines(self, result: FrameResult) -> list[str]:
+        vitals = self._controls.vitals
+        stages = vitals.stages_ms.items()
+        lost = sum(state.lost for state in result.objects)
+        return [
+            f"{vitals.fps:.1f} FPS   {vitals.latency_ms:.0f} ms from camera to screen",
+            "   ".join(f"{stage} {value_ms:.1f}" for stage, value_ms in stages) + " ms",
+            f"{len(result.objects)} objects, {lost} lost   {vitals.dropped} dropped   "
+            f"{self._controls.about}",
+            *(
+                f"{caption(state)}   {'lost' if state.lost else f'{state.confidence:.0%}'}"
+                for state in result.objects
+                if state.name
+            ),
+        ]
+
+    def _status(self) -> str:
+        if self._prompting.sketch is not None:
+            return ACCEPT
+        object_id = self._prompting.object_id
+        what = "" if self._prompting.living else "drag a box around "
+        status = f"{what}object {object_id}; h for help" if object_id else "h for help"
+        return f"paused; {status}; space to go on" if self._controls.paused.is_set() else status
+
+
+def _panel(canvas: NDArray[np.uint8], lines: list[str], scale: float) -> None:
+    """Write lines on a dark plate in the upper left corner."""
+    scale *= 0.8
+    thickness, step = max(1, round(1.6 * scale)), round(38 * scale)
+    width = max(cv2.getTextSize(line, FONT, scale, thickness)[0][0] for line in lines)
+    darken(canvas[: step * len(lines) + step // 2, : width + step])
+    for row, line in enumerate(lines, start=1):
+        origin = (step // 2, row * step)
+        cv2.putText(canvas, line, origin, FONT, scale, (235, 235, 235), thickness, cv2.LINE_AA)

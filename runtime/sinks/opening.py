@@ -1,0 +1,172 @@
+"""Open sinks for results by their URIs."""
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from edge_vos.errors import SinkError
+from edge_vos.runtime.interactive.controls import Controls
+from edge_vos.runtime.interactive.interaction import Prompting
+from edge_vos.runtime.interactive.window import Window
+from edge_vos.runtime.sinks.drawing import Painter
+from edge_vos.runtime.sinks.matte import RENDERS
+from edge_vos.runtime.sinks.output import JsonLines, MaskFolder, Nothing, Sink, make_folder
+from edge_vos.runtime.sinks.output_path import Target, check_apart, check_spares
+from edge_vos.runtime.sinks.recorder import Recorder
+from edge_vos.runtime.sinks.recording import SUFFIXES, Recording
+
+if TYPE_CHECKING:
+    from edge_vos.runtime.interactive.page import Page
+
+__all__ = ["Sink", "open_sink", "open_sinks"]
+
+KINDS = (
+    "clip.mkv, clip.mp4, clip.avi, matte:clip.mkv, green:clip.mkv, blur:clip.mkv, masks.jsonl, "
+    "a folder for palette PNGs, window, serve://127.0.0.1:8080 or none"
+)
+DAVIS, SERVE = "davis://", "serve://"
+
+
+def is_interactive(uri: str) -> bool:
+    """Return whether a sink lets a user prompt while the run goes on."""
+    return uri == "window" or uri.startswith(SERVE)
+
+
+def open_sinks(
+    uris: Iterable[str],
+    fps: float,
+    size: tuple[int, int],
+    *,
+    overwrite: bool = False,
+    controls: Controls | None = None,
+    inputs: Iterable[Path] = (),
+) -> list[Sink]:
+    """Open several sinks, or none of them: see :func:`open_sink`.
+
+    With a window or a page comes a recorder that the user switches on and off.
+
+    Args:
+        uris: as those of :func:`open_sink`.
+        fps: nominal, of videos.
+        size: height and width of the first frame.
+        overwrite: replace what exists.
+        controls: of the run that a window or a page shows.
+        inputs: files that the run reads, such as ``source.files``: no sink may replace them.
+
+    Raises:
+        SinkError: if one cannot be opened, two are the same, or one would replace an input.
+    """
+    asked = list(uris)
+    for index, uri in enumerate(asked):
+        if uri in asked[:index]:
+            raise SinkError(f"The output {uri} was asked for twice", "each output once")
+    targets = [target for uri in asked if (target := _target(uri)) is not None]
+    check_apart(targets)
+    check_spares(targets, inputs)
+    for target in targets:
+        target.check_free(overwrite)
+    prompting, painter = Prompting(controls or Controls()), Painter()
+    sinks: list[Sink] = []
+    try:
+        for uri in asked:
+            sinks.append(
+                open_sink(uri, fps, size, overwrite=overwrite, prompting=prompting, painter=painter)
+            )
+        if any(is_interactive(uri) for uri in asked):
+            sinks.append(Recorder(prompting, fps, size, painter.paint))
+    except BaseException:
+        for sink in sinks:
+            sink.close()
+        raise
+    return sinks
+
+
+def open_sink(
+    uri: str,
+    fps: float,
+    size: tuple[int, int],
+    *,
+    overwrite: bool = False,
+    prompting: Prompting | None = None,
+    painter: Painter | None = None,
+) -> Sink:
+    """Open a video file, a folder of masks, JSON lines, a window, a page, or nothing.
+
+    Args:
+        uri: ``clip.mkv``, ``clip.mp4``, ``clip.avi``: the overlay; the same after ``matte:``,
+            ``green:`` or ``blur:``: the alpha, the objects before green or before a blurred
+            background; ``masks/`` or ``davis://masks``: palette PNGs; ``masks.jsonl``: COCO run
+            lengths; ``window``; ``serve://HOST:PORT``: a page; ``none``.
+        fps: nominal, of a video.
+        size: height and width of the first frame.
+        overwrite: replace what exists.
+        prompting: what keys, mouse and buttons act on, shared by the sinks that show.
+        painter: draws overlays, shared by the sinks that need one.
+
+    Raises:
+        SinkError: if it exists, cannot be written, or is of an unknown kind.
+    """
+    painter = painter if painter is not None else Painter()
+    target = _target(uri)
+    if target is not None:
+        return _open_target(target, fps, size, overwrite, painter)
+    if is_interactive(uri):
+        prompting = prompting if prompting is not None else Prompting(Controls())
+        if uri == "window":
+            return Window(size, prompting, painter)
+        return _open_page(uri, prompting, painter)
+    return Nothing()
+
+
+def _target(uri: str) -> Target | None:
+    """Return where a sink writes to; a window, a page and ``none`` write nothing."""
+    if uri == "none" or is_interactive(uri):
+        return None
+    scheme = _scheme(uri)
+    place = uri.removeprefix(f"{scheme}:" if scheme else DAVIS)
+    if not place.strip():
+        raise SinkError(f"The output {uri!r} has no path", KINDS)
+    path = Path(place)
+    suffix = path.suffix.lower()
+    if not scheme:
+        as_folder = uri.startswith(DAVIS) or uri.endswith(("/", os.sep)) or os.path.isdir(path)
+        if (as_folder or not suffix) and "://" not in place:
+            return Target(uri, path, is_folder=True)
+    if "://" in uri or (suffix not in SUFFIXES and (suffix != ".jsonl" or scheme)):
+        raise SinkError(f"The output {uri!r} is of an unknown kind", KINDS)
+    return Target(uri, path, is_folder=False)
+
+
+def _scheme(uri: str) -> str:
+    """Return how a video's pictures are rendered, where the URI says so."""
+    scheme, colon, _ = uri.partition(":")
+    return scheme if colon and scheme in RENDERS else ""
+
+
+def _open_target(
+    target: Target, fps: float, size: tuple[int, int], overwrite: bool, painter: Painter
+) -> Sink:
+    if target.is_folder:
+        return MaskFolder(target.path, overwrite)
+    target.check_free(overwrite)
+    make_folder(target.path.parent)
+    if target.path.suffix.lower() == ".jsonl":
+        return JsonLines(target.path)
+    scheme = _scheme(target.uri)
+    render = RENDERS[scheme] if scheme else painter.paint
+    return Recording(target.path, fps, size, render, target.uri)
+
+
+def _open_page(uri: str, prompting: Prompting, painter: Painter) -> "Page":
+    from edge_vos.runtime.interactive.page import Page
+
+    parts = urlsplit(uri)
+    try:
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        host = port = None
+    if host is None or port is None:
+        raise SinkError(f"The page's address {uri!r} cannot be read", "serve://127.0.0.1:8080")
+    return Page(host, port, prompting, painter)

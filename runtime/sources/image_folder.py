@@ -1,0 +1,78 @@
+"""A folder of images as a source."""
+
+import re
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_vos.errors import SourceError, SourceLost
+from edge_vos.runtime.sources.frame import Shot, Source
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
+FPS = 30.0  # images carry no rate
+
+
+def open_images(uri: str, paths: Iterable[Path], loop: bool = False) -> Source:
+    """Open images as the frames of a video, numbers in their names in numerical order.
+
+    Args:
+        uri: what the user asked for.
+        paths: at least one image; as with a camera, their size may change.
+        loop: begin again at the end.
+
+    Raises:
+        SourceError: if the first image cannot be decoded.
+    """
+    ordered = sorted(paths, key=_natural)
+    image = _read(ordered[0])
+    if image is None:
+        raise SourceError(
+            f"The image {ordered[0]} of {uri!r} cannot be decoded",
+            "an intact JPEG, PNG or the like",
+        )
+    return Source(
+        uri,
+        _shots(ordered, loop),
+        fps=FPS,
+        size=(image.shape[0], image.shape[1]),
+        frames=None if loop else len(ordered),
+        is_endless=loop,
+        files=ordered,
+    )
+
+
+def _shots(paths: Sequence[Path], loop: bool) -> Iterator[Shot]:
+    while True:
+        for count, path in enumerate(paths):
+            start_s = time.perf_counter()
+            image = _read(path)
+            if image is None:
+                raise SourceLost(
+                    f"The image {path} cannot be decoded, after {count} of {len(paths)} images",
+                    "intact images",
+                    "Remove it or replace it",
+                )
+            yield Shot(image, start_s)
+        if not loop:
+            return
+
+
+def _read(path: Path) -> NDArray[np.uint8] | None:
+    try:
+        encoded = np.fromfile(path, np.uint8)
+    except OSError:
+        return None
+    if encoded.size == 0:
+        return None
+    image = cv2.imdecode(encoded, cv2.IMREAD_COLOR)
+    return None if image is None else np.asarray(image, np.uint8)
+
+
+def _natural(path: Path) -> list[tuple[int, str]]:
+    """Sort 2.png before 10.png."""
+    parts = re.split(r"(\d+)", str(path))
+    return [(int(part), "") if part.isdigit() else (0, part) for part in parts]

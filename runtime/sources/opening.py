@@ -1,0 +1,105 @@
+"""Open a source of frames by its URI."""
+
+import glob
+import os
+from pathlib import Path
+
+from edge_vos.errors import SourceError
+from edge_vos.runtime.sources.camera import CAMERA, open_camera, parse_mode
+from edge_vos.runtime.sources.frame import Frame, Source
+from edge_vos.runtime.sources.image_folder import IMAGE_SUFFIXES, open_images
+from edge_vos.runtime.sources.reconnect import Notice, Patience
+from edge_vos.runtime.sources.stream import CSI, NETWORK, open_csi, open_network, without_secrets
+from edge_vos.runtime.sources.video_file import open_video
+from edge_vos.synthetic.source import SCHEME as SYNTHETIC
+from edge_vos.synthetic.source import open_synthetic
+
+__all__ = ["Frame", "Source", "open_source"]
+
+KINDS = (
+    "a video file, a folder of images, a glob such as 'frames/*.png', "
+    "a camera (0, /dev/video0, csi://0), a stream (rtsp://, http://) or synthetic://"
+)
+
+
+def open_source(
+    uri: str, *, loop: bool = False, reconnect_s: float = 60.0, notice: Notice | None = None
+) -> Source:
+    """Open a camera, a stream, a video file, a folder or glob of images, or a synthetic scene.
+
+    Args:
+        uri: ``0``, ``/dev/video0?width=1280&height=720&fps=30&format=MJPG``,
+            ``csi://0?width=1280&height=720``, ``rtsp://camera/stream``,
+            ``http://camera/video.mjpg``, ``clip.mp4``, ``frames/``, ``frames/*.png``,
+            ``synthetic://?size=480x640&objects=3&frames=300&seed=0&fps=30``.
+        loop: begin again at the end of a file or folder; a synthetic scene for which no
+            ``frames`` are given never ends.
+        reconnect_s: how long to try to get a lost camera or stream back.
+        notice: is told when it is lost and when it is back; by any thread.
+
+    Raises:
+        SourceError: if there is no such source, or it cannot be read.
+    """
+    patience = Patience(reconnect_s=reconnect_s)
+    if uri.startswith(SYNTHETIC):
+        return open_synthetic(uri, loop)
+    if camera := CAMERA.fullmatch(uri):
+        mode = parse_mode(uri, camera[2] or "")
+        return open_camera(uri, int(camera[1]), mode, patience, notice)
+    if uri.startswith(CSI):
+        return open_csi(uri, patience, notice)
+    if uri.startswith(NETWORK):
+        return open_network(uri, patience, notice, loop)
+    if "://" in uri:
+        raise SourceError(f"The source {without_secrets(uri)!r} is of an unknown kind", KINDS)
+    path = Path(uri)
+    if path.is_dir():
+        return _open_folder(uri, path, loop)
+    if path.exists():
+        return _open_file(uri, path, loop)
+    if glob.has_magic(uri):
+        return _open_glob(uri, loop)
+    raise SourceError(
+        f"There is no source {uri!r}",
+        KINDS,
+        "Check the path, or try `edge-vos segment synthetic://`",
+    )
+
+
+def _open_folder(uri: str, path: Path, loop: bool) -> Source:
+    try:
+        entries = [entry for entry in path.iterdir() if entry.suffix.lower() in IMAGE_SUFFIXES]
+    except OSError as error:
+        raise SourceError(
+            f"The folder {uri!r} cannot be read ({error.strerror})", "a readable folder of images"
+        ) from error
+    if not entries:
+        raise SourceError(
+            f"The folder {uri!r} holds no images",
+            f"files that end in {', '.join(IMAGE_SUFFIXES)}",
+            "Give the folder that holds the frames themselves",
+        )
+    return open_images(uri, entries, loop)
+
+
+def _open_glob(uri: str, loop: bool) -> Source:
+    paths = [Path(match) for match in glob.glob(uri)]
+    if not paths:
+        raise SourceError(f"Nothing matches {uri!r}", "a glob of images, such as 'frames/*.png'")
+    if len(paths) == 1 and paths[0].suffix.lower() not in IMAGE_SUFFIXES:
+        return _open_file(uri, paths[0], loop)
+    for path in paths:
+        if path.suffix.lower() not in IMAGE_SUFFIXES:
+            raise SourceError(
+                f"The glob {uri!r} matches {path}, which is not an image",
+                f"files that end in {', '.join(IMAGE_SUFFIXES)}",
+            )
+    return open_images(uri, paths, loop)
+
+
+def _open_file(uri: str, path: Path, loop: bool) -> Source:
+    if not os.access(path, os.R_OK):
+        raise SourceError(f"The file {uri!r} may not be read", "a readable file", f"ls -l {path}")
+    if path.suffix.lower() in IMAGE_SUFFIXES:
+        return open_images(uri, [path], loop)
+    return open_video(uri, str(path), path.suffix, loop)

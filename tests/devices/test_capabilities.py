@@ -1,0 +1,68 @@
+import sys
+from pathlib import Path
+
+import pytest
+
+from edge_vos.devices import capabilities as offers
+from edge_vos.devices.capabilities import (
+    executorch_offers,
+    find_offers,
+    litert_offers,
+    parse_providers,
+    run_quietly,
+)
+
+
+def plant(folder: Path, files: dict[str, bytes]) -> Path:
+    for name, content in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [('["CUDAExecutionProvider", "CPUExecutionProvider"]\n', ("CUDA", "CPU")),
+     ('a warning\n["CPUExecutionProvider"]', ("CPU",)), ("", ()), ("{}", ()), ("[1]", ()),
+     ("[", ())],
+)  # fmt: skip
+def test_providers_are_read(text: str, names: tuple[str, ...]) -> None:
+    assert parse_providers(text) == names
+
+
+def test_litert_is_looked_at(tmp_path: Path) -> None:
+    assert litert_offers(tmp_path) == ()
+    files = {
+        "libcommon.so": b"..TfLiteXNNPackDelegateCreate..",
+        "libLiteRtWebGpuAccelerator.so": b"x",
+        "libLiteRtOpenClAccelerator.dylib": b"",
+        "interpreter.py": b"",
+    }
+    assert litert_offers(plant(tmp_path, files)) == ("XNNPACK", "OpenCl", "WebGpu")
+
+
+def test_executorch_is_looked_at(tmp_path: Path) -> None:
+    assert executorch_offers(tmp_path) == ()
+    files = {
+        "lib/libexecutorch_backend_xnnpack.so": b"x",
+        "lib/libexecutorch_backend_qnn.so": b"x",
+        "lib/libexecutorch.so": b"x",
+        "extension/pybindings/_portable_lib.cpython-311.so": b"\0XnnpackBackend\0VulkanBackend",
+    }
+    assert executorch_offers(plant(tmp_path, files)) == ("qnn", "vulkan", "xnnpack")
+
+
+def test_what_is_installed_is_asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(offers, "_folder", lambda package: None)
+    for backend in ("onnx", "litert", "executorch-xnnpack", "tensorrt"):
+        assert find_offers(backend, lambda command: '["CPUExecutionProvider"]') == ()
+    monkeypatch.setattr(offers, "_folder", lambda package: tmp_path)
+    assert find_offers("onnx", lambda command: '["CPUExecutionProvider"]') == ("CPU",)
+
+
+def test_a_command_that_fails_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert run_quietly([sys.executable, "-c", "print(5)"]) == "5\n"
+    assert run_quietly([sys.executable, "-c", "print(5); raise SystemExit(3)"]) == ""
+    assert run_quietly(["no-such-program-anywhere"]) == ""
+    monkeypatch.setattr(offers, "_TIMEOUT_S", 0.05)
+    assert run_quietly([sys.executable, "-c", "import time; time.sleep(9)"]) == ""
