@@ -19,7 +19,8 @@ from typer.testing import CliRunner
 
 from edge_vos.bundle import Bundle, read_bundle
 from edge_vos.cli.deploy import deploy as deploy_command
-from edge_vos.devices.deploy.deploy import DeployRequest, deploy, package, store
+from edge_vos.devices.deploy import package, store
+from edge_vos.devices.deploy.deploy import DeployRequest, deploy
 from edge_vos.devices.deploy.package import pack, requirements
 from edge_vos.devices.deploy.remote import AdbRemote, DirRemote, Done, SshRemote, open_remote
 from edge_vos.devices.deploy.store import OWN, visit
