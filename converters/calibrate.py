@@ -4,17 +4,18 @@ The eager student runs in the loop that ships. Calls are taken only once its mem
 that were seen on an empty memory are wrong for every frame but the first.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_vos.bundle import Manifest, MemoryPolicy
+from edge_vos.bundle import MemoryPolicy
 from edge_vos.converters.clip import Clip, load_clip, rectangles, synthetic_uri
 from edge_vos.converters.lowering import Calibration
 from edge_vos.errors import GateError
-from edge_vos.runtime.backends.runner import Runner, Tensors
-from edge_vos.runtime.model import LoadedModel
+from edge_vos.graph import GraphSpec
+from edge_vos.runtime.backends.runner import CallableRunner, Runner, Tensors
+from edge_vos.runtime.model import RunningGraph
 from edge_vos.runtime.segmenter import Segmenter
 
 OBJECTS = (1, 3, 6, 10)
@@ -57,42 +58,30 @@ def calibration_clips(uri: str | None, size: tuple[int, int], objects: int) -> l
     return clips
 
 
-def record_calibration(reference: Runner, manifest: Manifest, clips: Iterable[Clip]) -> Calibration:
+def run_calibration(reference: Runner, graph: GraphSpec, clips: Sequence[Clip]) -> Calibration:
     """Follow clips with eager PyTorch and keep calls with a full memory, strided.
 
     The call of a correction, in mid-stream, is among them.
 
     Args:
         reference: eager PyTorch.
-        manifest: the tensors.
+        graph: what it takes and returns.
         clips: a run each.
 
     Raises:
         GateError: if the memory does not fill.
     """
     calls: list[Tensors] = []
-    names: list[str] = []
     for clip in clips:
-        recorder = _Recorder(reference)
-        segmenter = Segmenter(
-            LoadedModel(manifest, recorder, "calibrate", "", None, 0.0, None), EAGER_WRITES
-        )
-        prompts = clip.prompts()
-        for index, frame in enumerate(clip.frames):
-            if index in prompts:
-                segmenter.prompt(prompts[index])
-            recorder.keeps = bool(segmenter.memory.valid.all())
-            segmenter.step(frame)
-        calls += _strided(recorder.calls, RUN_CALLS)
-        if clip.name not in names:
-            names.append(clip.name)
+        calls += _strided(_full_calls(reference, graph, clip), RUN_CALLS)
+    names = dict.fromkeys(clip.name for clip in clips)
     calibration = Calibration("; ".join(names), tuple(calls))
     check_calibration(calibration)
     return calibration
 
 
 def check_calibration(calibration: Calibration) -> None:
-    """Refuse a recording whose memory is (almost) empty.
+    """Refuse a calibration whose memory is (almost) empty.
 
     Raises:
         GateError: if there is no call, too few slots hold an entry, or entries are zero.
@@ -113,21 +102,22 @@ def check_calibration(calibration: Calibration) -> None:
         )
 
 
-class _Recorder:
-    """Answer as the reference does; keep the inputs of a call while ``keeps`` is set."""
+def _full_calls(reference: Runner, graph: GraphSpec, clip: Clip) -> list[Tensors]:
+    """Follow a clip and return the inputs of the calls in which every memory slot is full."""
+    calls: list[Tensors] = []
 
-    def __init__(self, reference: Runner) -> None:
-        self._reference = reference
-        self.keeps = False
-        self.calls: list[dict[str, NDArray[np.float32]]] = []
+    def run(inputs: Tensors) -> dict[str, NDArray[np.float32]]:
+        if inputs["memory_valid"].all():
+            calls.append({name: array.copy() for name, array in inputs.items()})
+        return reference.run(inputs)
 
-    def run(self, inputs: Tensors) -> dict[str, NDArray[np.float32]]:
-        if self.keeps:
-            self.calls.append({name: array.copy() for name, array in inputs.items()})
-        return self._reference.run(inputs)
-
-    def close(self) -> None:
-        """Leave it open: it is its owner's."""
+    segmenter = Segmenter(RunningGraph(CallableRunner(run), graph, EAGER_WRITES))
+    prompts = clip.prompts()
+    for index, frame in enumerate(clip.frames):
+        if index in prompts:
+            segmenter.prompt(prompts[index])
+        segmenter.step(frame)
+    return calls
 
 
 def _strided(calls: Sequence[Tensors], count: int) -> list[Tensors]:

@@ -1,6 +1,5 @@
-"""What the conversions of one call share: the student, its rewrites, the recorded runs."""
+"""What the conversions of one call share: the student, its rewrites, the runs of eager PyTorch."""
 
-import hashlib
 from collections.abc import Callable, Sequence
 from functools import cache, cached_property
 from pathlib import Path
@@ -9,28 +8,23 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from edge_vos.bundle import PREPROCESSING, SCHEMA_VERSION, Manifest, MemoryPolicy, TensorSpec
-from edge_vos.converters.calibrate import calibration_clips, record_calibration
+from edge_vos.bundle import Manifest
+from edge_vos.converters.calibrate import calibration_clips, run_calibration
 from edge_vos.converters.clip import load_clip, synthetic_uri
 from edge_vos.converters.lowering import Calibration
 from edge_vos.converters.quantize import Scheme
 from edge_vos.converters.rewrites import fold_batchnorm, set_sampler
 from edge_vos.converters.sensitivity import rank_modules
-from edge_vos.converters.verify.reference import Reference, record_reference
-from edge_vos.model.checkpoint import load_student
-from edge_vos.model.student import (
-    Student,
-    example_inputs,
-    student_as_callable,
-    tensor_specs,
-)
+from edge_vos.converters.verify.reference import Reference, run_reference
+from edge_vos.model.checkpoint import load_student, weights_sha256
+from edge_vos.model.student import Student, example_inputs, student_as_callable
 from edge_vos.runtime.backends.runner import CallableRunner, Runner
 
 Progress = Callable[[str], None]
 Size = tuple[int, int]
 
 
-class Ground:
+class ConversionContext:
     """Do what several conversions need, once.
 
     Args:
@@ -38,6 +32,9 @@ class Ground:
         calibrate: source to calibrate and verify on; ``None`` is a generated scene.
         frames: how many frames the closed loop runs for.
         progress: told the name of each step as it starts.
+
+    Attributes:
+        progress: as it was given.
     """
 
     def __init__(
@@ -46,7 +43,7 @@ class Ground:
         self._weights = weights
         self._calibrate = calibrate
         self._frames = frames
-        self._progress = progress
+        self.progress = progress
         self.manifest = cache(self._make_manifest)
         self.module = cache(self._make_module)
         self.reference = cache(self._make_reference)
@@ -60,12 +57,12 @@ class Ground:
         Raises:
             CheckpointError: if the weights cannot be used.
         """
-        self._progress("loading the weights")
+        self.progress("loading the weights")
         return load_student(self._weights)
 
     def examples(self, size: Size) -> tuple[Tensor, ...]:
         """Return the inputs of one call."""
-        return example_inputs(self.student.config, size)
+        return example_inputs(self.student.config.graph(size))
 
     @property
     def _eager(self) -> Runner:
@@ -73,50 +70,34 @@ class Ground:
 
     def _make_manifest(self, size: Size) -> Manifest:
         """Return what the manifests of all bundles of a size have in common."""
-        inputs, outputs = (
-            tuple(TensorSpec(name, shape, "float32", text) for name, shape, text in part)
-            for part in tensor_specs(self.student.config, size)
-        )
-        return Manifest(
-            schema_version=SCHEMA_VERSION,
+        return Manifest.of_graph(
+            self.student.config.graph(size),
             name=f"student-{self.student.config.name}",
-            backend="",
-            model_file="",
-            precision="",
-            sampler="",
-            size=size,
-            target="",
-            inputs=inputs,
-            outputs=outputs,
-            memory=MemoryPolicy(),
-            preprocessing=PREPROCESSING,
             parameters=sum(parameter.numel() for parameter in self.student.parameters()),
             macs=_count_macs(self.student, self.examples(size)),
-            weights_sha256=hashlib.sha256(self._weights.read_bytes()).hexdigest(),
-            report={},
-            tools={},
+            weights_sha256=weights_sha256(self._weights),
         )
 
     def _make_module(self, size: Size, sampler: str) -> nn.Module:
         examples = self.examples(size)
-        self._progress(f"rewriting: BatchNorm folded, {sampler} sampler")
+        self.progress(f"rewriting: BatchNorm folded, {sampler} sampler")
         return fold_batchnorm(set_sampler(self.student, sampler), examples)
 
     def _make_reference(self, size: Size) -> Reference:
         clip = load_clip(self._calibrate or synthetic_uri(size), self._frames)
-        manifest = self.manifest(size)
-        self._progress(f"running eager PyTorch over {len(clip.frames)} frames of {clip.name}")
-        return record_reference(self._eager, manifest, clip)
+        graph = self.student.config.graph(size)
+        self.progress(f"running eager PyTorch over {len(clip.frames)} frames of {clip.name}")
+        return run_reference(self._eager, graph, clip)
 
     def _make_calibration(self, size: Size) -> Calibration:
-        manifest = self.manifest(size)
-        clips = calibration_clips(self._calibrate, size, manifest.channels - 1)
-        self._progress(f"recording a calibration: {len(clips)} tracking runs")
-        return record_calibration(self._eager, manifest, clips)
+        graph = self.student.config.graph(size)
+        clips = calibration_clips(self._calibrate, size, graph.channels - 1)
+        self.progress(f"calibrating: {len(clips)} tracking runs")
+        return run_calibration(self._eager, graph, clips)
 
     def _make_ranking(self, size: Size, sampler: str, scheme: Scheme) -> tuple[str, ...]:
         """Return the modules, the one that loses most by quantization first."""
-        self._progress("ranking the modules by what quantizing each of them costs")
+        self.progress("ranking the modules by what quantizing each of them costs")
         ranked = rank_modules(self.module(size, sampler), self.calibration(size), scheme)
         return tuple(found.module for found in ranked)
 

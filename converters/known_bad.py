@@ -4,13 +4,14 @@ A row with a condition is refused before any work; one without is what the conve
 ``edge-vos doctor`` shows the rows that fit the machine.
 """
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from itertools import zip_longest
+
+from packaging.specifiers import SpecifierSet
+from packaging.version import Version
 
 from edge_vos.converters.recipe import Recipe
-from edge_vos.converters.targets import installed_version
+from edge_vos.engines import installed_version
 from edge_vos.errors import EngineError
 
 Versions = Callable[[str], str | None]
@@ -42,13 +43,9 @@ class KnownBad:
     backends: tuple[str, ...]
     refused: Mapping[str, str] | None = None
 
-    def concerns(self, backend: str) -> bool:
-        """Tell whether it is about a backend."""
-        return backend.startswith(self.backends)
-
     def meets(self, recipe: Recipe, version: str | None) -> bool:
         """Tell whether a recipe must be refused with that version of the engine."""
-        if self.refused is None or not self.concerns(recipe.backend):
+        if self.refused is None or not recipe.backend.startswith(self.backends):
             return False
         wanted = all(getattr(recipe, field) == value for field, value in self.refused.items())
         return wanted and in_range(version, self.versions)
@@ -167,33 +164,12 @@ def check_known_bad(recipe: Recipe, versions: Versions = installed_version) -> N
             )
 
 
-def known_bad_for(backend: str) -> tuple[KnownBad, ...]:
-    """Return the rows about a backend."""
-    return tuple(row for row in KNOWN_BAD if row.concerns(backend))
-
-
 def in_range(version: str | None, conditions: str) -> bool:
     """Tell whether a version meets comma-separated conditions, such as ">=2.4,<3".
 
-    A version that is not known, such as that of an engine on a device, may be any.
+    A version that is not known, such as that of an engine on a device, may be any. One of a
+    prerelease or of a local build counts as that of its release.
     """
     if version is None or not conditions:
         return True
-    return all(_holds(version, condition) for condition in conditions.split(","))
-
-
-def _holds(version: str, condition: str) -> bool:
-    match = re.fullmatch(r"(>=|<=|==|<|>)([0-9.]+)", condition.strip())
-    if match is None:
-        raise ValueError(condition)
-    sides = zip_longest(_numbers(version), _numbers(match[2]), fillvalue=0)
-    order = next(((a > b) - (a < b) for a, b in sides if a != b), 0)
-    return {">=": order >= 0, "<=": order <= 0, "==": order == 0, "<": order < 0, ">": order > 0}[
-        match[1]
-    ]
-
-
-def _numbers(version: str) -> list[int]:
-    """Return the release's numbers; "2.13.0+cu128" and "1.5.1rc2" count as 2.13.0 and 1.5.1."""
-    release = re.match(r"\d+(\.\d+)*", version)
-    return [int(part) for part in release[0].split(".")] if release else [0]
+    return SpecifierSet(conditions).contains(Version(version).base_version)

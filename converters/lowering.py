@@ -1,11 +1,15 @@
-"""What a backend's converter takes and gives."""
+"""What an engine's converter takes and gives: ``Request`` in, ``Lowered`` out."""
 
-from collections.abc import Mapping, Sequence
+import importlib
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 from numpy.typing import NDArray
+
+from edge_vos.engines import Engine
+from edge_vos.errors import EngineError
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -13,10 +17,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Calibration:
-    """Hold the inputs of recorded calls: real frames with the memory that the run really had.
+    """Hold the inputs of real calls: real frames with the memory that the run really had.
 
     Args:
-        name: what it was recorded from; no path of this machine.
+        name: the clips that were followed; no path of this machine.
         calls: for each call every input of the graph by name, float32, in the graph's shapes.
     """
 
@@ -32,9 +36,9 @@ class Request:
         module: in evaluation mode, BatchNorm folded, the sampler set; takes and returns the
             graph's tensors in their order.
         examples: the inputs of one call, contiguous, in the graph's order.
-        precision: one of the backend's.
-        calibration: the recording that static quantization takes its ranges from; ``None`` for a
-            precision that needs none.
+        precision: one of the engine's.
+        calibration: what static quantization takes its ranges from; ``None`` for a precision that
+            needs none.
         keep_float: qualified names of submodules that stay in float whatever the precision says,
             everything inside them included.
     """
@@ -44,6 +48,20 @@ class Request:
     precision: str
     calibration: Calibration | None = None
     keep_float: tuple[str, ...] = ()
+
+    def required_calibration(self) -> Calibration:
+        """Return the calibration.
+
+        Raises:
+            EngineError: if there is none, or it holds no call.
+        """
+        if self.calibration is None or not self.calibration.calls:
+            raise EngineError(
+                f"{self.precision} without a calibration",
+                "calls of a real run, to take the ranges of activations from",
+                "Name a clip: --calibrate CLIP",
+            )
+        return self.calibration
 
 
 @dataclass(frozen=True)
@@ -67,7 +85,7 @@ class Placement:
 
 @dataclass(frozen=True)
 class Lowered:
-    """Hold what a backend's ``lower`` made.
+    """Hold what an engine's ``lower`` made.
 
     Args:
         model_file: the file, or folder, that its engine opens; a path inside the bundle.
@@ -87,13 +105,10 @@ class Lowered:
         return tuple(sorted(self.placement.left)) if self.placement else ()
 
 
-class Converter(Protocol):
-    """What a backend's module offers."""
+Lower = Callable[[Request], Lowered]
+"""Turns a module into an engine's files; an ``EngineError`` where the engine cannot express it."""
 
-    def lower(self, request: Request) -> Lowered:
-        """Turn a module into the engine's files.
 
-        Raises:
-            EngineError: if the engine cannot express the module in that precision.
-        """
-        ...
+def load_lower(engine: Engine) -> Lower:
+    """Import what makes an engine's files, after ``Engine.require_packages``."""
+    return cast(Lower, importlib.import_module(engine.converter).lower)

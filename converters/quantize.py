@@ -5,8 +5,10 @@ head, which stands in no submodule) has the empty name.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
+
+from edge_vos.engines import Engine
 
 
 @dataclass(frozen=True)
@@ -17,13 +19,21 @@ class Scheme:
         weight_bits: of a weight.
         palette: a weight is one of a tensor's own values, found by k-means; otherwise a multiple of
             its output channel's scale.
-        activations: whether they are quantized too, with ranges from a recorded run.
+        activations: whether they are quantized too, with ranges from real calls.
     """
 
     weight_bits: int
     palette: bool = False
     activations: bool = True
 
+
+SCHEMES = {
+    "int8": Scheme(8),
+    "w8a8": Scheme(8),
+    "palette6": Scheme(6, palette=True, activations=False),
+    "palette4": Scheme(4, palette=True, activations=False),
+}
+"""By precision; one that is not here is a float one."""
 
 FLOAT_MODULES = (
     "",
@@ -41,6 +51,14 @@ attention, and the probability head."""
 
 UNCLIPPED_MODULES = ("key", "deeper.*.key", "identity", "identity.*")
 """What is written to memory: a clipped range drifts from frame to frame."""
+
+
+def scheme_of(engine: Engine, precision: str) -> Scheme | None:
+    """Return how an engine quantizes for a precision, ``None`` for a float one."""
+    scheme = SCHEMES.get(precision)
+    if scheme and precision in engine.weights_only:
+        return replace(scheme, activations=False)
+    return scheme
 
 
 def kept_float(name: str, keep_float: Sequence[str] = ()) -> bool:

@@ -4,7 +4,8 @@ import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from edge_vos.converters.targets import BACKENDS, TARGETS
+from edge_vos.converters.targets import TARGETS
+from edge_vos.engines import ENGINES
 from edge_vos.errors import UsageError
 from edge_vos.model.config import SAMPLERS, check_size
 
@@ -18,7 +19,7 @@ class Recipe:
 
     Args:
         target: a key of ``TARGETS``.
-        backend: a key of ``BACKENDS``.
+        backend: a key of ``edge_vos.engines.ENGINES``.
         precision: one of the backend's.
         reason: why this backend and precision.
         sampler: one of ``SAMPLERS``.
@@ -40,8 +41,8 @@ class Recipe:
 
     def __post_init__(self) -> None:
         _one_of("target", self.target, TARGETS)
-        _one_of("backend", self.backend, BACKENDS)
-        _one_of("precision", self.precision, BACKENDS[self.backend].precisions, self.backend)
+        _one_of("backend", self.backend, ENGINES)
+        _one_of("precision", self.precision, ENGINES[self.backend].precisions, self.backend)
         _one_of("sampler", self.sampler, SAMPLERS)
         check_size(self.size)
 
@@ -76,19 +77,19 @@ def choose(
             "Use for example --target cpu",
         )
     if target is None:
-        target = BACKENDS[_one_of("backend", str(backend), BACKENDS)].target
+        target = ENGINES[_one_of("backend", str(backend), ENGINES)].target
     row = TARGETS[_one_of("target", target, TARGETS)]
-    engine = _one_of("backend", backend or row.backend, BACKENDS)
+    engine = _one_of("backend", backend or row.backend, ENGINES)
     own = engine == row.backend
-    usual = row.precision if own else BACKENDS[engine].precisions[0]
+    usual = row.precision if own else ENGINES[engine].precisions[0]
     auto = sampler == "auto"
     return Recipe(
         target=target,
         backend=engine,
         precision=precision or usual,
         reason=row.reason if own and precision in (None, row.precision) else AS_ASKED,
-        sampler=BACKENDS[engine].sampler if auto else sampler,
-        sampler_reason=BACKENDS[engine].sampler_reason if auto else AS_ASKED,
+        sampler=ENGINES[engine].sampler if auto else sampler,
+        sampler_reason=ENGINES[engine].sampler_reason if auto else AS_ASKED,
         size=size or row.size,
     )
 
@@ -115,7 +116,7 @@ def choose_all(
         ShapeError: if the size does not suit the student.
     """
     wanted_targets: list[str | None] = list(TARGETS if ALL in targets else targets)
-    wanted_backends: list[str | None] = list(BACKENDS if ALL in backends else backends)
+    wanted_backends: list[str | None] = list(ENGINES if ALL in backends else backends)
     recipes: list[Recipe] = []
     for target in wanted_targets or [None]:
         for backend in wanted_backends or [None]:
@@ -123,7 +124,7 @@ def choose_all(
             if not precisions:
                 recipes.append(first)
                 continue
-            names = BACKENDS[first.backend].precisions if ALL in precisions else precisions
+            names = ENGINES[first.backend].precisions if ALL in precisions else precisions
             recipes += [
                 choose(target, backend=backend, precision=name, sampler=sampler, size=size)
                 for name in names

@@ -6,6 +6,7 @@ as it is; its copy is returned.
 
 import copy
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 
 import torch
@@ -86,11 +87,8 @@ def _consumers(
             made_by[id(output)] = (child, output)
 
     leaves = [child for child in module.modules() if not list(child.children())]
-    handles = [leaf.register_forward_hook(record) for leaf in leaves]
-    try:
-        with torch.inference_mode():
-            module(*examples)
-    finally:
-        for handle in handles:
-            handle.remove()
+    with ExitStack() as hooks, torch.inference_mode():
+        for leaf in leaves:
+            hooks.enter_context(leaf.register_forward_hook(record))
+        module(*examples)
     return consumers

@@ -5,7 +5,7 @@ channel, or a palette a tensor; affine activations, a range a tensor.
 """
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from edge_vos.converters.lowering import Calibration
 from edge_vos.converters.quantize import Scheme, kept_float
-from edge_vos.model.student import INPUT_NAMES, OUTPUT_NAMES
+from edge_vos.graph import INPUT_NAMES, OUTPUT_NAMES
 
 CALLS = 4
 ACTIVATION_STEPS = 255
@@ -105,13 +105,11 @@ def _ranges(student: nn.Module, calls: Sequence[Sequence[Tensor]]) -> dict[nn.Mo
             max(high, float(inputs[0].max())),
         )
 
-    handles = [child.register_forward_pre_hook(see) for _, child in _named(student)]
-    try:
+    with ExitStack() as hooks:
+        for _, child in _named(student):
+            hooks.enter_context(child.register_forward_pre_hook(see))
         for call in calls:
             student(*call)
-    finally:
-        for handle in handles:
-            handle.remove()
     return ranges
 
 
@@ -129,17 +127,14 @@ def _quantized(
         rounded = torch.round((inputs[0] - low) / scale).clamp(0, ACTIVATION_STEPS)
         return (rounded * scale + low, *inputs[1:])
 
-    handles = [each.register_forward_pre_hook(round_input) for each in convolutions if ranges]
-    try:
-        for weight in weights:
-            rounded = palettize if scheme.palette else round_weight
-            weight.data = rounded(weight.data, scheme.weight_bits)
-        yield
-    finally:
+    rounded = palettize if scheme.palette else round_weight
+    with ExitStack() as hooks:
+        for each in convolutions if ranges else ():
+            hooks.enter_context(each.register_forward_pre_hook(round_input))
         for weight, data in zip(weights, exact, strict=True):
-            weight.data = data
-        for handle in handles:
-            handle.remove()
+            hooks.callback(setattr, weight, "data", data)
+            weight.data = rounded(data, scheme.weight_bits)
+        yield
 
 
 def palettize(weight: Tensor, bits: int) -> Tensor:

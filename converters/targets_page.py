@@ -3,13 +3,14 @@
 from collections.abc import Iterable, Sequence
 
 from edge_vos.converters.known_bad import KNOWN_BAD
-from edge_vos.converters.targets import BACKENDS, TARGETS, Backend
-from edge_vos.converters.verify.checks import TOLERANCES
+from edge_vos.converters.targets import TARGETS
+from edge_vos.converters.verify.tolerance import tolerance_for
+from edge_vos.engines import ENGINES, Engine
 
 _HEAD = """\
 # Targets
 
-What `edge-vos convert` can make. This page is generated from the tables in `converters/`:
+What `edge-vos convert` can make. This page is generated from the tables in the code:
 `python -m edge_vos.converters.targets_page > docs/targets.md`.
 
 A *target* is a kind of device; it names a *backend*, the engine that runs there.
@@ -19,8 +20,8 @@ A *target* is a kind of device; it names a *backend*, the engine that runs there
 _EVALUATION = """\
 "Checked on the machine that converts" says what runs the artifact over a clip of 100 frames before
 the bundle is written. Where something stands in for the engine, the bundle is reported as NOT
-EXECUTED, with the figures that the stand-in found; `edge-vos verify BUNDLE` repeats the recording
-in it on the device itself.
+EXECUTED, with the figures that the stand-in found; `edge-vos verify BUNDLE` repeats its golden on
+the device itself.
 """
 
 _GATES = """\
@@ -66,12 +67,12 @@ def page() -> str:
                     row.sampler_reason,
                     _checked(row),
                 )
-                for name, row in BACKENDS.items()
+                for name, row in ENGINES.items()
             ),
         ),
         _table(
             ("backend", "install"),
-            ((name, f'`pip install "edge-vos[{row.extra}]"`') for name, row in BACKENDS.items()),
+            ((name, f'`pip install "edge-vos[{row.extra}]"`') for name, row in ENGINES.items()),
         ),
         "## Gates\n",
         _GATES,
@@ -87,7 +88,7 @@ def page() -> str:
             ),
             (
                 (
-                    backend,
+                    name,
                     precision,
                     f"{limits.mask_iou:g}",
                     f"{limits.mean_abs_error:g}",
@@ -95,7 +96,9 @@ def page() -> str:
                     "reported" if limits.max_abs_error is None else f"{limits.max_abs_error:g}",
                     f"{limits.jf_drop:g}",
                 )
-                for (backend, precision), limits in TOLERANCES.items()
+                for name, row in ENGINES.items()
+                for precision in row.precisions
+                for limits in [tolerance_for(precision)]
             ),
         ),
         "## Known to go wrong\n",
@@ -118,10 +121,10 @@ def page() -> str:
     return "\n".join(parts)
 
 
-def _checked(row: Backend) -> str:
+def _checked(row: Engine) -> str:
     if row.executes:
         return "executed"
-    return f"NOT EXECUTED, evaluated by {row.evaluator_name}" if row.evaluator else "NOT EXECUTED"
+    return f"NOT EXECUTED, evaluated by {row.stand_in_name}" if row.stand_in else "NOT EXECUTED"
 
 
 def _table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -16,7 +16,7 @@ from edge_vos.devices.telemetry.conditions import read_conditions
 from edge_vos.devices.telemetry.machine import ROOT, Machine, probe_machine
 from edge_vos.devices.telemetry.sysfs import read_text
 from edge_vos.devices.telemetry.tegrastats import parse_power_mode
-from edge_vos.runtime.backends import BACKENDS, load_backend
+from edge_vos.engines import ENGINES
 
 Which = Callable[[str], str | None]
 
@@ -39,7 +39,6 @@ _PACKAGES = {
         "adb": "winget install Google.PlatformTools",
     },
 }
-_DELEGATED = ("executorch-coreml", "executorch-vulkan")
 _GSTREAMER = (
     "sudo apt-get install python3-opencv nvidia-l4t-gstreamer; pip uninstall opencv-python; "
     "python3 -m venv --system-site-packages .venv"
@@ -187,12 +186,11 @@ def find_engines() -> tuple[Engine, ...]:
     None of them is imported into this process.
     """
     found = []
-    for name in BACKENDS:
-        backend = load_backend(name)
-        installed = backend.is_available()
-        available = None if installed and name in _DELEGATED else installed
+    for name, engine in ENGINES.items():
+        installed = engine.is_available
+        available = None if installed and engine.delegate else installed
         offers = find_offers(name) if installed else ()
-        found.append(Engine(name, available, backend.version(), backend.INSTALL, offers))
+        found.append(Engine(name, available, engine.version, engine.install, offers))
     return tuple(found)
 
 

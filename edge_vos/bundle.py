@@ -5,7 +5,7 @@
     student.bundle/
       manifest.json   what is inside, how to feed it, how it was verified
       model.onnx      the engine's file
-      golden.npz      recorded inputs and outputs, to verify again on another machine
+      golden.npz      inputs and outputs of eager PyTorch, to verify again on another machine
 
 A manifest carries the sha256 of every file and of itself, so ``read_bundle`` notices any change
 before an engine sees a byte. Needs only the standard library.
@@ -26,18 +26,18 @@ from pathlib import Path
 
 from edge_vos.errors import BundleError, SinkError
 from edge_vos.manifest import (
-    CONVERT_AGAIN,
     MANIFEST_FILE,
-    MAX_FILES,
     PREPROCESSING,
     SCHEMA_VERSION,
     FileEntry,
     Manifest,
     MemoryPolicy,
-    TensorSpec,
+)
+from edge_vos.manifest_json import (
+    CONVERT_AGAIN,
+    MAX_FILES,
     check_path,
     digest,
-    graph_shapes,
     parse,
     serialize,
 )
@@ -51,9 +51,7 @@ __all__ = [
     "FileEntry",
     "Manifest",
     "MemoryPolicy",
-    "TensorSpec",
     "default_bundle_path",
-    "graph_shapes",
     "read_bundle",
     "refuse_existing",
     "write_bundle",

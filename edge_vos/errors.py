@@ -12,8 +12,10 @@ A message has three parts: what failed (with the value), what was expected, what
     ├── PromptError        a mask, box or point that cannot be used
     ├── ShapeError         a size or a tensor that does not fit
     ├── BundleError        a bundle whose schema, hash, path or shape is wrong
-    ├── EngineError        an engine is missing, or it failed
+    ├── EngineError        an engine is unknown, or it failed
+    │   └── MissingPackageError  what it takes is not installed
     ├── CheckpointError    weights that cannot be read, or of another architecture
+    ├── TrainingError      a training that cannot start or go on
     ├── DeviceError        another device cannot be reached, or it refuses
     ├── DatasetError       a data set folder that is not what was said
     └── GateError          verification failed; nothing was written
@@ -70,7 +72,11 @@ class BundleError(EdgeVosError):
 
 
 class EngineError(EdgeVosError):
-    """Report an inference engine that is missing or that failed."""
+    """Report an inference engine that is unknown or that failed."""
+
+
+class MissingPackageError(EngineError):
+    """Report a package that is not installed, or that cannot be imported."""
 
 
 class DeviceError(EdgeVosError):
@@ -79,6 +85,10 @@ class DeviceError(EdgeVosError):
 
 class CheckpointError(EdgeVosError):
     """Report weights that cannot be read or belong to another architecture."""
+
+
+class TrainingError(EdgeVosError):
+    """Report a training that cannot start or go on with what it was given."""
 
 
 class DatasetError(EdgeVosError):

@@ -1,8 +1,9 @@
-"""A golden: a short closed loop recorded from eager PyTorch, which any machine can repeat.
+"""Repeat a golden: the inputs and outputs of a short closed loop of eager PyTorch.
 
-The engine runs on recorded images and feeds on its own memory; what it finds is compared with what
-was recorded. Which slots a frame's entry goes to is part of the recording, so nothing of the
-runtime but the engine is under test. Needs neither torch nor the clip.
+The engine runs on the golden's images and feeds on its own memory; what it finds is compared with
+what eager PyTorch found. Which slots a frame's entry goes to is part of the golden, so nothing of
+the runtime but the engine is under test. Needs neither torch nor the clip;
+``edge_vos.converters.verify.golden`` makes one.
 """
 
 import io
@@ -14,8 +15,9 @@ import numpy as np
 from numpy.lib.npyio import NpzFile
 from numpy.typing import NDArray
 
-from edge_vos.bundle import GOLDEN_FILE, Bundle, Manifest
+from edge_vos.bundle import GOLDEN_FILE, Bundle
 from edge_vos.errors import BundleError
+from edge_vos.graph import GraphSpec
 from edge_vos.runtime.backends.runner import Runner
 
 PROBABILITY_STEPS = 65535
@@ -39,7 +41,7 @@ class GoldenLimits(TypedDict):
 
 @dataclass(frozen=True)
 class Script:
-    """Hold the inputs of a recorded loop of T frames.
+    """Hold the inputs of a loop of T frames.
 
     Args:
         image: (T, 3, H/s, W/s) uint8, RGB; each pixel stands for s x s pixels of the image.
@@ -58,7 +60,7 @@ class Script:
 
 @dataclass(frozen=True)
 class Golden:
-    """Hold a recorded loop.
+    """Hold a loop: what goes in, and what eager PyTorch found.
 
     Args:
         script: the inputs.
@@ -71,17 +73,6 @@ class Golden:
     probability: NDArray[np.uint16]
     key: NDArray[np.float16]
     value: NDArray[np.float16]
-
-    @classmethod
-    def record(cls, runner: Runner, manifest: Manifest, script: Script) -> Self:
-        """Run the loop and keep what it finds."""
-        outputs = list(replay(runner, manifest, script))
-        return cls(
-            script,
-            np.stack([_fixed_point(output["probability"][0]) for output in outputs]),
-            outputs[-1]["key"].astype(np.float16),
-            outputs[-1]["value"].astype(np.float16),
-        )
 
     @classmethod
     def load(cls, bundle: Bundle) -> Self:
@@ -97,14 +88,14 @@ class Golden:
         except Exception as error:  # what its readers raise shares no other base class
             raise BundleError(
                 f"{GOLDEN_FILE} of {bundle.path} cannot be read: {error}",
-                "the recording that convert wrote",
+                "the golden that convert wrote",
                 "Convert again: edge-vos convert --target cpu",
             ) from error
         _check(golden, bundle)
         return golden
 
     def to_bytes(self) -> bytes:
-        """Return the recording as a compressed npz; the same recording gives the same bytes."""
+        """Return the golden as a compressed npz; the same golden gives the same bytes."""
         stream = io.BytesIO()
         np.savez_compressed(stream, **self._arrays())
         return stream.getvalue()
@@ -143,13 +134,12 @@ class GoldenReport:
 
 
 def replay(
-    runner: Runner, manifest: Manifest, script: Script
+    runner: Runner, graph: GraphSpec, script: Script
 ) -> Iterator[dict[str, NDArray[np.float32]]]:
     """Run a script in a closed loop and yield each frame's outputs."""
-    key = np.zeros(manifest.shape("memory_key"), np.float32)
-    value = np.zeros(manifest.shape("memory_value"), np.float32)
-    valid = np.zeros(manifest.shape("memory_valid"), np.float32)
-    repeat = manifest.size[0] // script.image.shape[2]
+    blank = graph.blank_inputs()
+    key, value, valid = (blank[f"memory_{name}"] for name in ("key", "value", "valid"))
+    repeat = graph.size[0] // script.image.shape[2]
     for t, small in enumerate(script.image):
         outputs = runner.run(
             {
@@ -171,7 +161,7 @@ def replay(
 
 def check_golden(
     runner: Runner,
-    manifest: Manifest,
+    graph: GraphSpec,
     golden: Golden,
     *,
     mask_iou: float,
@@ -179,9 +169,12 @@ def check_golden(
     mean_abs_error: float | None,
     norm_error: float | None,
 ) -> GoldenReport:
-    """Repeat a recorded loop on an engine and compare.
+    """Repeat a golden on an engine and compare.
 
     Args:
+        runner: the engine.
+        graph: what it takes and returns.
+        golden: to be repeated.
         mask_iou: what the masks must overlap by, all together: a sliver weighs what it covers.
         max_abs_error: what a probability may be off by, and a key or value as a part of its
             largest; ``None`` is any amount.
@@ -191,13 +184,13 @@ def check_golden(
     worst, means = [], []
     common = covered = 0
     outputs: dict[str, NDArray[np.float32]] = {}
-    for t, outputs in enumerate(replay(runner, manifest, golden.script)):
+    for t, outputs in enumerate(replay(runner, graph, golden.script)):
         expected = golden.probability[t]
         found = outputs["probability"][0]
         difference = np.abs(found - expected.astype(np.float32) / PROBABILITY_STEPS)
         worst.append(difference.max())
         means.append(difference.mean())
-        labels, truth = _fixed_point(found).argmax(0), expected.argmax(0)
+        labels, truth = fixed_point(found).argmax(0), expected.argmax(0)
         ids = np.flatnonzero(golden.script.active[t])[1:]
         common += int(sum(np.count_nonzero((labels == i) & (truth == i)) for i in ids))
         covered += int(sum(np.count_nonzero((labels == i) | (truth == i)) for i in ids))
@@ -237,7 +230,7 @@ def tolerance_of(bundle: Bundle) -> GoldenLimits:
     """
     stated = bundle.manifest.report.get("tolerance")
     limits = stated if isinstance(stated, dict) else {}
-    # Written by an earlier release, a report may lack a limit for the recording, mean and norm.
+    # Written by an earlier release, a report may lack a limit for the golden, mean and norm.
     iou = limits.get("golden_iou", limits.get("mask_iou"))
     worst, mean = limits.get("max_abs_error"), limits.get("mean_abs_error")
     norm = limits.get("norm_error")
@@ -258,7 +251,8 @@ def _within(error: float, limit: float | None, least: float = 0.0) -> bool:
     return limit is None or error <= max(limit, least)
 
 
-def _fixed_point(probability: NDArray[np.float32]) -> NDArray[np.uint16]:
+def fixed_point(probability: NDArray[np.float32]) -> NDArray[np.uint16]:
+    """Return probabilities in steps of 1 / ``PROBABILITY_STEPS``; what is no number is 0."""
     steps = np.nan_to_num(np.clip(probability, 0.0, 1.0)) * PROBABILITY_STEPS
     return np.rint(steps).astype(np.uint16)
 
@@ -269,18 +263,18 @@ def _largest_error(found: NDArray[np.float32], expected: NDArray[np.float32]) ->
 
 
 def _check(golden: Golden, bundle: Bundle) -> None:
-    manifest, script = bundle.manifest, golden.script
+    graph, script = bundle.manifest.graph, golden.script
     frames = len(script.image) if script.image.ndim else 0
-    side = manifest.size[0] // max(1, script.image.shape[2]) if script.image.ndim == 4 else 0
+    side = graph.size[0] // max(1, script.image.shape[2]) if script.image.ndim == 4 else 0
     expected: dict[str, tuple[tuple[int, ...], type]] = {
-        "image": ((frames, 3, *(length // max(1, side) for length in manifest.size)), np.uint8),
-        "prompt": ((frames, *manifest.shape("prompt")[1:]), np.float32),
-        "prompted": ((frames, manifest.channels), np.float32),
-        "active": ((frames, manifest.channels), np.float32),
-        "writes": ((frames, manifest.slots), np.bool_),
-        "probability": ((frames, *manifest.shape("probability")[1:]), np.uint16),
-        "key": (manifest.shape("key"), np.float16),
-        "value": (manifest.shape("value"), np.float16),
+        "image": ((frames, 3, *(length // max(1, side) for length in graph.size)), np.uint8),
+        "prompt": ((frames, *graph.shape("prompt")[1:]), np.float32),
+        "prompted": ((frames, graph.channels), np.float32),
+        "active": ((frames, graph.channels), np.float32),
+        "writes": ((frames, graph.slots), np.bool_),
+        "probability": ((frames, *graph.shape("probability")[1:]), np.uint16),
+        "key": (graph.shape("key"), np.float16),
+        "value": (graph.shape("value"), np.float16),
     }
     for name, (shape, dtype) in expected.items():
         array = golden._arrays()[name]

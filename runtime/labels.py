@@ -12,9 +12,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_vos.graph import MASK_STRIDE
 from edge_vos.runtime.guided_filter import RADIUS, guided_filter
 from edge_vos.runtime.masks import Colour, davis_colours
-from edge_vos.runtime.preprocess import STRIDE, Letterbox
+from edge_vos.runtime.preprocess import Letterbox
 
 _Window = tuple[slice, slice]
 
@@ -102,7 +103,7 @@ def _foreground(
     margin = np.log(chance[1:].max(axis=0) / chance[0])
     levels = np.zeros(letterbox.content_size, np.uint8)
     if (window := _around(margin >= 0)) is not None:
-        pixels = tuple(slice(part.start * STRIDE, part.stop * STRIDE) for part in window)
+        pixels = tuple(slice(part.start * MASK_STRIDE, part.stop * MASK_STRIDE) for part in window)
         outline = guided_filter(margin[window], letterbox.pixels(image)[0][:, *pixels])
         # 8 bits are enough for where it is zero, and cheaper to enlarge: 128 is the outline.
         levels[pixels] = cv2.convertScaleAbs(np.maximum(outline, -8), alpha=16, beta=128)

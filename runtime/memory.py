@@ -5,8 +5,9 @@ from collections.abc import Collection, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_vos.bundle import Manifest, MemoryPolicy
+from edge_vos.bundle import MemoryPolicy
 from edge_vos.errors import ShapeError
+from edge_vos.graph import GraphSpec
 
 REFERENCE, PREVIOUS = 0, 1
 
@@ -31,24 +32,24 @@ class MemoryBank:
         valid: (N, 1, 1, 1) float32, 0 for an empty slot.
 
     Args:
-        manifest: gives the shapes.
-        policy: when a frame goes to the ring; ``None`` is the manifest's.
+        graph: gives the shapes.
+        policy: when a frame goes to the ring.
 
     Raises:
         ShapeError: if the graph has fewer than two slots.
     """
 
-    def __init__(self, manifest: Manifest, policy: MemoryPolicy | None = None) -> None:
-        if manifest.slots < 2:
-            raise ShapeError(f"A memory of {manifest.slots} slots", "at least 2")
-        self.policy = policy if policy is not None else manifest.memory
-        self.key = np.zeros(manifest.shape("memory_key"), np.float32)
-        self.value = np.zeros(manifest.shape("memory_value"), np.float32)
-        self.valid = np.zeros(manifest.shape("memory_valid"), np.float32)
+    def __init__(self, graph: GraphSpec, policy: MemoryPolicy) -> None:
+        if graph.slots < 2:
+            raise ShapeError(f"A memory of {graph.slots} slots", "at least 2")
+        self.policy = policy
+        self.key = np.zeros(graph.shape("memory_key"), np.float32)
+        self.value = np.zeros(graph.shape("memory_value"), np.float32)
+        self.valid = np.zeros(graph.shape("memory_valid"), np.float32)
         self._written: dict[int, int] = {}  # slot -> frame index
         self._home: dict[int, int] = {}  # object id -> slot of the reference it depends on
         self._references: set[int] = set()
-        self._objects = manifest.channels
+        self._objects = graph.channels
         self._blank: NDArray[np.float32] | None = None  # what memory holds of one that is nowhere
         self._forgotten: set[int] = set()  # to be blanked
         self._last_kept = 0

@@ -2,15 +2,46 @@
 
 import logging
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
-from edge_vos.bundle import Manifest, default_bundle_path, read_bundle
-from edge_vos.errors import EngineError, UsageError
-from edge_vos.runtime.backends import ALIASES, ALSO_RUNS, Backend, load_backend
+from edge_vos.bundle import Manifest, MemoryPolicy, default_bundle_path, read_bundle
+from edge_vos.engines import ENGINES, Engine, find_engine
+from edge_vos.errors import EngineError, MissingPackageError, UsageError
+from edge_vos.graph import GraphSpec
+from edge_vos.runtime.backends import load_opener
 from edge_vos.runtime.backends.runner import Runner
 
 _log = logging.getLogger(__name__)
+
+
+class Model(Protocol):
+    """What ``Segmenter`` steps: a graph that runs, and when frames go to its memory."""
+
+    @property
+    def runner(self) -> Runner:
+        """Return the engine with the graph in it."""
+        ...
+
+    @property
+    def graph(self) -> GraphSpec:
+        """Return what the graph takes and returns."""
+        ...
+
+    @property
+    def memory(self) -> MemoryPolicy:
+        """Return when frames go to memory, unless ``Segmenter`` is told otherwise."""
+        ...
+
+
+@dataclass(frozen=True)
+class RunningGraph:
+    """A graph that runs without a bundle behind it, such as the eager student."""
+
+    runner: Runner
+    graph: GraphSpec
+    memory: MemoryPolicy = field(default_factory=MemoryPolicy)
 
 
 @dataclass(frozen=True)
@@ -20,7 +51,7 @@ class LoadedModel:
     Attributes:
         manifest: the tensors, the memory policy and the reports.
         runner: the engine with the model in it.
-        engine: the backend's name.
+        engine: its name in ``edge_vos.engines``.
         engine_version: as the engine itself says.
         threads: threads for one call; ``None`` is the engine's default.
         load_ms: time to check the bundle and to load the engine.
@@ -36,6 +67,16 @@ class LoadedModel:
     load_ms: float
     path: Path | None
     engine_reason: str = ""
+
+    @property
+    def graph(self) -> GraphSpec:
+        """Return what the model takes and returns."""
+        return self.manifest.graph
+
+    @property
+    def memory(self) -> MemoryPolicy:
+        """Return when frames go to memory, as the manifest says."""
+        return self.manifest.memory
 
 
 def open_bundle(
@@ -61,14 +102,14 @@ def open_bundle(
     manifest = bundle.manifest
     if not manifest.gate_passed:
         _log.warning("%s: verification %s when it was made", bundle.path, manifest.verdict)
-    name, backend, reason = choose_engine(manifest.backend, engine)
-    _log.info("%s: engine %s, %s", bundle.path, name, reason)
-    runner = backend.open_runner(bundle.model_path, manifest, threads)
+    chosen, reason = choose_engine(manifest.backend, engine)
+    _log.info("%s: engine %s, %s", bundle.path, chosen.name, reason)
+    runner = load_opener(chosen.runner)(bundle.model_path, manifest, threads)
     return LoadedModel(
         manifest=manifest,
         runner=runner,
-        engine=name,
-        engine_version=backend.version(),
+        engine=chosen.name,
+        engine_version=chosen.version,
         threads=threads,
         load_ms=(time.perf_counter() - start) * 1e3,
         path=bundle.path,
@@ -76,36 +117,35 @@ def open_bundle(
     )
 
 
-def choose_engine(made_for: str, engine: str | None = None) -> tuple[str, Backend, str]:
-    """Return the name of the engine that runs a bundle on this machine, the engine, and why it.
+def choose_engine(made_for: str, wanted: str | None = None) -> tuple[Engine, str]:
+    """Return the engine that runs a bundle on this machine, and why it was taken.
 
     Args:
         made_for: the manifest's backend.
-        engine: the one to use; ``None`` is the first that is installed.
+        wanted: the engine to use, or its family; ``None`` is the first that is installed.
 
     Raises:
         EngineError: if it is unknown, cannot run the bundle, or is not installed.
     """
-    able = (made_for, *ALSO_RUNS.get(made_for, ()))
-    if engine is not None:
-        able = tuple(name for name in ALIASES.get(engine, (engine,)) if name in able)
+    own = find_engine(made_for)
+    able = [own, *(ENGINES[name] for name in own.also_run_by)]
+    if wanted is not None:
+        able = [engine for engine in able if wanted in (engine.name, engine.family)]
     if not able:
-        if engine not in ALIASES:
-            load_backend(str(engine))  # an unknown one is refused by name
+        if wanted not in {engine.family for engine in ENGINES.values()}:
+            find_engine(str(wanted))  # an unknown one is refused by name
         raise EngineError(
-            f"A bundle for {made_for} cannot run on the engine {engine!r}",
+            f"A bundle for {made_for} cannot run on the engine {wanted!r}",
             f"the engine that it was made for, {made_for!r}",
-            f"edge-vos convert --backend {engine}",
+            f"edge-vos convert --backend {wanted}",
         )
-    for name in able:
-        backend = load_backend(name)
-        if backend.is_available():
-            return name, backend, _reason(name, made_for, engine)
-    first = load_backend(able[0])
-    raise EngineError(
-        f"The engine {able[0]!r}, which the bundle was made for, is not installed here",
-        f"one of {', '.join(able)}",
-        first.INSTALL,
+    for engine in able:
+        if engine.is_available:
+            return engine, _reason(engine.name, made_for, wanted)
+    raise MissingPackageError(
+        f"The engine {able[0].name!r}, which the bundle was made for, is not installed here",
+        f"one of {', '.join(engine.name for engine in able)}",
+        able[0].install,
     )
 
 

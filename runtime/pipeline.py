@@ -238,7 +238,7 @@ def _step(
 
 def _unsegmented(frame: Frame, segmenter: Segmenter) -> FrameResult:
     """Make the result of a frame in which nobody has shown an object yet."""
-    probability = np.zeros(segmenter.model.manifest.shape("probability")[1:], np.float32)
+    probability = np.zeros(segmenter.graph.shape("probability")[1:], np.float32)
     probability[0] = 1.0
     return FrameResult(np.zeros(frame.image.shape[:2], np.uint8), probability, (), {}, 0)
 

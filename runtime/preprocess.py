@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_vos.errors import ShapeError
+from edge_vos.graph import MASK_STRIDE, MEMORY_STRIDE
 
 Scalar = TypeVar("Scalar", np.float32, np.uint8)
 
-STRIDE = 4  # image pixels a cell of prompt and probability, each way
 NEUTRAL = 127.0  # what the padding holds: the encoder's mean
 # A bilinear sample sees two pixels, so a shrink beyond this aliases and needs more samples.
 _MAX_BILINEAR_SHRINK = 2.25
@@ -53,17 +53,18 @@ class Letterbox:
         """
         if min(frame_size) < 1:
             raise ShapeError(f"A frame of {frame_size[0]}x{frame_size[1]}", "at least one pixel")
-        if min(image_size) < 16 or image_size[0] % 16 or image_size[1] % 16:
+        if min(image_size) < MEMORY_STRIDE or any(side % MEMORY_STRIDE for side in image_size):
             raise ShapeError(
-                f"An image of {image_size[0]}x{image_size[1]}", "sides that are multiples of 16"
+                f"An image of {image_size[0]}x{image_size[1]}",
+                f"sides that are multiples of {MEMORY_STRIDE}",
             )
         scale = min(image_size[0] / frame_size[0], image_size[1] / frame_size[1])
         height, width = (
-            min(max(STRIDE, round(side * scale / STRIDE) * STRIDE), limit)
+            min(max(MASK_STRIDE, round(side * scale / MASK_STRIDE) * MASK_STRIDE), limit)
             for side, limit in zip(frame_size, image_size, strict=True)
         )
-        top = (image_size[0] - height) // (2 * STRIDE) * STRIDE
-        left = (image_size[1] - width) // (2 * STRIDE) * STRIDE
+        top = (image_size[0] - height) // (2 * MASK_STRIDE) * MASK_STRIDE
+        left = (image_size[1] - width) // (2 * MASK_STRIDE) * MASK_STRIDE
         return cls(frame_size, image_size, top, left, (height, width))
 
     def image(
@@ -96,7 +97,7 @@ class Letterbox:
             (1, K, H/4, W/4) float32 in [0, 1]: the part of each cell that the id covers. The
             channels add up to 1; padding is background.
         """
-        cells = np.zeros((channels, *(side // STRIDE for side in self.image_size)), np.float32)
+        cells = np.zeros((channels, *(side // MASK_STRIDE for side in self.image_size)), np.float32)
         content = self.crop(cells)
         height, width = content.shape[1:]
         for object_id in np.flatnonzero(np.bincount(mask.ravel(), minlength=channels)):
@@ -113,8 +114,8 @@ class Letterbox:
 
     def crop(self, cells: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the content's part of (..., H/4, W/4) cells, as a view."""
-        top, left = self.top // STRIDE, self.left // STRIDE
-        height, width = (side // STRIDE for side in self.content_size)
+        top, left = self.top // MASK_STRIDE, self.left // MASK_STRIDE
+        height, width = (side // MASK_STRIDE for side in self.content_size)
         return cells[..., top : top + height, left : left + width]
 
     def enlarge(self, content: NDArray[Scalar]) -> NDArray[Scalar]:
@@ -130,7 +131,7 @@ class Letterbox:
             for part, side, count in zip(
                 cells,
                 self.frame_size,
-                (side // STRIDE for side in self.content_size),
+                (side // MASK_STRIDE for side in self.content_size),
                 strict=True,
             )
         )
@@ -170,7 +171,7 @@ class Letterbox:
     @cached_property
     def _columns(self) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float32]]:
         """Return, for each column of the frame, the two cells that it lies between, and where."""
-        cells, pixels = self.content_size[1] // STRIDE, self.frame_size[1]
+        cells, pixels = self.content_size[1] // MASK_STRIDE, self.frame_size[1]
         position = np.clip((np.arange(pixels) + 0.5) * cells / pixels - 0.5, 0, cells - 1)
         left = position.astype(np.intp)
         return left, np.minimum(left + 1, cells - 1), (position - left).astype(np.float32)

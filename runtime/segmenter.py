@@ -20,7 +20,7 @@ from edge_vos.runtime.interactive.prompts import (
 )
 from edge_vos.runtime.labels import ObjectState, label_frame
 from edge_vos.runtime.memory import MemoryBank
-from edge_vos.runtime.model import LoadedModel
+from edge_vos.runtime.model import Model
 from edge_vos.runtime.names import check_name
 from edge_vos.runtime.preprocess import NEUTRAL, Letterbox, check_frame
 from edge_vos.runtime.presence import Presence
@@ -61,22 +61,21 @@ class Segmenter:
     """Keep a mask of prompted objects through a video, in constant memory.
 
     Args:
-        model: the student, loaded into an engine.
-        policy: when frames go to memory; ``None`` is the manifest's.
+        model: the student, loaded into an engine: what ``open_bundle`` returns, or any graph
+            that runs.
+        policy: when frames go to memory; ``None`` is the model's.
         confirm: take masks away from what is not the object, or not yet surely: see ``presence``.
     """
 
     def __init__(
-        self, model: LoadedModel, policy: MemoryPolicy | None = None, *, confirm: bool = True
+        self, model: Model, policy: MemoryPolicy | None = None, *, confirm: bool = True
     ) -> None:
         self.model = model
-        self.memory = MemoryBank(model.manifest, policy)
-        shape = model.manifest.shape
+        self.graph = model.graph
+        self.memory = MemoryBank(model.graph, policy if policy is not None else model.memory)
         self._inputs = {
-            "image": np.full(shape("image"), NEUTRAL, np.float32),
-            "prompt": np.zeros(shape("prompt"), np.float32),
-            "prompted": np.zeros(shape("prompted"), np.float32),
-            "active": np.zeros(shape("active"), np.float32),
+            **model.graph.blank_inputs(),
+            "image": np.full(model.graph.shape("image"), NEUTRAL, np.float32),
             "memory_key": self.memory.key,
             "memory_value": self.memory.value,
             "memory_valid": self.memory.valid,
@@ -109,7 +108,7 @@ class Segmenter:
         Raises:
             PromptError: if it is empty, not a label map, or holds an id of K or more.
         """
-        object_ids = check_mask(mask, self.model.manifest.channels)
+        object_ids = check_mask(mask, self.graph.channels)
         given = mask.copy()
         self._add(_Prompt(frozenset(object_ids), lambda _: given))
         return object_ids
@@ -295,7 +294,7 @@ class Segmenter:
         self._pending = [prompt for prompt in kept if prompt.object_ids]
 
     def _object_id(self, object_id: int | None) -> int:
-        last = self.model.manifest.channels - 1
+        last = self.graph.channels - 1
         if object_id is None:
             free = [i for i in range(1, last + 1) if i not in self.object_ids]
             if not free:
@@ -309,7 +308,7 @@ class Segmenter:
 
     def _fit(self, frame_size: tuple[int, int]) -> Letterbox:
         if self._letterbox is None or self._letterbox.frame_size != frame_size:
-            self._letterbox = Letterbox.fit(frame_size, self.model.manifest.size)
+            self._letterbox = Letterbox.fit(frame_size, self.graph.size)
             self._inputs["image"].fill(NEUTRAL)
         return self._letterbox
 
@@ -320,7 +319,7 @@ class Segmenter:
             self._inputs[name].fill(0.0)
         self._inputs["active"][0, [0, *living]] = 1.0
         if given:
-            self._inputs["prompt"][:] = letterbox.coverage(mask, self.model.manifest.channels)
+            self._inputs["prompt"][:] = letterbox.coverage(mask, self.graph.channels)
             self._inputs["prompted"][0, sorted(given)] = 1.0
             # The background is given only where nothing else can be there: every object is given,
             # and memory has no say.

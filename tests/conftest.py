@@ -18,15 +18,12 @@ from hypothesis import settings
 from numpy.typing import NDArray
 
 from edge_vos.bundle import (
-    PREPROCESSING,
-    SCHEMA_VERSION,
     Bundle,
     Manifest,
     MemoryPolicy,
-    TensorSpec,
     write_bundle,
 )
-from edge_vos.manifest import graph_shapes
+from edge_vos.graph import GraphSpec
 from edge_vos.runtime.backends.runner import CallableRunner
 from edge_vos.runtime.masks import write_palette_png
 from edge_vos.runtime.model import LoadedModel
@@ -136,26 +133,18 @@ def _tiny_student(inputs: Arrays) -> dict[str, NDArray[np.float32]]:
 @pytest.fixture(scope="session")
 def tiny_manifest() -> Manifest:
     """The manifest of the tiny student: 64x96, four objects, four slots."""
-    shapes = graph_shapes(SIZE, CHANNELS, SLOTS, key_channels=3, value_channels=CHANNELS)
-    specs = tuple(TensorSpec(name, shape, "float32", name) for name, shape in shapes.items())
-    return Manifest(
-        schema_version=SCHEMA_VERSION,
+    return Manifest.of_graph(
+        GraphSpec(SIZE, CHANNELS, SLOTS, key_channels=3, value_channels=CHANNELS),
         name="tiny",
         backend="onnx",
         model_file="model.onnx",
         precision="fp32",
         sampler="native",
-        size=SIZE,
         target="cpu",
-        inputs=specs[:7],
-        outputs=specs[7:],
         memory=MemoryPolicy(mem_every=3, write_confidence=0.6),
-        preprocessing=PREPROCESSING,
-        parameters=0,
         macs=1,
         weights_sha256="0" * 64,
         report={"executed": True, "passed": True},
-        tools={},
     )
 
 

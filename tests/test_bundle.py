@@ -24,7 +24,7 @@ from edge_vos.bundle import (
     write_bundle,
 )
 from edge_vos.errors import BundleError, SinkError
-from edge_vos.manifest import MAX_FILES, check_path, digest, parse, serialize
+from edge_vos.manifest_json import MAX_FILES, check_path, digest, parse, serialize
 
 FILES: dict[str, bytes | Path] = {"model.onnx": b"model" * 100, "extra/notes.txt": b"notes"}
 

@@ -12,7 +12,8 @@ import pytest
 import edge_vos.manifest
 from edge_vos.bundle import MANIFEST_FILE, default_bundle_path
 from edge_vos.errors import BundleError
-from edge_vos.manifest import SCHEMA_FILE, Manifest, parse, serialize
+from edge_vos.manifest import SCHEMA_FILE, Manifest
+from edge_vos.manifest_json import parse, serialize
 
 TYPES: dict[str, tuple[type, ...]] = {
     "object": (dict,),

@@ -24,17 +24,17 @@ from edge_vos.converters.coreml.neural_engine import predict_placement
 from edge_vos.converters.lowering import Lowered, Request
 from edge_vos.converters.quantize import kept_float
 from edge_vos.converters.quiet import quiet
-from edge_vos.errors import EngineError
-from edge_vos.model.student import INPUT_NAMES, OUTPUT_NAMES
+from edge_vos.engines import ENGINES
+from edge_vos.errors import EngineError, MissingPackageError
+from edge_vos.graph import INPUT_NAMES, OUTPUT_NAMES
 
 with quiet("coremltools"):
     import coremltools as ct
     from coremltools.optimize import coreml as compression
 
-MODEL_FILE = "model.mlpackage"
+MODEL_FILE = ENGINES["coreml"].model_file
 DEPLOYMENT_TARGET = ct.target.iOS17
 PALETTE_BITS = {"palette6": 6, "palette4": 4}
-PRECISIONS = ("fp16", "fp32", "int8", *PALETTE_BITS, "w8a8")
 
 LEAST_WEIGHTS = 512
 """A tensor of fewer weights is left as it is: its scales would not pay."""
@@ -53,13 +53,9 @@ def lower(request: Request) -> Lowered:
     centres; they compute in fp16, as ``fp16`` does. ``w8a8`` rounds activations to 8 bits too.
 
     Raises:
-        EngineError: if the precision does not exist, needs a calibration or a package that is
-            missing, or if the module cannot be expressed.
+        EngineError: if the precision needs a calibration or a package that is missing, or if the
+            module cannot be expressed.
     """
-    if request.precision not in PRECISIONS:
-        raise EngineError(
-            f"Core ML has no precision {request.precision!r}", f"one of {', '.join(PRECISIONS)}"
-        )
     module = _quantized(request) if request.precision == "w8a8" else request.module
     with silent():
         program = export_program(module, request.examples)
@@ -81,23 +77,18 @@ def _quantized(request: Request) -> torch.nn.Module:
     coremltools 9.0's own quantizer imports a part of PyTorch that is gone; the copy in ExecuTorch
     1.5.1 has the same patterns and takes more than a minute to match them.
     """
-    if request.calibration is None:
-        raise EngineError(
-            "w8a8 was asked for without a calibration",
-            "a recorded run to take the ranges of activations from",
-            "Name a clip: --calibrate CLIP",
-        )
+    calibration = request.required_calibration()
     try:
-        from edge_vos.converters.executorch.int8 import quantize
+        from edge_vos.converters.graphs.pt2e import quantize
     except ImportError as error:
-        raise EngineError(
+        raise MissingPackageError(
             f"The quantizer for w8a8 cannot be imported: {error}",
             "the packages of the extra 'convert-executorch'",
             'pip install "edge-vos[convert-executorch]"',
         ) from error
     program = torch.export.export(request.module, tuple(request.examples), strict=False)
     graph = program.module(check_guards=False)
-    return quantize(graph, request.calibration, request.keep_float)
+    return quantize(graph, calibration, request.keep_float)
 
 
 def export_program(module: torch.nn.Module, examples: Sequence[Tensor]) -> ExportedProgram:

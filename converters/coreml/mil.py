@@ -19,6 +19,7 @@ from torch import Tensor
 from edge_vos.bundle import Manifest
 from edge_vos.converters.coreml.mil_operators import OPERATORS, Operator, refuse
 from edge_vos.converters.quiet import quiet
+from edge_vos.engines import ENGINES
 from edge_vos.errors import EngineError
 from edge_vos.runtime.backends.coreml import check_specification
 from edge_vos.runtime.backends.runner import Runner, Tensors, check_inputs, closed
@@ -204,5 +205,5 @@ def _unreadable(path: Path, error: Exception) -> EngineError:
     return EngineError(
         f"coremltools {ct.__version__} refuses {path.name}: {' '.join(str(error).split())}",
         "an .mlpackage of an mlProgram",
-        "Convert again: edge-vos convert --target ios",
+        ENGINES["coreml"].convert_again,
     )

@@ -4,8 +4,8 @@ The program can be made on any machine; Apple's devices alone run it.
 """
 
 from edge_vos.converters.executorch.lower import lower_with
-from edge_vos.converters.executorch.quiet import engine_silenced
 from edge_vos.converters.lowering import Lowered, Request
+from edge_vos.converters.quiet import executorch_silenced
 
 
 def lower(request: Request) -> Lowered:
@@ -14,7 +14,7 @@ def lower(request: Request) -> Lowered:
     Raises:
         EngineError: if ExecuTorch cannot express it.
     """
-    with engine_silenced():
+    with executorch_silenced():
         import coremltools as ct
         from executorch.backends.apple.coreml.compiler import CoreMLBackend
         from executorch.backends.apple.coreml.partition import CoreMLPartitioner

@@ -16,7 +16,7 @@ from torch._inductor.constant_folding import ConstantFolder, replace_node_with_c
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.fx.passes.fake_tensor_prop import FakeTensorProp
 
-from edge_vos.converters.executorch.quiet import engine_silenced
+from edge_vos.converters.quiet import executorch_silenced
 
 aten = torch.ops.aten
 
@@ -35,7 +35,7 @@ def export_graph(
         a graph of ATen operators. Every node still says in ``nn_module_stack`` from which
         submodule it came.
     """
-    with engine_silenced():
+    with executorch_silenced():
         program = torch.export.export(module, tuple(examples), strict=False)
         graph = program.run_decompositions({}).module(check_guards=False)
         assert isinstance(graph, fx.GraphModule)  # what .module() always is

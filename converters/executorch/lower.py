@@ -1,6 +1,6 @@
 """Lower the student to ExecuTorch for XNNPACK: float32, or int8 with float where it matters.
 
-``executorch_coreml`` and ``executorch_vulkan`` do the same for their delegates, which run on
+``coreml`` and ``vulkan`` beside it do the same for their delegates, which run on
 devices only. A program is exported, rewritten operator by operator, partitioned and written.
 """
 
@@ -12,11 +12,12 @@ import torch
 from torch import fx
 
 from edge_vos.converters.executorch.graph import REWRITES, Rewrites, export_graph
-from edge_vos.converters.executorch.quiet import engine_silenced
 from edge_vos.converters.lowering import Lowered, Placement, Request
+from edge_vos.converters.quiet import executorch_silenced
+from edge_vos.engines import ENGINES
 from edge_vos.errors import EngineError
 
-MODEL_FILE = "model.pte"
+MODEL_FILE = ENGINES["executorch-xnnpack"].model_file
 
 LEFT: dict[str, str] = {}
 """By operator: why a delegate leaves it to a portable kernel, sampled by matmul. None is left."""
@@ -28,7 +29,7 @@ def lower(request: Request) -> Lowered:
     Raises:
         EngineError: if ExecuTorch cannot express it, or int8 is asked for without a calibration.
     """
-    with engine_silenced():
+    with executorch_silenced():
         from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
 
         return lower_with(request, XnnpackPartitioner(), "XNNPACK")
@@ -48,23 +49,18 @@ def lower_with(
     Raises:
         EngineError: if ExecuTorch cannot express it, or int8 is asked for without a calibration.
     """
-    if request.precision == "int8" and not (request.calibration and request.calibration.calls):
-        raise EngineError(
-            "int8 without a recorded run",
-            "inputs of real frames with their real memory, for the ranges of activations",
-            "Record one: --calibrate CLIP",
-        )
+    calibration = request.required_calibration() if request.precision == "int8" else None
     examples = tuple(example.contiguous() for example in request.examples)
-    with engine_silenced():
+    with executorch_silenced():
         from executorch.exir import to_edge_transform_and_lower
 
         left_float: tuple[str, ...] = ()
         try:
             graph = export_graph(request.module, examples, rewrites)
-            if request.precision == "int8" and request.calibration:
-                from edge_vos.converters.executorch.int8 import LEFT_FLOAT, quantize
+            if calibration is not None:
+                from edge_vos.converters.graphs.pt2e import LEFT_FLOAT, quantize
 
-                graph = quantize(graph, request.calibration, request.keep_float)
+                graph = quantize(graph, calibration, request.keep_float)
                 left_float = LEFT_FLOAT
             program = torch.export.export(graph, examples, strict=False)
             for node in program.graph.nodes:

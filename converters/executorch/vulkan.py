@@ -10,8 +10,8 @@ from torch import Tensor, fx
 
 from edge_vos.converters.executorch.graph import REWRITES, Rewrites, Writer, shape_of
 from edge_vos.converters.executorch.lower import lower_with
-from edge_vos.converters.executorch.quiet import engine_silenced
 from edge_vos.converters.lowering import Lowered, Request
+from edge_vos.converters.quiet import executorch_silenced
 
 aten = torch.ops.aten
 
@@ -22,7 +22,7 @@ def lower(request: Request) -> Lowered:
     Raises:
         EngineError: if ExecuTorch cannot express it.
     """
-    with engine_silenced():
+    with executorch_silenced():
         from executorch.backends.vulkan.partitioner.vulkan_partitioner import VulkanPartitioner
 
         return lower_with(request, VulkanPartitioner({}), "Vulkan", VULKAN_REWRITES)

@@ -16,11 +16,12 @@ from torch.overrides import TorchFunctionMode
 
 from edge_vos.converters.lowering import Lowered, Placement, Request
 from edge_vos.converters.quiet import quiet
+from edge_vos.engines import ENGINES
 from edge_vos.errors import EngineError
-from edge_vos.model.student import INPUT_NAMES, OUTPUT_NAMES
+from edge_vos.graph import INPUT_NAMES, OUTPUT_NAMES
 from edge_vos.runtime.backends.native_output import muted_stderr
 
-MODEL_FILE = "model.tflite"
+MODEL_FILE = ENGINES["litert"].model_file
 
 
 def lower(request: Request) -> Lowered:
@@ -31,9 +32,7 @@ def lower(request: Request) -> Lowered:
     Raises:
         EngineError: if the module cannot be expressed, or int8 was asked for without calibration.
     """
-    calibration = request.calibration if request.precision == "int8" else None
-    if request.precision == "int8" and not (calibration and calibration.calls):
-        raise EngineError("int8 without a recorded call", "a calibration", "Use --calibrate CLIP")
+    calibration = request.required_calibration() if request.precision == "int8" else None
     graph = Graph(request.module).eval()
     with quiet_engines():
         content = _convert(graph, request)
@@ -58,21 +57,10 @@ class Graph(nn.Module):
         super().__init__()
         self.student = student
 
-    def forward(
-        self,
-        image: Tensor,
-        prompt: Tensor,
-        prompted: Tensor,
-        active: Tensor,
-        memory_key: Tensor,
-        memory_value: Tensor,
-        memory_valid: Tensor,
-    ) -> dict[str, Tensor]:
+    def forward(self, **inputs: Tensor) -> dict[str, Tensor]:
         """Run the student's step; tensors as in ``Student.forward``."""
         with DelegatedOperators():
-            outputs = self.student(
-                image, prompt, prompted, active, memory_key, memory_value, memory_valid
-            )
+            outputs = self.student(*(inputs[name] for name in INPUT_NAMES))
         return dict(zip(OUTPUT_NAMES, outputs, strict=True))
 
 

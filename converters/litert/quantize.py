@@ -6,6 +6,7 @@ the student has a scope: ``pkg.Student_student/pkg.Decoder_decoder/torch.nn.…C
 
 import re
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +20,7 @@ from torch import nn
 
 from edge_vos.converters.lowering import Calibration, Request
 from edge_vos.converters.quantize import clips_range, kept_float
+from edge_vos.graph import INPUT_NAMES
 
 WEIGHTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
 OPERATORS = (*WEIGHTED, "ADD", "PAD", "RESIZE_BILINEAR")
@@ -87,7 +89,7 @@ def to_fp16(content: bytes, rules: Rules) -> bytes:
 
 
 def to_int8(content: bytes, rules: Rules, calibration: Calibration) -> bytes:
-    """Compute ``OPERATORS`` in int8, weights by channel, with the ranges of recorded calls."""
+    """Compute ``OPERATORS`` in int8, weights by channel, with the ranges of real calls."""
     quantizer = Quantizer(content)
     for operator in OPERATORS:
         quantizer.add_static_config(".*", TFLOperationName(operator), 8, 8)
@@ -167,12 +169,9 @@ def _scopes(graph: nn.Module, request: Request) -> dict[str, str]:
         stack.pop()
 
     paths = {module: name for name, module in graph.named_modules()}
-    handles = [module.register_forward_pre_hook(enter) for module in paths]
-    handles += [module.register_forward_hook(leave) for module in paths]
-    try:
-        with torch.inference_mode():
-            graph(*request.examples)
-    finally:
-        for handle in handles:
-            handle.remove()
+    with ExitStack() as hooks, torch.inference_mode():
+        for module in paths:
+            hooks.enter_context(module.register_forward_pre_hook(enter))
+            hooks.enter_context(module.register_forward_hook(leave))
+        graph(**dict(zip(INPUT_NAMES, request.examples, strict=True)))
     return found

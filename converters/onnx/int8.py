@@ -1,7 +1,7 @@
 """Quantize an ONNX graph statically: uint8 activations, int8 weights a channel, in QDQ form.
 
 uint8 and not int8 activations: ONNX Runtime's x86 kernels take them three times as fast. Ranges
-come from a recorded run. They are taken here and not by ONNX Runtime's calibrators: in 1.32 the one
+come from real calls. They are taken here and not by ONNX Runtime's calibrators: in 1.32 the one
 for percentiles fails on a tensor that is all but zero in the first call ("Too many bins for data
 range"), as it is before memory is filled, and takes all tensors of a call at once; one pass here
 gives percentiles and extremes.
@@ -81,7 +81,7 @@ def measure_ranges(
     tensors: Iterable[str],
     calibration: Calibration,
 ) -> Ranges:
-    """Run the recorded calls and return the range of each tensor.
+    """Run the calibration's calls and return the range of each tensor.
 
     Ranges of tensors that modules with ``clips_range`` made leave out the outermost values; all
     others reach from the least to the greatest.

@@ -10,12 +10,13 @@ from collections.abc import Iterable
 
 import onnx
 
+from edge_vos.converters.graphs.onnx_export import export, to_bytes
+from edge_vos.converters.graphs.onnx_fp16 import halve
 from edge_vos.converters.lowering import Lowered, Request
-from edge_vos.converters.onnx.fp16 import halve
-from edge_vos.converters.onnx.lower import MODEL_FILE, export, to_bytes
+from edge_vos.engines import ENGINES
 from edge_vos.errors import EngineError
 
-PRECISIONS = ("fp16", "fp32")
+MODEL_FILE = ENGINES["tensorrt"].model_file
 NEWEST_OPSET = 17
 """That TensorRT 8.5 reads."""
 
@@ -49,10 +50,6 @@ def lower(request: Request) -> Lowered:
         EngineError: if the module cannot be expressed, or has an operator or a type that TensorRT
             8.5 does not take.
     """
-    if request.precision not in PRECISIONS:
-        raise EngineError(
-            f"TensorRT has no precision {request.precision!r}", f"one of {', '.join(PRECISIONS)}"
-        )
     exported = export(request.module, request.examples)
     model = exported.model
     if request.precision == "fp16":

@@ -5,7 +5,7 @@ is compared is what that engine computes in that place.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,17 +14,15 @@ import torch
 from torch import Tensor, nn
 
 from edge_vos.bundle import Manifest
-from edge_vos.converters.lowering import Lowered, Request
+from edge_vos.converters.lowering import Lower, Request
+from edge_vos.converters.verify.evaluator import Evaluator
 from edge_vos.errors import EdgeVosError
-from edge_vos.model.student import INPUT_NAMES
+from edge_vos.graph import INPUT_NAMES
 from edge_vos.runtime.backends.runner import Runner, Tensors
 from edge_vos.runtime.golden import relative_norm
 
 DEPTH = 2
 """Modules are told apart down to names such as ``decoder.block4``; inside lists one deeper."""
-
-Lower = Callable[[Request], Lowered]
-Open = Callable[[Lowered, Manifest], Any]
 
 
 @dataclass(frozen=True)
@@ -49,14 +47,19 @@ class Divergence:
 
 
 def first_divergence(
-    request: Request, lower: Lower, opened: Open, manifest: Manifest, inputs: Tensors, limit: float
+    request: Request,
+    lower: Lower,
+    evaluator: Evaluator,
+    manifest: Manifest,
+    inputs: Tensors,
+    limit: float,
 ) -> Divergence:
     """Compare what an engine computes inside with eager PyTorch, module by module.
 
     Args:
         request: what was lowered.
         lower: the engine's converter.
-        opened: opens a lowered student as a context that gives a ``Runner``.
+        evaluator: opens a lowered student.
         manifest: of the whole student.
         inputs: of the call in which the engine was furthest off.
         limit: what a module may be off by, by ``relative_norm``.
@@ -70,7 +73,7 @@ def first_divergence(
     with tapped(request.module, names, joined=True):
         probed = _with_length(manifest, sum(array.size for array in expected.values()))
         try:
-            with opened(lower(request), probed) as runner:
+            with evaluator.opened(lower(request), probed) as runner:
                 flat = _run(runner, inputs)
         except EdgeVosError as refused:
             return Divergence(reason=f"the engine does not give its inner results: {refused.what}")
@@ -87,17 +90,12 @@ def first_divergence(
 def module_names(module: nn.Module, examples: Sequence[Tensor]) -> list[str]:
     """Return the modules that a call runs through, in the order in which they finish."""
     finished: list[str] = []
-    handles = [
-        child.register_forward_hook(lambda _m, _i, _o, name=name: finished.append(name))
-        for name, child in module.named_modules()
-        if name and name.count(".") < DEPTH + _in_lists(module, name)
-    ]
-    try:
-        with torch.inference_mode():
-            module(*examples)
-    finally:
-        for handle in handles:
-            handle.remove()
+    with ExitStack() as hooks, torch.inference_mode():
+        for name, child in module.named_modules():
+            if name and name.count(".") < DEPTH + _in_lists(module, name):
+                note = child.register_forward_hook(lambda *_, name=name: finished.append(name))
+                hooks.enter_context(note)
+        module(*examples)
     return list(dict.fromkeys(finished))
 
 
@@ -126,14 +124,12 @@ def tapped(
         # The probability stays part of the graph, and with it every input.
         return flat, output[1], output[2]
 
-    handles = [module.get_submodule(name).register_forward_hook(keep(name)) for name in names]
-    if joined:
-        handles.append(module.register_forward_hook(join))
-    try:
+    with ExitStack() as hooks:
+        for name in names:
+            hooks.enter_context(module.get_submodule(name).register_forward_hook(keep(name)))
+        if joined:
+            hooks.enter_context(module.register_forward_hook(join))
         yield taps
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 def _run(runner: Runner, inputs: Tensors) -> Any:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from edge_vos.devices.bench.ratio import Ratio, Statistic, series_spread
 from edge_vos.devices.bench.report import SCHEMA_VERSION
 from edge_vos.errors import SourceError, UsageError
-from edge_vos.manifest import MAX_DEPTH, json_depth
+from edge_vos.manifest_json import MAX_DEPTH, json_depth
 
 SEED = 0
 DEFAULT_TOLERANCE_PERCENT = 5.0

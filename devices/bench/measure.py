@@ -109,7 +109,7 @@ def measure_accuracy(model: LoadedModel, bundle: Bundle) -> Accuracy | None:
     if GOLDEN_FILE not in bundle.manifest.files:
         return None
     limits = tolerance_of(bundle)
-    found = check_golden(model.runner, bundle.manifest, Golden.load(bundle), **limits)
+    found = check_golden(model.runner, model.graph, Golden.load(bundle), **limits)
     return Accuracy(found.passed, found.frames, found.mask_iou, found.max_abs_error)
 
 

@@ -15,7 +15,7 @@ PACKAGES = (
     "edge_vos", "edge_vos.cli", "edge_vos.converters", "edge_vos.devices", "edge_vos.model",
     "edge_vos.runtime", "edge_vos.runtime.backends",
 )  # fmt: skip
-MODULES = ("numpy", "cv2", "onnxruntime", "PIL", "typer", "rich", "psutil")
+MODULES = ("numpy", "cv2", "onnxruntime", "packaging", "PIL", "typer", "rich", "psutil")
 """What the base install imports."""
 
 ENGINES = {

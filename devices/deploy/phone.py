@@ -162,7 +162,7 @@ def verify(tool: Tool, bundle: Bundle, threads: int | None) -> dict[str, Any]:
     _make_executable(tool)
     runner = PhoneRunner(tool, bundle, threads)
     try:
-        found = check_golden(runner, bundle.manifest, golden, **limits)
+        found = check_golden(runner, bundle.manifest.graph, golden, **limits)
     finally:
         runner.close()
     return asdict(found)

@@ -12,8 +12,8 @@ from importlib.resources.abc import Traversable
 from typing import Any
 
 from edge_vos.devices.telemetry.probe import DeviceInfo
+from edge_vos.engines import ENGINES
 from edge_vos.errors import UsageError
-from edge_vos.runtime.backends import BACKENDS
 
 FOLDER = files("edge_vos.devices.profiles")  # also where the package is one zip
 GENERIC = "generic-cpu"
@@ -144,7 +144,7 @@ def parse_profile(name: str, document: Mapping[str, Any]) -> Profile:
         _require(fits, name, f"source {url!r}", "a URL, https://…")
     engines = _list(name, document, "engines", str)
     for engine in engines:
-        _require(engine in BACKENDS, name, f"engine {engine!r}", f"one of {', '.join(BACKENDS)}")
+        _require(engine in ENGINES, name, f"engine {engine!r}", f"one of {', '.join(ENGINES)}")
     _require(choice["backend"] in engines, name, "choice.backend", "one of the profile's engines")
     sizes = _list(name, document, "memory_gb", int)
     _require(min(sizes) > 0, name, "memory_gb", "positive numbers")

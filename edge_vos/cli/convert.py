@@ -3,7 +3,7 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from edge_vos.converters.convert import Converted
     from edge_vos.converters.recipe import Recipe
+    from edge_vos.converters.report import ConversionSummary
 
 WIDTH = 140
 """Columns of the table in a file or pipe, which does not wrap it."""
@@ -101,7 +101,7 @@ def convert(
     from rich.console import Console
 
     from edge_vos.converters.recipe import choose_all, parse_size
-    from edge_vos.converters.targets import require_packages
+    from edge_vos.engines import ENGINES
 
     if python is not None and not isolated:
         raise UsageError(f"--python {python} without --isolated", "both", "Add --isolated")
@@ -115,7 +115,7 @@ def convert(
     paths = _paths(output, recipes)
     if not isolated:
         for name in dict.fromkeys(recipe.backend for recipe in recipes):
-            require_packages(name)
+            ENGINES[name].require_packages()
 
     from edge_vos.bundle import refuse_existing
 
@@ -130,20 +130,16 @@ def convert(
             f"{height}x{width}, {recipe.sampler} sampler ({recipe.sampler_reason})"
         )
 
-    documents: list[dict[str, Any]] = []
     if isolated:
         from edge_vos.cli.isolated import convert_isolated
 
-        extra: list[str] = []
-        for name, value in (
-            ("--calibrate", calibrate), ("--max-drop", max_drop), ("--weights", weights)
-        ):  # fmt: skip
-            extra += [name, str(value)] if value is not None else []
-        extra += ["--overwrite"] if overwrite else []
-        extra += ["--allow-failed-gate"] if allow_failed_gate else []
-        for recipe, path in zip(recipes, paths, strict=True):
-            announce(recipe)
-            documents.append(convert_isolated(recipe, path, extra, python))
+        given = {"--calibrate": calibrate, "--max-drop": max_drop, "--weights": weights}
+        options = [f"{name}={value}" for name, value in given.items() if value is not None]
+        options += ["--overwrite"] if overwrite else []
+        options += ["--allow-failed-gate"] if allow_failed_gate else []
+
+        def convert_one(recipe: "Recipe", path: Path) -> "ConversionSummary":
+            return convert_isolated(recipe, path, options, python)
     else:
         from edge_vos.converters.convert import Conversion, Options
         from edge_vos.model.checkpoint import default_weights_path
@@ -159,16 +155,21 @@ def convert(
             score=_region_and_boundary,
             progress=lambda step: console.print(f"  {step}"),
         )
-        for recipe, path in zip(recipes, paths, strict=True):
-            announce(recipe)
-            documents.append(_document(recipe, conversion.convert(recipe, path)))
+
+        def convert_one(recipe: "Recipe", path: Path) -> "ConversionSummary":
+            return conversion.convert(recipe, path).summary
+
+    made = []
+    for recipe, path in zip(recipes, paths, strict=True):
+        announce(recipe)
+        made.append(convert_one(recipe, path))
     if json_output:
-        typer.echo(json.dumps({"bundles": documents}, indent=2))
+        typer.echo(json.dumps({"bundles": [each.to_json() for each in made]}, indent=2))
     else:
-        _print(documents)
-    for document in documents:
-        if document["verdict"] == "FAILED":
-            typer.echo(f"{document['path']} FAILED its verification and is marked so", err=True)
+        _print(made)
+    for each in made:
+        if each.verdict == "FAILED":
+            typer.echo(f"{each.path} FAILED its verification and is marked so", err=True)
 
 
 def _paths(output: Path, recipes: Sequence["Recipe"]) -> list[Path]:
@@ -190,40 +191,7 @@ def _region_and_boundary(predicted: "NDArray[np.bool_]", truth: "NDArray[np.bool
     return (region_similarity(predicted, truth) + boundary_accuracy(predicted, truth)) / 2
 
 
-def _document(recipe: "Recipe", made: "Converted") -> dict[str, Any]:
-    manifest, verification = made.bundle.manifest, made.artifact.verification
-    report = manifest.report
-    return {
-        "path": str(made.bundle.path),
-        "target": recipe.target,
-        "backend": recipe.backend,
-        "precision": recipe.precision,
-        "reason": recipe.reason,
-        "sampler": recipe.sampler,
-        "sampler_reason": recipe.sampler_reason,
-        "size": list(recipe.size),
-        "size_bytes": made.bundle.size_bytes,
-        "model_bytes": made.bundle.model_bytes,
-        "executed": manifest.executed,
-        "evaluated_by": report["evaluated_by"],
-        "passed": manifest.gate_passed,
-        "verdict": manifest.verdict,
-        "failures": report["failures"],
-        "mask_iou": report["mask_iou"],
-        "max_abs_error": report["max_abs_error"],
-        "jf": report["jf"],
-        "jf_drop": report["jf_drop"],
-        "left_on_cpu": list(made.artifact.lowered.left_on_cpu),
-        "left_float": list(made.artifact.lowered.left_float),
-        "kept_float": list(made.artifact.kept_float),
-        "frames": verification.frames if verification else 0,
-        "host_latency_ms": verification.latency_ms
-        if verification and verification.executed
-        else None,
-    }
-
-
-def _print(documents: Sequence[dict[str, Any]]) -> None:
+def _print(made: Sequence["ConversionSummary"]) -> None:
     from rich import box
     from rich.console import Console
     from rich.table import Table
@@ -237,32 +205,32 @@ def _print(documents: Sequence[dict[str, Any]]) -> None:
     table.add_column("off the accelerator", justify="right")
     table.add_column("ms on this host, 1 thread", justify="right")
     table.add_column("verification")
-    for each in documents:
-        by = f", agrees by {each['evaluated_by']}" if each["evaluated_by"] else ""
+    for each in made:
+        by = f", agrees by {each.evaluated_by}" if each.evaluated_by else ""
         table.add_row(
-            each["target"],
-            each["backend"],
-            each["precision"],
-            f"{each['model_bytes'] / 1e6:.2f}",
-            _figure(each["max_abs_error"], ".1e"),
-            _figure(each["mask_iou"], ".5f"),
-            _figure(each["jf_drop"], ".2f"),
-            str(len(each["left_on_cpu"])),
-            _figure(each["host_latency_ms"], ".1f"),
-            each["verdict"] + (by if each["verdict"] == "NOT EXECUTED" else ""),
+            each.target,
+            each.backend,
+            each.precision,
+            f"{each.model_bytes / 1e6:.2f}",
+            _figure(each.max_abs_error, ".1e"),
+            _figure(each.mask_iou, ".5f"),
+            _figure(each.jf_drop, ".2f"),
+            str(len(each.left_on_cpu)),
+            _figure(each.host_latency_ms, ".1f"),
+            each.verdict + (by if each.verdict == "NOT EXECUTED" else ""),
         )
     console.print(table)
-    for each in documents:
-        console.print(each["path"])
-        if each["left_on_cpu"]:
-            console.print(f"  off the accelerator: {', '.join(each['left_on_cpu'])}")
-        if each["left_float"]:
-            console.print(f"  in float in this engine's int8: {', '.join(each['left_float'])}")
-        if each["kept_float"]:
-            console.print(f"  kept in float to pass: {', '.join(each['kept_float'])}")
-        command = "bench" if each["executed"] else "verify"
-        where = "" if each["executed"] else " on the device"
-        console.print(f"  next{where}: edge-vos {command} {each['path']}")
+    for each in made:
+        console.print(each.path)
+        if each.left_on_cpu:
+            console.print(f"  off the accelerator: {', '.join(each.left_on_cpu)}")
+        if each.left_float:
+            console.print(f"  in float in this engine's int8: {', '.join(each.left_float)}")
+        if each.kept_float:
+            console.print(f"  kept in float to pass: {', '.join(each.kept_float)}")
+        command = "bench" if each.executed else "verify"
+        where = "" if each.executed else " on the device"
+        console.print(f"  next{where}: edge-vos {command} {each.path}")
 
 
 def _figure(value: float | None, form: str) -> str:

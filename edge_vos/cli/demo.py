@@ -102,11 +102,12 @@ def convert_student(output: Path) -> Path:
         the bundle to use.
     """
     from edge_vos.bundle import default_bundle_path
-    from edge_vos.converters.targets import TARGETS, require_packages
+    from edge_vos.converters.targets import TARGETS
+    from edge_vos.engines import ENGINES
 
     _title("Convert the student, and prove it equal to PyTorch")
     try:
-        require_packages(TARGETS["cpu"].backend)
+        ENGINES[TARGETS["cpu"].backend].require_packages()
     except EngineError as error:
         typer.echo(f"Left out: {error} The bundle that ships is used instead.")
         return default_bundle_path()

@@ -34,7 +34,7 @@ def doctor(json_output: JsonOption = False) -> None:
 def known_hazards() -> list[dict[str, str]]:
     """Return the rows of the known-bad table that fit what is installed here."""
     from edge_vos.converters.known_bad import KNOWN_BAD, in_range
-    from edge_vos.converters.targets import installed_version
+    from edge_vos.engines import installed_version
 
     versions = {row.engine: installed_version(row.engine) for row in KNOWN_BAD}
     return [

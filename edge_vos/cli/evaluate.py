@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from edge_vos.cli.options import EngineOption, JsonOption, ThreadsOption
-from edge_vos.errors import EngineError, ShapeError, UsageError
+from edge_vos.errors import MissingPackageError, ShapeError, UsageError
 
 if TYPE_CHECKING:
     from edge_vos.evaluate.run import Observer, ScoredFrame
@@ -185,7 +185,7 @@ def _load(
         from edge_vos.distill.eager import eager_model
         from edge_vos.model.checkpoint import load_student
     except ImportError as error:
-        raise EngineError(
+        raise MissingPackageError(
             f"--weights needs {error.name}",
             "the train extra",
             'Run: pip install "edge-vos[train]", or leave --weights out',

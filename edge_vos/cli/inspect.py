@@ -9,7 +9,7 @@ import typer
 from edge_vos.cli.options import JsonOption
 
 if TYPE_CHECKING:
-    from edge_vos.bundle import TensorSpec
+    from edge_vos.graph import TensorSpec
 
 
 def inspect(
@@ -43,7 +43,7 @@ def inspect(
         "inputs": [_tensor(spec) for spec in manifest.inputs],
         "outputs": [_tensor(spec) for spec in manifest.outputs],
         "memory_slots": manifest.slots,
-        "memory_slot_bytes": manifest.memory_slot_bytes,
+        "memory_slot_bytes": manifest.graph.slot_bytes,
         "report": manifest.report,
         "tools": manifest.tools,
         "sha256": opened.sha256,
@@ -78,7 +78,7 @@ def _print(document: dict[str, Any]) -> None:
         ("image", f"{height}x{width}"),
         (
             "size",
-            f"{document['model_bytes'] / 1e6:.2f} MB, with its recording "
+            f"{document['model_bytes'] / 1e6:.2f} MB, with its golden "
             f"{document['size_bytes'] / 1e6:.2f} MB",
         ),
         ("parameters", f"{document['parameters'] / 1e6:.2f} M"),

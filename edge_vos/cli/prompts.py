@@ -64,7 +64,7 @@ class Prompts:
 
         segmenter.name_next(self.names)
         if self.mask is not None:
-            channels = segmenter.model.manifest.channels
+            channels = segmenter.graph.channels
             segmenter.prompt(load_mask_prompt(self.mask, frame_size, channels))
         beside = [xy for negative in self.negatives for xy in _points("--negative", negative)]
         for box in self.boxes:

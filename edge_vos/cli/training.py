@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from edge_vos.errors import EngineError, SinkError, UsageError
+from edge_vos.errors import MissingPackageError, SinkError, UsageError
 
 if TYPE_CHECKING:
     from edge_vos.distill.config import TrainConfig
@@ -77,7 +77,7 @@ def require_training() -> None:
         import safetensors  # noqa: F401
         import torch  # noqa: F401
     except ImportError as error:
-        raise EngineError(
+        raise MissingPackageError(
             f"training needs {error.name}",
             "the train extra",
             'Run: pip install "edge-vos[train]"',

@@ -1,11 +1,9 @@
 """Run a student in PyTorch behind the runtime's interface, as if it were a bundle."""
 
-from collections.abc import Sequence
-
 import torch
 
-from edge_vos.bundle import PREPROCESSING, SCHEMA_VERSION, Manifest, MemoryPolicy, TensorSpec
-from edge_vos.model.student import Student, student_as_callable, tensor_specs
+from edge_vos.bundle import Manifest
+from edge_vos.model.student import Student, student_as_callable
 from edge_vos.runtime.backends.runner import CallableRunner
 from edge_vos.runtime.model import LoadedModel
 
@@ -20,23 +18,14 @@ def eager_model(student: Student, size: tuple[int, int] = (240, 432)) -> LoadedM
     Raises:
         ShapeError: if the size does not suit the student.
     """
-    inputs, outputs = tensor_specs(student.config, size)
-    manifest = Manifest(
-        schema_version=SCHEMA_VERSION,
+    manifest = Manifest.of_graph(
+        student.config.graph(size),
         name=student.config.name,
         backend="eager",
-        model_file="",
         precision="fp32",
         sampler=student.config.sampler,
-        size=size,
         target="cpu",
-        inputs=_specs(inputs),
-        outputs=_specs(outputs),
-        memory=MemoryPolicy(),
-        preprocessing=PREPROCESSING,
         parameters=sum(parameter.numel() for parameter in student.parameters()),
-        macs=0,
-        weights_sha256="",
         report={"executed": True, "passed": False},
         tools={"torch": torch.__version__},
     )
@@ -49,7 +38,3 @@ def eager_model(student: Student, size: tuple[int, int] = (240, 432)) -> LoadedM
         load_ms=0.0,
         path=None,
     )
-
-
-def _specs(entries: Sequence[tuple[str, tuple[int, ...], str]]) -> tuple[TensorSpec, ...]:
-    return tuple(TensorSpec(name, shape, "float32", text) for name, shape, text in entries)

@@ -36,7 +36,7 @@ from edge_vos.distill.run_folder import (
     write_samples,
 )
 from edge_vos.distill.samples import sample_sheet
-from edge_vos.errors import CheckpointError, DatasetError, UsageError
+from edge_vos.errors import CheckpointError, DatasetError, TrainingError, UsageError
 from edge_vos.evaluate.run import evaluate_dataset
 from edge_vos.evaluate.sequences import Dataset
 from edge_vos.model.checkpoint import save_student
@@ -226,7 +226,7 @@ def train(
         development: sequences that the footage lacks; None keeps the last weights only.
 
     Raises:
-        CheckpointError: if the loss is no longer finite.
+        TrainingError: if the loss is no longer finite.
         DatasetError: if the development split cannot be read.
     """
     cv2.setNumThreads(0)
@@ -255,7 +255,7 @@ def train(
         while state.step < config.steps and not _any_process(time.monotonic() >= deadline):
             record = train_step(state, next(batches), config, objective)
             if not math.isfinite(record.loss):
-                raise CheckpointError(
+                raise TrainingError(
                     f"the loss is {record.loss} at step {record.step}",
                     "a finite loss",
                     "Resume from the last checkpoint with a lower learning rate",

@@ -4,12 +4,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from edge_vos.errors import CheckpointError, ShapeError
-
-STRIDE = 16
-"""Pixels of the image per cell of the propagation's feature map."""
-
-PROBABILITY_STRIDE = 4
-"""Pixels of the image per cell of the probability map."""
+from edge_vos.graph import MEMORY_STRIDE, GraphSpec
 
 SAMPLERS = ("native", "gather", "matmul")
 
@@ -80,6 +75,20 @@ class StudentConfig:
         """Count the channels Cv of a memory value."""
         return self.channels * self.identity_channels
 
+    def graph(self, size: tuple[int, int]) -> GraphSpec:
+        """Return the graph that a student is exported as.
+
+        Args:
+            size: (height, width) of the image in pixels.
+
+        Raises:
+            ShapeError: if the size does not suit the student.
+        """
+        check_size(size)
+        return GraphSpec(
+            size, self.channels, self.slots, self.memory_key_channels, self.value_channels
+        )
+
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as plain values, ready for JSON."""
         return asdict(self)
@@ -125,9 +134,10 @@ PRESETS: dict[str, StudentConfig] = {
 def check_size(size: tuple[int, int]) -> None:
     """Raise ShapeError unless ``size`` (height, width) in pixels suits the student."""
     height, width = size
-    if height % STRIDE or width % STRIDE or min(height, width) < 4 * STRIDE:
+    least = 4 * MEMORY_STRIDE
+    if height % MEMORY_STRIDE or width % MEMORY_STRIDE or min(size) < least:
         raise ShapeError(
             f"image size {height}x{width} does not fit the student",
-            f"height and width as multiples of {STRIDE}, at least {4 * STRIDE}",
+            f"height and width as multiples of {MEMORY_STRIDE}, at least {least}",
             "Use for example --size 240x432",
         )

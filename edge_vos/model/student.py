@@ -13,22 +13,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from edge_vos.model.config import PROBABILITY_STRIDE, STRIDE, StudentConfig, check_size
+from edge_vos.graph import INPUT_NAMES, OUTPUT_NAMES, GraphSpec
+from edge_vos.model.config import StudentConfig
 from edge_vos.model.decoder import Decoder
 from edge_vos.model.encoder import ConvBatchNorm, Encoder
 from edge_vos.model.identity import IdentityEmbedding, merge_prompt, probability_from_logits
 from edge_vos.model.propagation import AttentionMaps, MemoryPropagation, SelfPropagation
-
-INPUT_NAMES = (
-    "image",
-    "prompt",
-    "prompted",
-    "active",
-    "memory_key",
-    "memory_value",
-    "memory_valid",
-)
-OUTPUT_NAMES = ("probability", "key", "value")
 
 
 @dataclass(frozen=True)
@@ -141,59 +131,19 @@ class Student(nn.Module):
         return probability, features.key, self.identity(probability)
 
 
-def tensor_specs(
-    config: StudentConfig, size: tuple[int, int]
-) -> tuple[list[tuple[str, tuple[int, ...], str]], list[tuple[str, tuple[int, ...], str]]]:
-    """List the graph's inputs and outputs as (name, shape, description), all float32.
-
-    Args:
-        config: the student's shape.
-        size: (height, width) of the image in pixels.
-
-    Raises:
-        ShapeError: if the size is not a multiple of 16.
-    """
-    check_size(size)
-    height, width = size
-    fine = (height // PROBABILITY_STRIDE, width // PROBABILITY_STRIDE)
-    coarse = (height // STRIDE, width // STRIDE)
-    k, n = config.channels, config.slots
-    inputs: list[tuple[str, tuple[int, ...], str]] = [
-        ("image", (1, 3, height, width), "RGB in [0, 255]; normalisation is inside the graph"),
-        ("prompt", (1, k, *fine), "area coverage of the masks given for this frame"),
-        ("prompted", (1, k, 1, 1), "1 for each id whose mask is given in this frame"),
-        ("active", (1, k, 1, 1), "1 for each id in use; channel 0, the background, always"),
-        ("memory_key", (n, config.memory_key_channels, *coarse), "keys of the memory slots"),
-        ("memory_value", (n, config.value_channels, *coarse), "values of the memory slots"),
-        ("memory_valid", (n, 1, 1, 1), "0 for an empty slot"),
-    ]
-    outputs: list[tuple[str, tuple[int, ...], str]] = [
-        ("probability", (1, k, *fine), "over active ids, prompts merged in"),
-        (
-            "key",
-            (1, config.memory_key_channels, *coarse),
-            "this frame's key, for the runtime to store",
-        ),
-        ("value", (1, config.value_channels, *coarse), "this frame's value"),
-    ]
-    return inputs, outputs
-
-
-def example_inputs(
-    config: StudentConfig, size: tuple[int, int], seed: int = 0
-) -> tuple[Tensor, ...]:
+def example_inputs(graph: GraphSpec, seed: int = 0) -> tuple[Tensor, ...]:
     """Return plausible inputs in the graph's order: every slot valid, all ids active."""
     generator = torch.Generator().manual_seed(seed)
     values = []
-    for name, shape, _ in tensor_specs(config, size)[0]:
-        if name == "image":
-            values.append(torch.rand(shape, generator=generator) * 255)
-        elif name in ("active", "memory_valid"):
-            values.append(torch.ones(shape))
-        elif name in ("prompt", "prompted"):
-            values.append(torch.zeros(shape))
+    for spec in graph.inputs:
+        if spec.name == "image":
+            values.append(torch.rand(spec.shape, generator=generator) * 255)
+        elif spec.name in ("active", "memory_valid"):
+            values.append(torch.ones(spec.shape))
+        elif spec.name in ("prompt", "prompted"):
+            values.append(torch.zeros(spec.shape))
         else:
-            values.append(torch.randn(shape, generator=generator))
+            values.append(torch.randn(spec.shape, generator=generator))
     return tuple(values)
 
 

@@ -5,8 +5,6 @@ documented ``MLModel`` and tested against a stand-in of the calls that it makes.
 for Core ML is checked by ``edge_vos.converters.coreml.mil``, which evaluates the same package.
 """
 
-import importlib.metadata
-import importlib.util
 import platform
 import warnings
 from pathlib import Path
@@ -15,31 +13,25 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_vos.bundle import Manifest, TensorSpec
-from edge_vos.errors import EngineError, ShapeError
-from edge_vos.runtime.backends.runner import Runner, Tensors, check_inputs, closed
+from edge_vos.bundle import Manifest
+from edge_vos.engines import ENGINES
+from edge_vos.errors import EngineError
+from edge_vos.runtime.backends.runner import (
+    Runner,
+    Tensors,
+    check_inputs,
+    check_tensors,
+    closed,
+    failed,
+    refused,
+)
 
-INSTALL = "pip install coremltools"
-SYSTEM = "Darwin"
+ENGINE = ENGINES["coreml"]
 
 SPECIFICATION_VERSION = 8
 """The newest that is opened: iOS 17 and macOS 14."""
 
-_AGAIN = "Convert again: edge-vos convert --target ios"
 _FLOAT32 = 65568  # ArrayFeatureType.FLOAT32 of Core ML's FeatureTypes.proto
-
-
-def is_available() -> bool:
-    """Tell whether this is a Mac with coremltools, without importing it."""
-    return platform.system() == SYSTEM and importlib.util.find_spec("coremltools") is not None
-
-
-def version() -> str:
-    """Return coremltools' version, or an empty string when it is not installed."""
-    try:
-        return importlib.metadata.version("coremltools")
-    except importlib.metadata.PackageNotFoundError:
-        return ""
 
 
 def open_runner(model_path: Path, manifest: Manifest, threads: int | None) -> Runner:
@@ -55,7 +47,7 @@ def open_runner(model_path: Path, manifest: Manifest, threads: int | None) -> Ru
         ShapeError: if the package's tensors are not the manifest's.
     """
     del threads
-    if platform.system() != SYSTEM:
+    if platform.system() != ENGINE.system:
         raise EngineError(
             f"Core ML does not run on {platform.system()}",
             "a Mac",
@@ -64,20 +56,14 @@ def open_runner(model_path: Path, manifest: Manifest, threads: int | None) -> Ru
     try:
         import coremltools as ct
     except ImportError as error:
-        raise EngineError(
-            f"coremltools cannot be imported: {error}", "the package coremltools", INSTALL
-        ) from error
+        raise ENGINE.missing(error) from error
     try:
         with warnings.catch_warnings():
             # A package that cannot be compiled is a warning to coremltools until it is run.
             warnings.simplefilter("error", RuntimeWarning)
             model = ct.models.MLModel(str(model_path), compute_units=ct.ComputeUnit.ALL)
     except Exception as error:  # its exceptions share no base class but this one
-        raise EngineError(
-            f"Core ML (coremltools {version()}) refuses {model_path.name}: {_line(error)}",
-            "a package that it can run",
-            _AGAIN,
-        ) from error
+        raise refused(ENGINE, model_path, error) from error
     check_specification(model.get_spec(), manifest)
     return CoreMLRunner(model, manifest)
 
@@ -100,9 +86,7 @@ class CoreMLRunner:
                 {name: np.ascontiguousarray(array) for name, array in inputs.items()}
             )
         except Exception as error:
-            raise EngineError(
-                f"Core ML failed: {_line(error)}", "a step that runs", "edge-vos verify BUNDLE"
-            ) from error
+            raise failed(ENGINE, error) from error
         return {name: np.array(found[name], np.float32) for name in self._outputs}
 
     def close(self) -> None:
@@ -123,35 +107,23 @@ def check_specification(specification: Any, manifest: Manifest) -> None:
     """
     if specification.WhichOneof("Type") != "mlProgram":
         raise EngineError(
-            f"The package is a {specification.WhichOneof('Type')}", "an mlProgram", _AGAIN
+            f"The package is a {specification.WhichOneof('Type')}",
+            "an mlProgram",
+            ENGINE.convert_again,
         )
     if specification.specificationVersion > SPECIFICATION_VERSION:
         raise EngineError(
             f"The package has specification version {specification.specificationVersion}",
             f"at most {SPECIFICATION_VERSION}, which iOS 17 and macOS 14 run",
-            _AGAIN,
+            ENGINE.convert_again,
         )
     description = specification.description
-    _check(description.input, manifest.inputs, "input")
-    _check(description.output, manifest.outputs, "output")
-
-
-def _check(found: Any, specs: tuple[TensorSpec, ...], kind: str) -> None:
-    tensors = {feature.name: _tensor(feature) for feature in found}
-    for spec in specs:
-        expected = (spec.shape, spec.dtype)
-        if tensors.get(spec.name) != expected:
-            raise ShapeError(
-                f"The model's {kind} {spec.name!r} is {tensors.get(spec.name, 'missing')}",
-                f"{expected}, as the manifest says",
-                _AGAIN,
-            )
-    if extra := sorted(set(tensors) - {spec.name for spec in specs}):
-        raise ShapeError(
-            f"The model has another {kind}, {extra[0]!r}",
-            f"the manifest's {kind}s: {', '.join(spec.name for spec in specs)}",
-            _AGAIN,
-        )
+    for features, specs, kind in (
+        (description.input, manifest.inputs, "input"),
+        (description.output, manifest.outputs, "output"),
+    ):
+        tensors = {feature.name: _tensor(feature) for feature in features}
+        check_tensors(ENGINE, tensors, specs, kind)
 
 
 def _tensor(feature: Any) -> tuple[tuple[int, ...], str]:
@@ -161,7 +133,3 @@ def _tensor(feature: Any) -> tuple[tuple[int, ...], str]:
     array = feature.type.multiArrayType
     dtype = "float32" if array.dataType == _FLOAT32 else f"type {array.dataType}"
     return tuple(array.shape), dtype
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())

@@ -6,8 +6,6 @@ opened.
 
 import contextlib
 import importlib
-import importlib.metadata
-import importlib.util
 import io
 import threading
 import warnings
@@ -18,33 +16,30 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_vos.bundle import Manifest, TensorSpec
+from edge_vos.bundle import Manifest
+from edge_vos.engines import ENGINES, find_engine
 from edge_vos.errors import EngineError, ShapeError
+from edge_vos.graph import TensorSpec
 from edge_vos.runtime.backends.native_output import muted_stderr
-from edge_vos.runtime.backends.runner import Runner, Tensors, check_inputs, closed
+from edge_vos.runtime.backends.runner import (
+    Runner,
+    Tensors,
+    check_inputs,
+    closed,
+    failed,
+    one_line,
+    refused,
+)
 
-INSTALL = 'pip install "edge-vos[executorch]"'
+ENGINE = ENGINES["executorch-xnnpack"]
+"""What all of its delegates share is the same in every row."""
 
-_DELEGATES = {"executorch-coreml": "CoreMLBackend", "executorch-vulkan": "VulkanBackend"}
 _FLOAT32 = 6  # ScalarType's number
 
 _open: "weakref.WeakSet[ExecuTorchRunner]" = weakref.WeakSet()
 """Every open runner: the pool of threads belongs to the process, and replacing it under an open
 program leaves that program with a pointer to nothing."""
 _opening = threading.Lock()
-
-
-def is_available() -> bool:
-    """Tell whether ExecuTorch is installed, without importing it."""
-    return all(importlib.util.find_spec(name) is not None for name in ("executorch", "torch"))
-
-
-def version() -> str:
-    """Return ExecuTorch's version, or an empty string when it is not installed."""
-    try:
-        return importlib.metadata.version("executorch")
-    except importlib.metadata.PackageNotFoundError:
-        return ""
 
 
 def open_runner(model_path: Path, manifest: Manifest, threads: int | None) -> Runner:
@@ -64,10 +59,10 @@ def open_runner(model_path: Path, manifest: Manifest, threads: int | None) -> Ru
     # Its log goes to Python's stderr, which need not be the process's.
     with _opening, muted_stderr(), contextlib.redirect_stderr(io.StringIO()):
         library = _import_library()
-        delegate = _DELEGATES.get(manifest.backend)
+        delegate = find_engine(manifest.backend).delegate
         if delegate and not library._is_available(delegate):
             raise EngineError(
-                f"ExecuTorch {version()} refuses {model_path.name}: "
+                f"ExecuTorch {ENGINE.version} refuses {model_path.name}: "
                 f"on this machine it has no {delegate}",
                 "a device whose ExecuTorch has it",
                 "Run it here with another engine: edge-vos convert --backend executorch-xnnpack",
@@ -82,11 +77,7 @@ def open_runner(model_path: Path, manifest: Manifest, threads: int | None) -> Ru
             )
             method = program.load_method("forward")
         except (RuntimeError, ValueError, OSError) as error:
-            raise EngineError(
-                f"ExecuTorch {version()} refuses {model_path.name}: {_line(error)}",
-                "a program that it can run",
-                "Convert again: edge-vos convert --backend executorch-xnnpack",
-            ) from error
+            raise refused(ENGINE, model_path, error) from error
         meta = method.method_meta()
         inputs = [meta.input_tensor_meta(index) for index in range(meta.num_inputs())]
         outputs = [meta.output_tensor_meta(index) for index in range(meta.num_outputs())]
@@ -126,11 +117,7 @@ class ExecuTorchRunner:
             try:
                 found = self._method([self._tensor(array) for array in arrays])
             except (RuntimeError, ValueError) as error:
-                raise EngineError(
-                    f"ExecuTorch failed: {_line(error)}",
-                    "a step that runs",
-                    "edge-vos verify BUNDLE",
-                ) from error
+                raise failed(ENGINE, error) from error
             return {
                 name: tensor.numpy().copy()
                 for name, tensor in zip(self._outputs, found, strict=True)
@@ -145,17 +132,15 @@ class ExecuTorchRunner:
 
 
 def _import_library() -> Any:
-    if not is_available():
-        raise EngineError("ExecuTorch is not installed", "the package executorch", INSTALL)
+    if not ENGINE.is_available:
+        raise ENGINE.missing()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # it calls itself experimental
             library = importlib.import_module("executorch.extension.pybindings.portable_lib")
             importlib.import_module("executorch.kernels.quantized")  # int8 programs need it
     except (ImportError, OSError) as error:
-        raise EngineError(
-            f"ExecuTorch cannot be imported: {_line(error)}", "the package executorch", INSTALL
-        ) from error
+        raise ENGINE.missing(one_line(error)) from error
     return library
 
 
@@ -172,18 +157,13 @@ def _set_threads(library: Any, threads: int | None) -> None:
     library._unsafe_reset_threadpool(threads)
 
 
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())
-
-
 def _check(found: list[Any], specs: tuple[TensorSpec, ...], kind: str) -> None:
     """Compare by position: a program keeps no names."""
-    again = "Convert again: edge-vos convert --backend executorch-xnnpack"
     if len(found) != len(specs):
         raise ShapeError(
             f"The model has {len(found)} {kind}s",
             f"the manifest's {len(specs)}: {', '.join(spec.name for spec in specs)}",
-            again,
+            ENGINE.convert_again,
         )
     for info, spec in zip(found, specs, strict=True):
         shape, dtype = tuple(info.sizes()), info.dtype()
@@ -192,5 +172,5 @@ def _check(found: list[Any], specs: tuple[TensorSpec, ...], kind: str) -> None:
             raise ShapeError(
                 f"The model's {kind} {spec.name!r} is {(shape, name)}",
                 f"{(spec.shape, spec.dtype)}, as the manifest says",
-                again,
+                ENGINE.convert_again,
             )

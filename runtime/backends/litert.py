@@ -1,7 +1,6 @@
 """Run a bundle's TFLite file with LiteRT, or with its forerunner tflite-runtime, on the CPU."""
 
 import importlib
-import importlib.metadata
 import importlib.util
 import os
 from pathlib import Path
@@ -9,31 +8,23 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from packaging.version import Version
 
-from edge_vos.bundle import Manifest, TensorSpec
-from edge_vos.errors import EngineError, ShapeError
+from edge_vos.bundle import Manifest
+from edge_vos.engines import ENGINES
+from edge_vos.errors import EngineError
 from edge_vos.runtime.backends.native_output import muted_stderr
-from edge_vos.runtime.backends.runner import Runner, Tensors, check_inputs, closed
+from edge_vos.runtime.backends.runner import (
+    Runner,
+    Tensors,
+    check_inputs,
+    check_tensors,
+    closed,
+    failed,
+    refused,
+)
 
-INSTALL = 'pip install "edge-vos[litert]"'
-
-_PACKAGES = {"ai_edge_litert": "ai-edge-litert", "tflite_runtime": "tflite-runtime"}
-"""Import name to distribution, the better one first."""
-
-
-def is_available() -> bool:
-    """Tell whether LiteRT or tflite-runtime is installed, without importing it."""
-    return _package() is not None
-
-
-def version() -> str:
-    """Return the engine's version, or an empty string when none is installed."""
-    for distribution in _PACKAGES.values():
-        try:
-            return importlib.metadata.version(distribution)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return ""
+ENGINE = ENGINES["litert"]
 
 
 def open_runner(model_path: Path, manifest: Manifest, threads: int | None) -> Runner:
@@ -57,14 +48,16 @@ def open_runner(model_path: Path, manifest: Manifest, threads: int | None) -> Ru
             interpreter.allocate_tensors()
             signature = interpreter.get_signature_runner()
     except (ValueError, RuntimeError) as error:
-        raise EngineError(
-            f"LiteRT {version()} refuses {model_path.name}: {_line(error)}",
-            "a model that it can run",
-            "Convert again: edge-vos convert --backend litert",
-        ) from error
-    inputs = _indices(signature.get_input_details(), manifest.inputs, "input")
-    outputs = _indices(signature.get_output_details(), manifest.outputs, "output")
-    return LiteRtRunner(interpreter, manifest, inputs, outputs)
+        raise refused(ENGINE, model_path, error) from error
+    inputs, outputs = signature.get_input_details(), signature.get_output_details()
+    check_tensors(ENGINE, _tensors(inputs), manifest.inputs, "input")
+    check_tensors(ENGINE, _tensors(outputs), manifest.outputs, "output")
+    return LiteRtRunner(
+        interpreter,
+        manifest,
+        {spec.name: int(inputs[spec.name]["index"]) for spec in manifest.inputs},
+        {spec.name: int(outputs[spec.name]["index"]) for spec in manifest.outputs},
+    )
 
 
 class LiteRtRunner:
@@ -99,62 +92,33 @@ class LiteRtRunner:
             interpreter.invoke()
             return {name: interpreter.get_tensor(index) for name, index in self._outputs.items()}
         except (ValueError, RuntimeError) as error:
-            raise EngineError(
-                f"LiteRT failed: {_line(error)}", "a step that runs", "edge-vos verify BUNDLE"
-            ) from error
+            raise failed(ENGINE, error) from error
 
     def close(self) -> None:
         """Free the interpreter."""
         self._interpreter = None
 
 
-def _package() -> str | None:
-    return next((name for name in _PACKAGES if importlib.util.find_spec(name)), None)
-
-
 def _import_interpreter() -> Any:
-    package = _package()
-    if package is None:
-        raise EngineError("LiteRT is not installed", "the package ai-edge-litert", INSTALL)
-    if package == "tflite_runtime" and int(np.__version__.split(".")[0]) >= 2:
+    names = [name for (name,) in ENGINE.modules if importlib.util.find_spec(name)]
+    if not names:
+        raise ENGINE.missing()
+    package = names[0]
+    if package == "tflite_runtime" and Version(np.__version__).major >= 2:
         # Version 2.14 imports, and its interpreter then takes the process down.
         raise EngineError(
-            f"tflite-runtime {version()} does not work with numpy {np.__version__}",
+            f"tflite-runtime {ENGINE.version} does not work with numpy {np.__version__}",
             "ai-edge-litert, or numpy below 2 for tflite-runtime",
-            INSTALL,
+            ENGINE.install,
         )
     try:
         return importlib.import_module(f"{package}.interpreter").Interpreter
     except ImportError as error:
-        raise EngineError(
-            f"LiteRT cannot be imported: {error}", "the package ai-edge-litert", INSTALL
-        ) from error
+        raise ENGINE.missing(error) from error
 
 
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())
-
-
-def _indices(
-    found: dict[str, dict[str, Any]], specs: tuple[TensorSpec, ...], kind: str
-) -> dict[str, int]:
-    """Return the tensor index of every spec in the manifest's order, or refuse the file."""
-    shapes = {
+def _tensors(found: dict[str, dict[str, Any]]) -> dict[str, tuple[tuple[int, ...], str]]:
+    return {
         name: (tuple(int(side) for side in detail["shape"]), np.dtype(detail["dtype"]).name)
         for name, detail in found.items()
     }
-    for spec in specs:
-        expected = (spec.shape, spec.dtype)
-        if shapes.get(spec.name) != expected:
-            raise ShapeError(
-                f"The model's {kind} {spec.name!r} is {shapes.get(spec.name, 'missing')}",
-                f"{expected}, as the manifest says",
-                "Convert again: edge-vos convert --backend litert",
-            )
-    if extra := sorted(set(shapes) - {spec.name for spec in specs}):
-        raise ShapeError(
-            f"The model has another {kind}, {extra[0]!r}",
-            f"the manifest's {kind}s: {', '.join(spec.name for spec in specs)}",
-            "Convert again: edge-vos convert --backend litert",
-        )
-    return {spec.name: int(found[spec.name]["index"]) for spec in specs}

@@ -1,34 +1,27 @@
 """Run a bundle's ONNX file with ONNX Runtime, on the CPU."""
 
-import importlib.metadata
-import importlib.util
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_vos.bundle import Manifest, TensorSpec
-from edge_vos.errors import EngineError, ShapeError
-from edge_vos.runtime.backends.runner import Runner, Tensors, check_inputs, closed
+from edge_vos.bundle import Manifest
+from edge_vos.engines import ENGINES
+from edge_vos.runtime.backends.runner import (
+    Runner,
+    Tensors,
+    check_inputs,
+    check_tensors,
+    closed,
+    failed,
+    refused,
+)
 
-INSTALL = "pip install onnxruntime"
+ENGINE = ENGINES["onnx"]
 
 _FATAL_ONLY = 4  # its errors come as exceptions
 _DTYPES = {"tensor(float)": "float32", "tensor(float16)": "float16"}
-
-
-def is_available() -> bool:
-    """Tell whether ONNX Runtime is installed, without importing it."""
-    return importlib.util.find_spec("onnxruntime") is not None
-
-
-def version() -> str:
-    """Return ONNX Runtime's version, or an empty string when it is not installed."""
-    try:
-        return importlib.metadata.version("onnxruntime")
-    except importlib.metadata.PackageNotFoundError:
-        return ""
 
 
 def open_runner(model_path: Path, manifest: Manifest, threads: int | None) -> Runner:
@@ -46,9 +39,7 @@ def open_runner(model_path: Path, manifest: Manifest, threads: int | None) -> Ru
     try:
         import onnxruntime as ort
     except ImportError as error:
-        raise EngineError(
-            f"ONNX Runtime cannot be imported: {error}", "the package onnxruntime", INSTALL
-        ) from error
+        raise ENGINE.missing(error) from error
     # Its memory arena stays on: without it the heap fragments, and a 3 MB student that takes 132 MB
     # (peak RSS of the process, 480x640 frames) takes 30 MB more, and goes on growing. Its memory
     # plan is off: it is a second block beside the arena, 9 MB, and makes no step faster.
@@ -64,13 +55,9 @@ def open_runner(model_path: Path, manifest: Manifest, threads: int | None) -> Ru
             str(model_path), sess_options=options, providers=["CPUExecutionProvider"]
         )
     except Exception as error:  # its exceptions share no base class but this one
-        raise EngineError(
-            f"ONNX Runtime {ort.__version__} refuses {model_path.name}: {_line(error)}",
-            "a model that it can run",
-            "Convert again: edge-vos convert --target cpu",
-        ) from error
-    _check(session.get_inputs(), manifest.inputs, "input")
-    _check(session.get_outputs(), manifest.outputs, "output")
+        raise refused(ENGINE, model_path, error) from error
+    check_tensors(ENGINE, _tensors(session.get_inputs()), manifest.inputs, "input")
+    check_tensors(ENGINE, _tensors(session.get_outputs()), manifest.outputs, "output")
     return OnnxRunner(session, manifest)
 
 
@@ -95,9 +82,7 @@ class OnnxRunner:
         try:
             arrays = self._session.run(self._outputs, inputs)
         except Exception as error:
-            raise EngineError(
-                f"ONNX Runtime failed: {_line(error)}", "a step that runs", "edge-vos verify BUNDLE"
-            ) from error
+            raise failed(ENGINE, error) from error
         return dict(zip(self._outputs, arrays, strict=True))
 
     def close(self) -> None:
@@ -105,23 +90,5 @@ class OnnxRunner:
         self._session = None
 
 
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())
-
-
-def _check(found: list[Any], specs: tuple[TensorSpec, ...], kind: str) -> None:
-    shapes = {node.name: (tuple(node.shape), _DTYPES.get(node.type, node.type)) for node in found}
-    for spec in specs:
-        expected = (spec.shape, spec.dtype)
-        if shapes.get(spec.name) != expected:
-            raise ShapeError(
-                f"The model's {kind} {spec.name!r} is {shapes.get(spec.name, 'missing')}",
-                f"{expected}, as the manifest says",
-                "Convert again: edge-vos convert --target cpu",
-            )
-    if extra := sorted(set(shapes) - {spec.name for spec in specs}):
-        raise ShapeError(
-            f"The model has another {kind}, {extra[0]!r}",
-            f"the manifest's {kind}s: {', '.join(spec.name for spec in specs)}",
-            "Convert again: edge-vos convert --target cpu",
-        )
+def _tensors(found: list[Any]) -> dict[str, tuple[tuple[int, ...], str]]:
+    return {node.name: (tuple(node.shape), _DTYPES.get(node.type, node.type)) for node in found}

@@ -1,13 +1,15 @@
-"""The one method that an engine has to offer: named arrays in, named arrays out."""
+"""What every engine has to offer, and the checks and errors that they share."""
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_vos.bundle import TensorSpec
+from edge_vos.engines import Engine
 from edge_vos.errors import EngineError, ShapeError
+from edge_vos.graph import TensorSpec
 
 Tensors = Mapping[str, NDArray[np.float32]]
 
@@ -59,6 +61,60 @@ class CallableRunner:
 def closed(engine: str) -> EngineError:
     """Make the error for a call to an engine that was closed."""
     return EngineError(f"The {engine} engine was closed", "an open engine", "Open the bundle again")
+
+
+def refused(engine: Engine, model_path: Path, error: Exception) -> EngineError:
+    """Make the error for a file that an engine does not open."""
+    return EngineError(
+        f"{engine.title} {engine.version} refuses {model_path.name}: {one_line(error)}",
+        "a model that it can run",
+        engine.convert_again,
+    )
+
+
+def failed(engine: Engine, error: Exception) -> EngineError:
+    """Make the error for a step that did not run."""
+    return EngineError(
+        f"{engine.title} failed: {one_line(error)}", "a step that runs", "edge-vos verify BUNDLE"
+    )
+
+
+def one_line(error: Exception) -> str:
+    """Return what an exception says, without line breaks."""
+    return " ".join(str(error).split())
+
+
+def check_tensors(
+    engine: Engine,
+    found: Mapping[str, tuple[tuple[int, ...], str]],
+    specs: Sequence[TensorSpec],
+    kind: str,
+) -> None:
+    """Compare what a file says of its tensors with the manifest.
+
+    Args:
+        engine: that opened it.
+        found: shape and dtype of each, by name.
+        specs: the manifest's.
+        kind: "input" or "output".
+
+    Raises:
+        ShapeError: if one is missing, unknown, or of another shape or dtype.
+    """
+    for spec in specs:
+        expected = (spec.shape, spec.dtype)
+        if found.get(spec.name) != expected:
+            raise ShapeError(
+                f"The model's {kind} {spec.name!r} is {found.get(spec.name, 'missing')}",
+                f"{expected}, as the manifest says",
+                engine.convert_again,
+            )
+    if extra := sorted(set(found) - {spec.name for spec in specs}):
+        raise ShapeError(
+            f"The model has another {kind}, {extra[0]!r}",
+            f"the manifest's {kind}s: {', '.join(spec.name for spec in specs)}",
+            engine.convert_again,
+        )
 
 
 def check_inputs(inputs: Tensors, specs: Sequence[TensorSpec]) -> None:

@@ -6,8 +6,6 @@ calls that it makes. Elsewhere the same file is checked through ONNX Runtime.
 """
 
 import importlib
-import importlib.metadata
-import importlib.util
 from collections.abc import Sequence
 from math import prod
 from pathlib import Path
@@ -15,9 +13,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from packaging.version import Version
 
-from edge_vos.bundle import Manifest, TensorSpec
-from edge_vos.errors import EngineError, ShapeError
+from edge_vos.bundle import Manifest
+from edge_vos.engines import ENGINES
+from edge_vos.errors import EngineError, MissingPackageError, ShapeError
+from edge_vos.graph import TensorSpec
 from edge_vos.runtime.backends.runner import Runner, Tensors, check_inputs, closed
 from edge_vos.runtime.backends.tensorrt_engine import (
     EngineKey,
@@ -30,27 +31,10 @@ from edge_vos.runtime.backends.tensorrt_engine import (
     trtexec_version,
 )
 
-INSTALL = "pip install tensorrt cuda-python"
-"""On a Jetson, TensorRT's bindings come with JetPack, for the system's own Python."""
+ENGINE = ENGINES["tensorrt"]
 
 _CUDA_MODULES = ("cuda.bindings.runtime", "cuda.cudart")
 _FLOAT32_BYTES = 4
-_AGAIN = "Convert again: edge-vos convert --target jetson"
-
-
-def is_available() -> bool:
-    """Tell whether TensorRT's bindings and cuda-python are installed, without importing them."""
-    return all(importlib.util.find_spec(name) is not None for name in ("tensorrt", "cuda"))
-
-
-def version() -> str:
-    """Return TensorRT's version, or an empty string when it is not installed."""
-    for name in ("tensorrt", "tensorrt-cu12", "tensorrt-cu13"):
-        try:
-            return importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return ""
 
 
 def open_runner(model_path: Path, manifest: Manifest, threads: int | None) -> Runner:
@@ -69,10 +53,10 @@ def open_runner(model_path: Path, manifest: Manifest, threads: int | None) -> Ru
     try:
         import tensorrt as trt
     except ImportError as error:
-        raise EngineError(
+        raise MissingPackageError(
             f"TensorRT's Python bindings cannot be imported: {error}",
             "the package tensorrt",
-            f"{INSTALL}; on a Jetson use the system's own Python",
+            f"{ENGINE.install}; on a Jetson use the system's own Python",
         ) from error
     cuda = Cuda()
     engine_path = prepare_engine(model_path, manifest.precision, cuda, default_cache())
@@ -108,7 +92,10 @@ def prepare_engine(model_path: Path, precision: str, cuda: "Cuda", cache: Path) 
         import tensorrt as trt
     except ImportError:
         trt = None
-    found = ".".join(trt.__version__.split(".")[:3]) if trt is not None else trtexec_version()
+    if trt is not None:
+        found = ".".join(map(str, Version(trt.__version__).release[:3]))
+    else:
+        found = trtexec_version()
     gpu, capability = cuda.describe()
     key = EngineKey(hash_model(model_path), found, gpu, capability, precision)
     path = cache / key.file_name
@@ -226,7 +213,7 @@ def _cuda_api() -> Any:
             return importlib.import_module(name)
         except ImportError:
             continue
-    raise EngineError("CUDA cannot be called", "the package cuda-python", INSTALL)
+    raise MissingPackageError("CUDA cannot be called", "the package cuda-python", ENGINE.install)
 
 
 def _check(trt: Any, engine: Any, specs: Sequence[TensorSpec], mode: Any, kind: str) -> None:
@@ -239,5 +226,7 @@ def _check(trt: Any, engine: Any, specs: Sequence[TensorSpec], mode: Any, kind: 
     expected = {spec.name: spec.shape for spec in specs}
     if found != expected:
         raise ShapeError(
-            f"The engine's {kind}s are {found}", f"{expected} in float32, as the manifest", _AGAIN
+            f"The engine's {kind}s are {found}",
+            f"{expected} in float32, as the manifest",
+            ENGINE.convert_again,
         )

@@ -18,7 +18,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from edge_vos.errors import EngineError
+from packaging.version import Version
+
+from edge_vos.engines import ENGINES
+from edge_vos.errors import EngineError, MissingPackageError
 
 TRTEXEC = "trtexec"
 TRTEXEC_FOLDER = "/usr/src/tensorrt/bin"
@@ -56,7 +59,7 @@ class EngineKey:
     @property
     def strongly_typed(self) -> bool:
         """Return whether this TensorRT takes the precision from the graph alone."""
-        return int(self.tensorrt.split(".")[0]) >= STRONGLY_TYPED_SINCE
+        return Version(self.tensorrt).major >= STRONGLY_TYPED_SINCE
 
 
 def default_cache() -> Path:
@@ -199,7 +202,7 @@ def _trtexec() -> str:
         found = shutil.which(TRTEXEC, path=folder)
         if found:
             return found
-    raise EngineError(
+    raise MissingPackageError(
         "There is no TensorRT here: neither its Python bindings nor trtexec",
         "TensorRT 8.5 or newer, as JetPack 5.1 brings it",
         "On a Jetson: sudo apt install tensorrt",
@@ -230,4 +233,4 @@ def _stale(path: Path, why: str) -> EngineError:
 
 
 def _failed(what: str) -> EngineError:
-    return EngineError(what, "an engine", "Convert again: edge-vos convert --target jetson")
+    return EngineError(what, "an engine", ENGINES["tensorrt"].convert_again)

@@ -11,7 +11,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_vos.runtime.preprocess import STRIDE, Letterbox
+from edge_vos.graph import MASK_STRIDE
+from edge_vos.runtime.preprocess import Letterbox
 from edge_vos.runtime.segmenter import FrameResult
 from edge_vos.runtime.sources.frame import Frame
 
@@ -28,7 +29,7 @@ def alpha(frame: Frame, result: FrameResult) -> NDArray[np.uint8]:
     if not seen:
         return np.zeros((height, width), np.uint8)
     cells = result.probability.shape[1:]
-    letterbox = Letterbox.fit((height, width), (cells[0] * STRIDE, cells[1] * STRIDE))
+    letterbox = Letterbox.fit((height, width), (cells[0] * MASK_STRIDE, cells[1] * MASK_STRIDE))
     objects = letterbox.crop(result.probability)[seen].sum(axis=0)
     levels = np.clip((objects - 0.5) / _SOFTNESS + 0.5, 0.0, 1.0) * 255
     enlarged = cv2.resize(levels.astype(np.uint8), (width, height), interpolation=cv2.INTER_LINEAR)

@@ -1,6 +1,7 @@
 """``edge-vos convert`` from weights to bundles that the other commands take."""
 
 import json
+import re
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -11,9 +12,9 @@ import pytest
 import torch
 from typer.testing import CliRunner, Result
 
+from edge_vos import engines
 from edge_vos.cli import app, isolated, main
-from edge_vos.converters import convert as convert_module
-from edge_vos.converters import targets
+from edge_vos.converters import steps
 from edge_vos.converters.lowering import Lowered, Placement, Request
 from edge_vos.converters.recipe import choose
 from edge_vos.errors import (
@@ -21,6 +22,7 @@ from edge_vos.errors import (
     EdgeVosError,
     EngineError,
     GateError,
+    MissingPackageError,
     ShapeError,
     SinkError,
     SourceError,
@@ -136,7 +138,7 @@ class Fake:
 def test_what_is_not_executed_is_never_said_to_have_passed(
     weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(convert_module, "load_converter", lambda backend: Fake())
+    monkeypatch.setattr(steps, "load_lower", lambda engine: Fake().lower)
     options = (
         *("--backend", "executorch-vulkan", "--size", "64x96", "--weights", str(weights)),
         *("-o", str(tmp_path)),
@@ -196,7 +198,7 @@ def test_bad_input_is_a_named_error_and_writes_nothing(
 def test_a_clip_that_is_not_there_is_named(
     weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(convert_module, "load_converter", lambda backend: Fake())
+    monkeypatch.setattr(steps, "load_lower", lambda engine: Fake().lower)
     result = _convert(
         *("--target", "cpu", "--precision", "fp32", "--size", "64x96", "--weights", str(weights)),
         *("--calibrate", "none.mp4", "-o", str(tmp_path / "out")),
@@ -217,7 +219,7 @@ def test_an_unknown_target_exits_with_2(
 
 
 def test_a_missing_package_is_named_with_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(targets, "installed_version", lambda name: None)
+    monkeypatch.setattr(engines, "installed_version", lambda name: None)
     result = _convert("--target", "cpu")
     assert isinstance(result.exception, EngineError)
     assert 'pip install "edge-vos[convert-onnx]"' in str(result.exception)
@@ -250,37 +252,55 @@ def test_an_isolated_conversion_passes_paths_and_json(
         *("convert", "--target", "cpu", "--backend", "onnx", "--precision", "fp32"),
         *("--sampler", "gather"),
     ]
-    assert options[options.index("--max-drop") + 1] == "0.5"
+    assert "--max-drop=0.5" in options
     (found,) = json.loads(result.stdout)["bundles"]
     assert found["path"] == str(tmp_path / "student-64x96-cpu-fp32.bundle")
     assert found["reason"] == "as asked for"
 
 
+def _refusal(kind: str) -> str:
+    parts = {
+        "what": "Nothing was written: key is off by 1",
+        "expected": "",
+        "next_step": "--sampler",
+    }
+    return json.dumps({"error": {"type": kind, **parts}})
+
+
 @pytest.mark.parametrize(
-    ("stderr", "error"),
+    ("stdout", "error", "message"),
     [
-        ("  lowering\nerror: Nothing was written: key is off by 1.\n", GateError),
-        ("error: Converting to onnx needs torch, which this machine lacks.\n", EngineError),
+        (_refusal("GateError"), GateError, r"process: Nothing was written: .*1\. --sampler\."),
+        (_refusal("MissingPackageError"), MissingPackageError, "process: Nothing was written"),
+        (_refusal("KeyError"), EngineError, "process: Nothing was written"),
+        ("", EngineError, "process: Traceback Segmentation fault"),
     ],
 )
-def test_an_isolated_failure_is_a_named_error(
-    stderr: str, error: type[EdgeVosError], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+def test_an_isolated_failure_is_the_error_that_it_was(
+    stdout: str,
+    error: type[EdgeVosError],
+    message: str,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
 ) -> None:
+    stderr = "lowering\nTraceback\nSegmentation fault\n"
     monkeypatch.setattr(
         isolated.subprocess,
         "run",
-        lambda command, **_: isolated.subprocess.CompletedProcess(command, 1, "", stderr),
+        lambda command, **_: isolated.subprocess.CompletedProcess(command, 1, stdout, stderr),
     )
     recipe = replace(choose("cpu", precision="fp32"), size=(64, 96))
-    with pytest.raises(error, match="onnx fp32 in its own process: "):
+    with pytest.raises(error, match="onnx fp32 in its own process: ") as caught:
         isolated.convert_isolated(recipe, tmp_path / "a.bundle", [])
+    assert type(caught.value) is error
+    assert re.search(message, str(caught.value))
 
 
 def test_an_interpreter_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no-python cannot be run"):
         isolated.convert_isolated(choose("cpu"), tmp_path / "a.bundle", [], tmp_path / "no-python")
     # A real process, which says what is wrong.
-    with pytest.raises(EngineError, match=r"own process: weights .* do not exist"):
+    with pytest.raises(CheckpointError, match=r"own process: weights .* do not exist"):
         isolated.convert_isolated(
             choose("cpu"), tmp_path / "a.bundle", ["--weights", str(tmp_path / "none")]
         )

@@ -11,9 +11,9 @@ import cv2
 import numpy as np
 import pytest
 
+from edge_vos import engines
 from edge_vos.bundle import default_bundle_path, read_bundle
 from edge_vos.cli import demo
-from edge_vos.converters import targets
 from edge_vos.errors import SinkError, SourceError
 from edge_vos.runtime.masks import read_mask
 from edge_vos.runtime.sources.opening import open_source
@@ -80,7 +80,7 @@ def test_a_contact_sheet_shows_first_and_last_frames(tmp_path: Path) -> None:
 def test_without_torch_the_bundle_that_ships_is_used(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(targets, "installed_version", lambda name: None if name == "torch" else "1")
+    monkeypatch.setattr(engines, "installed_version", lambda name: None if name == "torch" else "1")
     assert demo.convert_student(tmp_path) == default_bundle_path()
     assert "Left out: Converting to onnx needs torch" in capsys.readouterr().out
     assert list(tmp_path.iterdir()) == []

@@ -9,8 +9,8 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from edge_vos import engines
 from edge_vos.cli import doctor, session
-from edge_vos.converters import targets
 from edge_vos.devices import doctor as devices_doctor
 from edge_vos.devices.doctor import Examination
 from edge_vos.devices.telemetry.cameras import Camera
@@ -75,7 +75,7 @@ def test_the_table_says_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_hazards_are_those_of_installed_versions(
     monkeypatch: pytest.MonkeyPatch, versions: dict[str, str], expected: set[str]
 ) -> None:
-    monkeypatch.setattr(targets, "installed_version", versions.get)
+    monkeypatch.setattr(engines, "installed_version", versions.get)
     rows = doctor.known_hazards()
     assert {row["engine"] for row in rows} == expected
     assert all(row["version"] == versions[row["engine"]] for row in rows)

@@ -22,7 +22,7 @@ def test_json_holds_the_promised_keys(tiny_bundle: Bundle) -> None:
         "name": "image",
         "shape": [1, 3, 64, 96],
         "dtype": "float32",
-        "description": "image",
+        "description": "RGB in [0, 255]; normalisation is inside the graph",
     }
     assert [spec["name"] for spec in document["outputs"]] == ["probability", "key", "value"]
     assert document["sha256"] == tiny_bundle.sha256

@@ -1,4 +1,4 @@
-"""``edge-vos verify`` repeats a bundle's recording; it fails on an engine or a gate that failed."""
+"""``edge-vos verify`` repeats a bundle's golden; it fails on an engine or a gate that failed."""
 
 import json
 from collections.abc import Callable
@@ -11,8 +11,9 @@ from typer.testing import CliRunner, Result
 
 from edge_vos.bundle import GOLDEN_FILE, Bundle, write_bundle
 from edge_vos.cli import app
+from edge_vos.converters.verify.golden import run_script
 from edge_vos.errors import BundleError
-from edge_vos.runtime.golden import Golden, Script
+from edge_vos.runtime.golden import Script
 from edge_vos.runtime.model import LoadedModel
 
 TOLERANCE = {"max_abs_error": 1e-4, "mask_iou": 0.999}
@@ -27,7 +28,7 @@ def _bundle(
     passed: bool = True,
     wrong: bool = False,
 ) -> Bundle:
-    """Write the tiny student with a recording of two frames."""
+    """Write the tiny student with a golden of two frames."""
     manifest, rng = model.manifest, np.random.default_rng(0)
     prompt = np.zeros((2, *manifest.shape("prompt")[1:]), np.float32)
     prompt[0, 1, 2:8, 2:10] = 1.0
@@ -39,7 +40,7 @@ def _bundle(
     writes[0, :2] = True
     image = rng.integers(0, 256, (2, 3, *manifest.size), np.uint8)
     script = Script(image, prompt, prompted, flags, writes)
-    golden = Golden.record(model.runner, manifest, script)
+    golden = run_script(model.runner, manifest.graph, script)
     if wrong:
         golden = replace(golden, probability=golden.probability[:, ::-1].copy())
     report = {"executed": executed, "passed": executed and passed, "tolerance": TOLERANCE}
@@ -104,7 +105,7 @@ def test_a_stand_in_is_named_and_nothing_has_passed(
     assert "passed" not in text
 
 
-def test_a_bundle_without_a_recording_is_a_named_error(tiny_bundle: Bundle) -> None:
+def test_a_bundle_without_a_golden_is_a_named_error(tiny_bundle: Bundle) -> None:
     result = _verify(tiny_bundle.path)
     assert isinstance(result.exception, BundleError)
     assert "holds no golden.npz" in str(result.exception)

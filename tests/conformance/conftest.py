@@ -9,10 +9,10 @@ import pytest
 from numpy.typing import NDArray
 
 from edge_vos.bundle import Bundle, Manifest, write_bundle
-from edge_vos.converters.lowering import Lowered, Request
-from edge_vos.converters.targets import load_converter, require_packages
+from edge_vos.converters.lowering import Lowered, Request, load_lower
+from edge_vos.engines import ENGINES
 from edge_vos.errors import EngineError
-from edge_vos.model.student import INPUT_NAMES
+from edge_vos.graph import INPUT_NAMES
 
 SHARPNESS = 200.0  # as in tests/conftest.py
 
@@ -47,7 +47,7 @@ def lower_tiny_again(tiny_manifest: Manifest) -> Callable[[str], Lowered]:
 def lower_tiny(backend: str, manifest: Manifest) -> Lowered:
     """Lower the tiny student in float32."""
     try:
-        require_packages(backend)
+        ENGINES[backend].require_packages()
     except EngineError as error:
         pytest.skip(str(error))
     import torch
@@ -57,16 +57,8 @@ def lower_tiny(backend: str, manifest: Manifest) -> Lowered:
     class TinyStudent(nn.Module):
         """The same as ``_tiny_student`` in tests/conftest.py."""
 
-        def forward(
-            self,
-            image: Tensor,
-            prompt: Tensor,
-            prompted: Tensor,
-            active: Tensor,
-            memory_key: Tensor,
-            memory_value: Tensor,
-            memory_valid: Tensor,
-        ) -> tuple[Tensor, Tensor, Tensor]:
+        def forward(self, *inputs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+            image, prompt, prompted, active, memory_key, memory_value, memory_valid = inputs
             scaled = image / 255.0
             key, cells = F.avg_pool2d(scaled, 16), F.avg_pool2d(scaled, 4)
             slots, channels, height, width = memory_value.shape
@@ -90,4 +82,4 @@ def lower_tiny(backend: str, manifest: Manifest) -> Lowered:
         rng.random(manifest.shape(name), np.float32) for name in INPUT_NAMES
     ]
     examples = [torch.from_numpy(array) for array in arrays]
-    return load_converter(backend).lower(Request(TinyStudent().eval(), examples, "fp32"))
+    return load_lower(ENGINES[backend])(Request(TinyStudent().eval(), examples, "fp32"))

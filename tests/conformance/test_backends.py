@@ -1,4 +1,4 @@
-"""What every engine has to do; every backend in ``BACKENDS`` that can run here must pass."""
+"""What every engine has to do; every one of ``ENGINES`` that can run here must pass."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 
 from edge_vos.bundle import Bundle, Manifest
 from edge_vos.converters.lowering import Lowered
-from edge_vos.converters.targets import BACKENDS as CONVERTERS
+from edge_vos.engines import ENGINES
 from edge_vos.errors import EngineError, ShapeError
-from edge_vos.runtime.backends import BACKENDS, load_backend
+from edge_vos.runtime.backends import OpenRunner as Opener
+from edge_vos.runtime.backends import load_opener
 from edge_vos.runtime.backends.runner import Runner
 from edge_vos.runtime.model import LoadedModel
 
@@ -23,22 +24,25 @@ BundleOf = Callable[[str], Bundle]
 
 # One that runs on devices only is tested there; its converter's module has tests of its own.
 HERE = sorted(
-    name
-    for name, row in CONVERTERS.items()
-    if row.executes or (row.evaluator and load_backend(name).is_available())
+    name for name, row in ENGINES.items() if row.executes or (row.stand_in and row.is_available)
 )
+
+
+def _opener(name: str) -> Opener:
+    row = ENGINES[name]
+    if not row.is_available:
+        pytest.skip(f"{name} is not installed: {row.install}")
+    return load_opener(row.runner)
 
 
 @pytest.fixture(params=HERE)
 def open_runner(request: pytest.FixtureRequest, tiny_bundle_of: BundleOf) -> Iterator[OpenRunner]:
-    backend = load_backend(request.param)
-    if not backend.is_available():
-        pytest.skip(f"{request.param} is not installed: {backend.INSTALL}")
+    opener = _opener(request.param)
     bundle = tiny_bundle_of(request.param)
     opened: list[Runner] = []
 
     def open_one() -> Runner:
-        opened.append(backend.open_runner(bundle.model_path, bundle.manifest, 1))
+        opened.append(opener(bundle.model_path, bundle.manifest, 1))
         return opened[-1]
 
     yield open_one
@@ -46,8 +50,7 @@ def open_runner(request: pytest.FixtureRequest, tiny_bundle_of: BundleOf) -> Ite
         runner.close()
 
 
-def test_every_backend_has_a_converter() -> None:
-    assert set(CONVERTERS) == set(BACKENDS)
+def test_these_run_on_every_machine_that_converts() -> None:
     assert {"onnx", "litert", "executorch-xnnpack"} <= set(HERE)
 
 
@@ -168,10 +171,8 @@ def test_lowering_again_gives_the_same_bytes(
 def test_a_file_that_is_no_model_is_refused(
     name: str, tmp_path: Path, tiny_manifest: Manifest
 ) -> None:
-    backend = load_backend(name)
-    if not backend.is_available():
-        pytest.skip(f"{name} is not installed: {backend.INSTALL}")
+    opener = _opener(name)
     path = tmp_path / "model"
     path.write_bytes(b"no model")
     with pytest.raises(EngineError, match="refuses model"):
-        backend.open_runner(path, tiny_manifest, None)
+        opener(path, tiny_manifest, None)

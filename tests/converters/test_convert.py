@@ -11,15 +11,15 @@ import torch
 from torch import nn
 
 from edge_vos.bundle import GOLDEN_FILE, Manifest, read_bundle
-from edge_vos.converters import convert as module
+from edge_vos.converters import steps as module
 from edge_vos.converters.convert import Conversion, Converted, Options
 from edge_vos.converters.lowering import Lowered, Placement, Request
 from edge_vos.converters.onnx import lower as onnx_converter
 from edge_vos.converters.recipe import choose
-from edge_vos.converters.targets import Evaluator
+from edge_vos.converters.verify.evaluator import Evaluator
 from edge_vos.errors import CheckpointError, EngineError, GateError, SinkError
 from edge_vos.model.deformable import SAMPLER_FUNCTIONS, DeformableAttention
-from edge_vos.model.student import Student, student_as_callable, tensor_specs
+from edge_vos.model.student import Student, student_as_callable
 from edge_vos.runtime.backends.runner import CallableRunner, Runner
 from edge_vos.runtime.golden import Golden, check_golden, tolerance_of
 from edge_vos.runtime.model import open_bundle
@@ -65,20 +65,22 @@ def use(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Put a converter, and its engine where it has one, in the place of every backend's."""
 
     def put(converter: Stub | Defective, name: str = "") -> None:
-        monkeypatch.setattr(module, "load_converter", lambda backend: converter)
+        monkeypatch.setattr(module, "load_lower", lambda engine: converter.lower)
         if isinstance(converter, Defective) and not converter.onnx:
             evaluator = Evaluator(converter.open_runner, name)
-            monkeypatch.setattr(module, "load_evaluator", lambda backend: evaluator)
+            monkeypatch.setattr(module, "find_evaluator", lambda engine: evaluator)
 
     return put
 
 
 def test_the_bundle_says_what_it_is(converted: Converted, student: Student) -> None:
     manifest = converted.bundle.manifest
-    inputs, outputs = tensor_specs(student.config, SIZE)
-    found = [(spec.name, spec.shape, spec.description) for spec in manifest.inputs]
-    assert found == inputs
-    assert [spec.name for spec in manifest.outputs] == [name for name, _, _ in outputs]
+    graph = student.config.graph(SIZE)
+    assert (manifest.graph, manifest.inputs, manifest.outputs) == (
+        graph,
+        graph.inputs,
+        graph.outputs,
+    )
     assert (manifest.backend, manifest.precision, manifest.target) == ("onnx", "fp32", "cpu")
     assert (manifest.sampler, manifest.size) == ("native", SIZE)
     assert manifest.parameters == sum(p.numel() for p in student.parameters())
@@ -95,9 +97,7 @@ def test_the_bundle_says_what_it_is(converted: Converted, student: Student) -> N
 def test_the_bundle_repeats_its_golden_without_torch(converted: Converted) -> None:
     bundle = read_bundle(converted.bundle.path)
     model = open_bundle(bundle.path, threads=1)
-    report = check_golden(
-        model.runner, bundle.manifest, Golden.load(bundle), **tolerance_of(bundle)
-    )
+    report = check_golden(model.runner, model.graph, Golden.load(bundle), **tolerance_of(bundle))
     model.runner.close()
     assert report.passed
     assert report.frames >= 2
@@ -238,7 +238,7 @@ def test_what_nothing_can_run_is_written_but_has_not_passed(
     recipe = choose(backend="executorch-vulkan", size=SIZE)
     made = Conversion(options, progress=steps.append).convert(recipe, tmp_path / "a.bundle")
     manifest = read_bundle(tmp_path / "a.bundle").manifest
-    assert made.artifact.verification is None
+    assert made.report.verification is None
     assert (manifest.executed, manifest.gate_passed, manifest.gate_failed) == (False, False, False)
     assert manifest.verdict == "NOT EXECUTED"
     assert manifest.report["mask_iou"] is None

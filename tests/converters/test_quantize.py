@@ -11,18 +11,23 @@ import torch
 from torch import nn
 
 from edge_vos.bundle import Manifest
-from edge_vos.converters import context as ground
-from edge_vos.converters import convert as convert_module
-from edge_vos.converters.calibrate import calibration_clips, record_calibration
-from edge_vos.converters.convert import GIVEN_BACK, Conversion, Converted, Options
+from edge_vos.converters import context, steps
+from edge_vos.converters.calibrate import calibration_clips, run_calibration
+from edge_vos.converters.convert import Conversion, Converted, Options
 from edge_vos.converters.lowering import Calibration, Lowered, Request
 from edge_vos.converters.quantize import Scheme, clips_range, kept_float
 from edge_vos.converters.recipe import choose
 from edge_vos.converters.rewrites import fold_batchnorm
 from edge_vos.converters.sensitivity import palettize, quantizable, rank_modules
-from edge_vos.converters.targets import Evaluator
+from edge_vos.converters.steps import GIVEN_BACK
+from edge_vos.converters.verify.evaluator import Evaluator
 from edge_vos.errors import GateError
-from edge_vos.model.student import INPUT_NAMES, Student, example_inputs, student_as_callable
+from edge_vos.graph import INPUT_NAMES
+from edge_vos.model.student import (
+    Student,
+    example_inputs,
+    student_as_callable,
+)
 from edge_vos.runtime.backends.runner import CallableRunner, Runner, Tensors
 
 SIZE = (64, 96)
@@ -30,14 +35,14 @@ SIZE = (64, 96)
 
 @pytest.fixture(scope="module")
 def folded(student: Student) -> nn.Module:
-    return fold_batchnorm(student, example_inputs(student.config, SIZE))
+    return fold_batchnorm(student, example_inputs(student.config.graph(SIZE)))
 
 
 @pytest.fixture(scope="module")
 def calibration(student: Student, converted: Converted) -> Calibration:
     eager = CallableRunner(student_as_callable(student))
     clips = calibration_clips(None, SIZE, objects=3)
-    return record_calibration(eager, converted.bundle.manifest, clips)
+    return run_calibration(eager, converted.bundle.manifest.graph, clips)
 
 
 def test_coordinates_attention_and_head_stay_float(student: Student) -> None:
@@ -149,17 +154,15 @@ class Coarse:
 @pytest.fixture
 def use(monkeypatch: pytest.MonkeyPatch, calibration: Calibration) -> Callable[[Coarse], None]:
     def put(engine: Coarse) -> None:
-        monkeypatch.setattr(ground, "record_calibration", lambda *_: calibration)
-        monkeypatch.setattr(convert_module, "load_converter", lambda backend: engine)
-        monkeypatch.setattr(
-            convert_module, "load_evaluator", lambda backend: Evaluator(engine.open_runner)
-        )
+        monkeypatch.setattr(context, "run_calibration", lambda *_: calibration)
+        monkeypatch.setattr(steps, "load_lower", lambda row: engine.lower)
+        monkeypatch.setattr(steps, "find_evaluator", lambda row: Evaluator(engine.open_runner))
 
     return put
 
 
 def _ranked(conversion: Conversion, names: tuple[str, ...]) -> None:
-    conversion._ground.ranking = lambda *_: names  # type: ignore[assignment,misc]
+    conversion._context.ranking = lambda *_: names  # type: ignore[assignment,misc]
 
 
 def test_modules_go_back_to_float_worst_first_until_it_passes(
@@ -173,7 +176,7 @@ def test_modules_go_back_to_float_worst_first_until_it_passes(
     _ranked(conversion, order)
     made = conversion.convert(choose("cpu", precision="int8", size=SIZE), tmp_path / "a.bundle")
     assert engine.asked == [(), order[:1], order[:2], order[:4]]
-    assert made.artifact.kept_float == order[:4]
+    assert made.summary.kept_float == order[:4]
     report = made.bundle.manifest.report["quantization"]
     assert report["kept_float"] == list(order[:4])
     assert report["tries"] == 4

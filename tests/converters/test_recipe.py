@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from edge_vos.converters.recipe import AS_ASKED, Recipe, choose, choose_all, parse_size
-from edge_vos.converters.targets import BACKENDS, TARGETS
+from edge_vos.converters.targets import TARGETS
+from edge_vos.engines import ENGINES
 from edge_vos.errors import ShapeError, UsageError
 
 
@@ -15,7 +16,7 @@ def test_a_target_fills_in_everything(target: str) -> None:
     row = TARGETS[target]
     assert (recipe.backend, recipe.precision, recipe.size) == (row.backend, row.precision, row.size)
     assert recipe.reason == row.reason
-    assert recipe.sampler == BACKENDS[row.backend].sampler
+    assert recipe.sampler == ENGINES[row.backend].sampler
     assert recipe.sampler_reason
 
 
@@ -39,7 +40,7 @@ def test_several_are_every_combination_once() -> None:
     assert [r.precision for r in both] == ["fp32", "int8"]
     everything = choose_all([], ["all"], ["all"])
     assert [(r.backend, r.precision) for r in everything] == [
-        (name, precision) for name, row in BACKENDS.items() for precision in row.precisions
+        (name, precision) for name, row in ENGINES.items() for precision in row.precisions
     ]
     assert len({r.file_name for r in everything}) == len(everything)
     assert len(choose_all(["all"], precisions=["all"])) == 3 * 3 + 3 + 6 + 2

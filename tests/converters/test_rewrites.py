@@ -6,9 +6,13 @@ from torch import Tensor, nn
 
 from edge_vos.converters.rewrites import fold_batchnorm, set_sampler
 from edge_vos.errors import EngineError, ShapeError
+from edge_vos.graph import OUTPUT_NAMES
 from edge_vos.model.config import SAMPLERS
 from edge_vos.model.deformable import DeformableAttention
-from edge_vos.model.student import OUTPUT_NAMES, Student, example_inputs
+from edge_vos.model.student import (
+    Student,
+    example_inputs,
+)
 
 SIZE = (64, 96)
 
@@ -26,9 +30,9 @@ def _norms(module: nn.Module) -> list[nn.Module]:
 
 
 def test_a_folded_student_is_equal_and_has_no_batchnorm(student: Student) -> None:
-    inputs = example_inputs(student.config, SIZE, seed=1)
+    inputs = example_inputs(student.config.graph(SIZE), seed=1)
     count = len(_norms(student))
-    folded = fold_batchnorm(student, example_inputs(student.config, SIZE))
+    folded = fold_batchnorm(student, example_inputs(student.config.graph(SIZE)))
     assert count > 40
     assert _norms(folded) == []
     assert len(_norms(student)) == count
@@ -95,7 +99,7 @@ def test_every_sampler_gives_an_equal_student(student: Student, sampler: str) ->
     assert used == {sampler}
     assert changed.config.sampler == sampler
     assert student.config.sampler == before
-    inputs = example_inputs(student.config, SIZE, seed=1)
+    inputs = example_inputs(student.config.graph(SIZE), seed=1)
     assert max(_largest_error(student, changed, inputs).values()) < 1e-5
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from edge_vos.bundle import GOLDEN_FILE, Bundle, Manifest, write_bundle
+from edge_vos.converters.verify.golden import run_script
 from edge_vos.devices.bench.clip import Clip
 from edge_vos.devices.bench.report import (
     Accuracy,
@@ -23,7 +24,7 @@ from edge_vos.devices.bench.roofline import Roofline
 from edge_vos.devices.bench.roofline_stages import StageShare
 from edge_vos.devices.telemetry.conditions import Conditions, Vitals
 from edge_vos.devices.telemetry.probe import DeviceInfo
-from edge_vos.runtime.golden import Golden, Script
+from edge_vos.runtime.golden import Script
 from edge_vos.runtime.model import LoadedModel
 
 FRAMES = 3
@@ -138,7 +139,7 @@ def golden_bundle(
         active=np.tile(np.array([1, 1, 0, 0, 0], np.float32), (FRAMES, 1)),
         writes=np.eye(tiny_manifest.slots, dtype=np.bool_)[:FRAMES],
     )
-    golden = Golden.record(tiny_model.runner, tiny_manifest, script)
+    golden = run_script(tiny_model.runner, tiny_manifest.graph, script)
     limits = {"mask_iou": 0.99, "max_abs_error": 1e-3, "mean_abs_error": None}
 
     def make(*, broken: bool = False, backend: str = "onnx") -> Bundle:

@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from edge_vos import engines as table
 from edge_vos.devices import doctor
 from edge_vos.devices.doctor import (
     Engine,
@@ -18,7 +19,6 @@ from edge_vos.devices.profiles.profile import load_profile
 from edge_vos.devices.telemetry.cameras import Camera
 from edge_vos.devices.telemetry.machine import Machine
 from edge_vos.devices.telemetry.probe import DeviceInfo
-from edge_vos.runtime.backends import BACKENDS
 
 BUILD = """
   GUI:                           QT5
@@ -30,7 +30,7 @@ BUILD = """
     v4l/v4l2:                    YES (linux/videodev2.h)
 """
 PC = Machine(DeviceInfo("a PC", "x86_64", 4, 8 << 30, "Linux 6.1", "3.11.9"), "", "", (), (), "")
-ENGINES = tuple(Engine(name, True, "1.0", f"install {name}") for name in BACKENDS)
+ENGINES = tuple(Engine(name, True, "1.0", f"install {name}") for name in table.ENGINES)
 COMPLETE = OpenCv("5.0", True, True, "QT5")
 CAMERA = Camera("/dev/video0", "USB", True, ())
 TOOLS: dict[str, str | None] = {name: f"/bin/{name}" for name in ("ssh", "scp", "adb", "v4l2-ctl")}
@@ -47,7 +47,7 @@ def test_opencv_is_read_from_its_build() -> None:
 
 def test_engines_are_those_that_there_are() -> None:
     engines = {engine.name: engine for engine in find_engines()}
-    assert list(engines) == list(BACKENDS)
+    assert list(engines) == list(table.ENGINES)
     assert engines["onnx"].available is True
     assert engines["onnx"].version
     assert "CPU" in engines["onnx"].offers

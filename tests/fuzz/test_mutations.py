@@ -26,8 +26,9 @@ from edge_vos.bundle import (
     read_bundle,
     write_bundle,
 )
+from edge_vos.converters.verify.golden import run_script
 from edge_vos.errors import BundleError
-from edge_vos.manifest import parse, serialize
+from edge_vos.manifest_json import parse, serialize
 from edge_vos.runtime.golden import Golden, Script
 from edge_vos.runtime.model import LoadedModel
 
@@ -210,10 +211,10 @@ def test_files(bundle: Bundle, tmp_path: Path) -> None:
     assert refused > FILES * 0.9
 
 
-def test_recordings(tmp_path: Path, tiny_model: LoadedModel) -> None:
-    """Recordings whose hash fits what they hold, whatever that is."""
+def test_goldens(tmp_path: Path, tiny_model: LoadedModel) -> None:
+    """Goldens whose hash fits what they hold, whatever that is."""
     manifest, rng, refused = tiny_model.manifest, random.Random(4), 0
-    golden = Golden.record(tiny_model.runner, manifest, _script(manifest)).to_bytes()
+    golden = run_script(tiny_model.runner, manifest.graph, _script(manifest)).to_bytes()
     path = tmp_path / "a.bundle"
     bundle = write_bundle(path, manifest, {"model.onnx": b"", GOLDEN_FILE: golden})
     whole = Golden.load(bundle).to_bytes()

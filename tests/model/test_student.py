@@ -8,16 +8,15 @@ import torch
 from torch import Tensor
 
 from edge_vos.errors import CheckpointError, ShapeError
+from edge_vos.graph import INPUT_NAMES
 from edge_vos.model.checkpoint import load_student, save_student
 from edge_vos.model.config import PRESETS, StudentConfig
 from edge_vos.model.deformable import SAMPLER_FUNCTIONS
 from edge_vos.model.encoder import Encoder, load_imagenet_weights
 from edge_vos.model.student import (
-    INPUT_NAMES,
     Student,
     example_inputs,
     student_as_callable,
-    tensor_specs,
 )
 
 SIZE = (64, 96)
@@ -39,7 +38,7 @@ def student() -> Student:
 
 
 def inputs(student: Student, **changes: Tensor) -> list[Tensor]:
-    values = dict(zip(INPUT_NAMES, example_inputs(student.config, SIZE), strict=True))
+    values = dict(zip(INPUT_NAMES, example_inputs(student.config.graph(SIZE)), strict=True))
     return [changes.get(name, value) for name, value in values.items()]
 
 
@@ -66,8 +65,8 @@ def test_normalises_by_batchnorm_only(student: Student) -> None:
 def test_outputs_fit_their_specs(student: Student) -> None:
     with torch.inference_mode():
         outputs = student(*inputs(student))
-    for (_, shape, _), tensor in zip(tensor_specs(student.config, SIZE)[1], outputs, strict=True):
-        assert tuple(tensor.shape) == shape
+    for spec, tensor in zip(student.config.graph(SIZE).outputs, outputs, strict=True):
+        assert tuple(tensor.shape) == spec.shape
         assert bool(torch.isfinite(tensor).all())
     torch.testing.assert_close(outputs[0].sum(1), torch.ones_like(outputs[0][:, 0]))
 
@@ -164,7 +163,7 @@ def test_runs_on_named_arrays(student: Student) -> None:
 @pytest.mark.parametrize("size", [(100, 96), (96, 100), (16, 96)])
 def test_refuses_a_size_that_does_not_fit(size: tuple[int, int]) -> None:
     with pytest.raises(ShapeError, match="multiples of 16"):
-        tensor_specs(PRESETS["small"], size)
+        PRESETS["small"].graph(size)
 
 
 def test_weights_survive_the_disk(student: Student, tmp_path) -> None:  # type: ignore[no-untyped-def]

@@ -1,4 +1,4 @@
-"""A recorded loop repeats on the engine that made it, and catches one that differs."""
+"""A golden repeats on the engine that made it, and catches one that differs."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -9,6 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from edge_vos.bundle import GOLDEN_FILE, Bundle, Manifest, write_bundle
+from edge_vos.converters.verify.golden import run_script
 from edge_vos.errors import BundleError
 from edge_vos.runtime.backends.runner import CallableRunner, Runner
 from edge_vos.runtime.golden import (
@@ -54,11 +55,11 @@ def golden(tiny_model: LoadedModel) -> Golden:
     writes[0, 0], writes[:, 1], writes[2, 2] = True, True, True
     image = rng.integers(0, 256, (frames, 3, height // 2, width // 2), np.uint8)
     script = Script(image, prompt, prompted, active, writes)
-    return Golden.record(tiny_model.runner, manifest, script)
+    return run_script(tiny_model.runner, manifest.graph, script)
 
 
 def _check(runner: Runner, model: LoadedModel, golden: Golden) -> GoldenReport:
-    return check_golden(runner, model.manifest, golden, **TOLERANCE)
+    return check_golden(runner, model.graph, golden, **TOLERANCE)
 
 
 def _changed(model: LoadedModel, change: Callable[[Arrays], None]) -> CallableRunner:
@@ -86,7 +87,7 @@ def test_the_loop_feeds_on_its_own_memory(tiny_model: LoadedModel, golden: Golde
         seen.append(dict(inputs))
         return tiny_model.runner.run(inputs)
 
-    outputs = list(replay(CallableRunner(spy), tiny_model.manifest, golden.script))  # type: ignore[arg-type]
+    outputs = list(replay(CallableRunner(spy), tiny_model.graph, golden.script))  # type: ignore[arg-type]
     assert [call["memory_valid"].ravel().tolist() for call in seen] == [
         [0, 0, 0, 0],
         [1, 1, 0, 0],
@@ -127,7 +128,7 @@ def test_a_quantized_engine_is_judged_on_average(
 
     for change, passed in ((at_one_place, True), (everywhere, False), (not_a_number, False)):
         changed = _changed(tiny_model, change)
-        report = check_golden(changed, tiny_model.manifest, golden, **ROUGH)
+        report = check_golden(changed, tiny_model.graph, golden, **ROUGH)
         assert report.passed is passed, change.__name__
     assert report.frames == 4
 
@@ -159,7 +160,7 @@ def _bundle(path: Path, manifest: Manifest, content: bytes) -> Bundle:
 
 
 @pytest.mark.parametrize("content", [b"", b"not a zip", b"PK\x05\x06" + b"\0" * 18])
-def test_a_golden_that_is_no_recording_is_refused(
+def test_a_golden_that_cannot_be_read_is_refused(
     tmp_path: Path, tiny_manifest: Manifest, content: bytes
 ) -> None:
     bundle = _bundle(tmp_path / "a.bundle", tiny_manifest, content)

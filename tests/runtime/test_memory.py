@@ -7,31 +7,27 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from edge_vos.bundle import Manifest, MemoryPolicy, TensorSpec
+from edge_vos.bundle import (
+    MemoryPolicy,
+)
 from edge_vos.errors import ShapeError
-from edge_vos.manifest import graph_shapes
+from edge_vos.graph import GraphSpec
 from edge_vos.runtime.memory import FORGET_FRAMES, PREVIOUS, REFERENCE, MemoryBank
 
 POLICY = MemoryPolicy(mem_every=3, write_confidence=0.6)
-SHAPES = graph_shapes((32, 32), 11, 4, key_channels=1, value_channels=2)
+GRAPH = GraphSpec((32, 32), 11, 4, key_channels=1, value_channels=2)
 
 
 def _bank(slots: int = 4) -> MemoryBank:
-    shapes = graph_shapes((32, 32), 11, slots, key_channels=1, value_channels=2)
-    specs = tuple(TensorSpec(name, shape, "float32", "") for name, shape in shapes.items())
-    manifest = Manifest(
-        1, "t", "onnx", "m", "fp32", "native", (32, 32), "cpu", specs[:7], specs[7:], POLICY,
-        {}, 0, 0, "0" * 64, {"executed": True, "passed": True}, {},
-    )  # fmt: skip
-    return MemoryBank(manifest)
+    return MemoryBank(replace(GRAPH, slots=slots), POLICY)
 
 
 def _write(
     bank: MemoryBank, frame_index: int, confidence: dict[int, float], given: tuple[int, ...] = ()
 ) -> tuple[int, ...]:
     """Write an entry whose content is the frame's index."""
-    key = np.full(SHAPES["key"], frame_index, np.float32)
-    value = np.full(SHAPES["value"], -frame_index, np.float32)
+    key = np.full(GRAPH.shape("key"), frame_index, np.float32)
+    value = np.full(GRAPH.shape("value"), -frame_index, np.float32)
     return bank.write(key, value, frame_index=frame_index, confidence=confidence, given=given)
 
 
@@ -161,13 +157,9 @@ def test_clearing_empties_every_slot() -> None:
     assert _write(bank, 6, {2: 1.0}, given=(2,)) == (PREVIOUS, REFERENCE)
 
 
-def test_a_memory_of_one_slot_is_refused(tiny_manifest: Manifest) -> None:
-    specs = tuple(
-        replace(spec, shape=(1, *spec.shape[1:])) if spec.name.startswith("memory") else spec
-        for spec in tiny_manifest.inputs
-    )
+def test_a_memory_of_one_slot_is_refused() -> None:
     with pytest.raises(ShapeError, match="at least 2"):
-        MemoryBank(replace(tiny_manifest, inputs=specs))
+        _bank(1)
 
 
 class AnyVideo(RuleBasedStateMachine):

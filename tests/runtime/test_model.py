@@ -7,10 +7,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from edge_vos.bundle import Bundle, Manifest, TensorSpec, write_bundle
-from edge_vos.errors import BundleError, EngineError, ShapeError, UsageError
-from edge_vos.manifest import graph_shapes
-from edge_vos.runtime.backends import BACKENDS, load_backend
+from edge_vos.bundle import (
+    Bundle,
+    Manifest,
+    write_bundle,
+)
+from edge_vos.engines import ENGINES, Engine
+from edge_vos.errors import BundleError, EngineError, MissingPackageError, ShapeError, UsageError
 from edge_vos.runtime.model import choose_engine, open_bundle
 
 pytest.importorskip("onnxruntime")
@@ -19,7 +22,7 @@ pytest.importorskip("onnxruntime")
 def test_an_open_bundle_says_what_it_is(tiny_bundle: Bundle) -> None:
     model = open_bundle(tiny_bundle.path, threads=1)
     assert (model.engine, model.threads, model.path) == ("onnx", 1, tiny_bundle.path)
-    assert model.engine_version == load_backend("onnx").version() != ""
+    assert model.engine_version == ENGINES["onnx"].version != ""
     assert model.manifest == tiny_bundle.manifest
     assert model.load_ms > 0
 
@@ -57,6 +60,11 @@ def test_an_engine_of_another_bundle_is_refused(
         open_bundle(bundle.path)
 
 
+def _only(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
+    """Let no other engines be installed."""
+    monkeypatch.setattr(Engine, "is_available", property(lambda engine: engine.name in names))
+
+
 def test_what_is_installed_is_used(
     tmp_path: Path,
     tiny_manifest: Manifest,
@@ -66,17 +74,16 @@ def test_what_is_installed_is_used(
 ) -> None:
     manifest = replace(tiny_manifest, backend="tensorrt")
     bundle = write_bundle(tmp_path / "a.bundle", manifest, {"model.onnx": tiny_onnx})
-    monkeypatch.setattr(load_backend("tensorrt"), "is_available", lambda: False)
+    _only(monkeypatch, "onnx", "executorch-xnnpack")
     with caplog.at_level(logging.INFO):
         model = open_bundle(bundle.path)
     assert model.engine == "onnx"
     assert model.engine_reason.startswith("for tensorrt,")
     assert model.engine_reason in caplog.text
-    assert choose_engine("onnx")[2] == "which the bundle was made for"
-    assert choose_engine("onnx", "onnx")[2] == "as asked for"
-    assert choose_engine("executorch-xnnpack", "executorch-xnnpack")[0] == "executorch-xnnpack"
-    monkeypatch.setattr(load_backend("executorch-xnnpack"), "is_available", lambda: True)
-    assert choose_engine("executorch-xnnpack", "executorch")[0] == "executorch-xnnpack"
+    assert choose_engine("onnx")[1] == "which the bundle was made for"
+    assert choose_engine("onnx", "onnx")[1] == "as asked for"
+    assert choose_engine("executorch-xnnpack", "executorch-xnnpack")[0].name == "executorch-xnnpack"
+    assert choose_engine("executorch-xnnpack", "executorch")[0].name == "executorch-xnnpack"
 
 
 @pytest.mark.parametrize("report", [{}, {"failures": ["off"]}])
@@ -105,19 +112,17 @@ def test_no_bundle_and_no_threads_are_refused(tmp_path: Path, tiny_bundle: Bundl
 def test_a_model_with_other_shapes_than_its_manifest_is_refused(
     tmp_path: Path, tiny_manifest: Manifest, tiny_onnx: bytes
 ) -> None:
-    shapes = graph_shapes(tiny_manifest.size, 5, 3, key_channels=3, value_channels=5)
-    specs = tuple(TensorSpec(name, shape, "float32", "") for name, shape in shapes.items())
-    manifest = replace(tiny_manifest, inputs=specs[:7], outputs=specs[7:])
+    graph = replace(tiny_manifest.graph, slots=3)
+    manifest = replace(tiny_manifest, inputs=graph.inputs, outputs=graph.outputs)
     bundle = write_bundle(tmp_path / "three.bundle", manifest, {"model.onnx": tiny_onnx})
     with pytest.raises(ShapeError, match=r"'memory_key'.*as the manifest says"):
         open_bundle(bundle.path)
 
 
-@pytest.mark.parametrize("name", sorted(BACKENDS))
+@pytest.mark.parametrize("name", sorted(ENGINES))
 def test_a_missing_engine_names_the_command_that_installs_it(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for each in BACKENDS:
-        monkeypatch.setattr(load_backend(each), "is_available", lambda: False)
-    with pytest.raises(EngineError, match=re.escape(load_backend(name).INSTALL)):
+    _only(monkeypatch)
+    with pytest.raises(MissingPackageError, match=re.escape(ENGINES[name].install)):
         choose_engine(name)

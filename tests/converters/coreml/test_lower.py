@@ -15,7 +15,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from edge_vos.bundle import Manifest, TensorSpec
+from edge_vos.bundle import (
+    Manifest,
+)
 from edge_vos.converters.clip import Clip
 from edge_vos.converters.coreml import lower as coreml
 from edge_vos.converters.coreml import mil, neural_engine
@@ -25,14 +27,12 @@ from edge_vos.converters.quiet import quiet
 from edge_vos.converters.rewrites import fold_batchnorm, set_sampler
 from edge_vos.converters.verify.reference import follow
 from edge_vos.errors import EngineError
-from edge_vos.manifest import check_path
+from edge_vos.graph import INPUT_NAMES, OUTPUT_NAMES
+from edge_vos.manifest_json import check_path
 from edge_vos.model.student import (
-    INPUT_NAMES,
-    OUTPUT_NAMES,
     Student,
     example_inputs,
     student_as_callable,
-    tensor_specs,
 )
 from edge_vos.runtime.backends.runner import CallableRunner, Runner
 
@@ -60,16 +60,8 @@ class Tiny(nn.Module):
         layers = {"offsets": nn.Conv2d(32, 32, 3, 1, 1), "mix": nn.Conv2d(32, 32, 1)}
         self.head = nn.Sequential(OrderedDict(layers))
 
-    def forward(
-        self,
-        image: Tensor,
-        prompt: Tensor,
-        prompted: Tensor,
-        active: Tensor,
-        memory_key: Tensor,
-        memory_value: Tensor,
-        memory_valid: Tensor,
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        image, prompt, prompted, active, memory_key, memory_value, memory_valid = inputs
         key = self.head(F.relu6(self.encoder(image / 255)))
         probability = (prompt * prompted + 0.5) * active
         valid = memory_valid.new_ones(memory_valid.shape) * memory_valid
@@ -80,11 +72,8 @@ class Tiny(nn.Module):
 @pytest.fixture(scope="module")
 def manifest(student: Student, tiny_manifest: Manifest) -> Manifest:
     """What a package of the nano student has to offer."""
-    inputs, outputs = (
-        tuple(TensorSpec(name, shape, "float32", text) for name, shape, text in part)
-        for part in tensor_specs(student.config, SIZE)
-    )
-    return replace(tiny_manifest, size=SIZE, inputs=inputs, outputs=outputs)
+    graph = student.config.graph(SIZE)
+    return replace(tiny_manifest, size=SIZE, inputs=graph.inputs, outputs=graph.outputs)
 
 
 @pytest.fixture(scope="module")
@@ -93,9 +82,9 @@ def tiny(student: Student) -> Request:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         module = Tiny().eval()
-    calls = [example_inputs(student.config, SIZE, seed) for seed in (1, 2)]
-    recorded = tuple({n: t.numpy() for n, t in zip(INPUT_NAMES, c, strict=True)} for c in calls)
-    return Request(module, calls[0], "fp16", Calibration("random", recorded))
+    calls = [example_inputs(student.config.graph(SIZE), seed) for seed in (1, 2)]
+    given = tuple({n: t.numpy() for n, t in zip(INPUT_NAMES, c, strict=True)} for c in calls)
+    return Request(module, calls[0], "fp16", Calibration("random", given))
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +96,7 @@ def eight_bits(tiny: Request) -> Lowered:
 @pytest.fixture(scope="module")
 def packages(student: Student) -> dict[str, Files]:
     """The nano student in several precisions, from one export."""
-    examples = example_inputs(student.config, SIZE)
+    examples = example_inputs(student.config.graph(SIZE))
     module = fold_batchnorm(set_sampler(student, "matmul"), examples)
     with coreml.silent():
         program = coreml.export_program(module, examples)
@@ -140,7 +129,7 @@ def open_files(tmp_path: Path, manifest: Manifest) -> Open:
 
 
 def _inputs(student: Student, seed: int) -> Arrays:
-    tensors = example_inputs(student.config, SIZE, seed)
+    tensors = example_inputs(student.config.graph(SIZE), seed)
     return {name: tensor.numpy() for name, tensor in zip(INPUT_NAMES, tensors, strict=True)}
 
 
@@ -187,8 +176,8 @@ def test_a_closed_loop_drifts_by_what_the_precision_costs(
     most: float,
 ) -> None:
     # Without training many cells are undecided, so masks would say little.
-    expected = follow(CallableRunner(student_as_callable(student)), manifest, clip)
-    found = follow(open_files(packages[precision]), manifest, clip)
+    expected = follow(CallableRunner(student_as_callable(student)), manifest.graph, clip)
+    found = follow(open_files(packages[precision]), manifest.graph, clip)
     drift = max(
         float(np.abs(a.probability - b.probability).mean())
         for a, b in zip(expected, found, strict=True)
@@ -311,8 +300,6 @@ def test_int8_respects_what_is_to_stay_in_float(tiny: Request) -> None:
 
 @pytest.mark.filterwarnings("ignore:Implicitly cleaning up")
 def test_what_cannot_be_lowered_is_a_named_error(tiny: Request) -> None:
-    with pytest.raises(EngineError, match=r"no precision 'int4'\. Expected: one of fp16, fp32"):
-        coreml.lower(replace(tiny, precision="int4"))
     with pytest.raises(EngineError, match="without a calibration"):
         coreml.lower(replace(tiny, precision="w8a8", calibration=None))
 

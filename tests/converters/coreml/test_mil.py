@@ -9,11 +9,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from edge_vos.bundle import Manifest, TensorSpec
+from edge_vos.bundle import (
+    Manifest,
+)
 from edge_vos.converters.coreml import mil
 from edge_vos.converters.coreml.mil_operators import OPERATORS
 from edge_vos.converters.quiet import quiet
 from edge_vos.errors import EngineError, ShapeError
+from edge_vos.graph import TensorSpec
 
 with quiet("coremltools"):
     import coremltools as ct

@@ -21,7 +21,7 @@ for package in ("executorch", "torchao"):
 
 from edge_vos.converters.executorch import graph as executorch_graph  # noqa: E402
 from edge_vos.converters.executorch import lower as executorch  # noqa: E402
-from edge_vos.converters.executorch.quiet import engine_silenced  # noqa: E402
+from edge_vos.converters.quiet import executorch_silenced  # noqa: E402
 
 LEAVES = {
     "aten.expand_copy": lambda x: x.expand(3, -1, -1, -1),
@@ -47,7 +47,7 @@ class _Left(nn.Module):
 def test_every_rewrite_is_needed_equal_and_enough() -> None:
     module = _Left().eval()
     x = torch.randn((1, 4, 5, 6), generator=torch.Generator().manual_seed(0))
-    with engine_silenced():
+    with executorch_silenced():
         from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
         from executorch.exir import to_edge_transform_and_lower
 

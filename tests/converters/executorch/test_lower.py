@@ -11,27 +11,27 @@ import pytest
 import torch
 from torch import Tensor, fx, nn
 
-from edge_vos.bundle import Manifest, TensorSpec
-from edge_vos.converters.calibrate import record_calibration
+from edge_vos.bundle import (
+    Manifest,
+)
+from edge_vos.converters.calibrate import run_calibration
 from edge_vos.converters.clip import Clip, load_clip
 from edge_vos.converters.lowering import Calibration, Lowered, Request
 from edge_vos.converters.quantize import kept_float
 from edge_vos.converters.rewrites import fold_batchnorm, set_sampler
 from edge_vos.errors import EngineError
+from edge_vos.graph import INPUT_NAMES, OUTPUT_NAMES, TensorSpec
 from edge_vos.model.checkpoint import default_weights_path, load_student
 from edge_vos.model.identity import merge_prompt, probability_from_logits
 from edge_vos.model.student import (
-    INPUT_NAMES,
-    OUTPUT_NAMES,
     Student,
     example_inputs,
     student_as_callable,
-    tensor_specs,
 )
 from edge_vos.runtime.backends.executorch import open_runner
 from edge_vos.runtime.backends.runner import CallableRunner, Runner
 from edge_vos.runtime.masks import jaccard
-from edge_vos.runtime.model import LoadedModel
+from edge_vos.runtime.model import RunningGraph
 from edge_vos.runtime.segmenter import FrameResult, Segmenter
 
 for package in ("executorch", "torchao"):
@@ -39,9 +39,9 @@ for package in ("executorch", "torchao"):
         pytest.skip(f"{package} is not installed", allow_module_level=True)
 
 from edge_vos.converters.executorch import graph as executorch_graph  # noqa: E402
-from edge_vos.converters.executorch import int8 as executorch_int8  # noqa: E402
 from edge_vos.converters.executorch import lower as executorch  # noqa: E402
-from edge_vos.converters.executorch.quiet import engine_silenced  # noqa: E402
+from edge_vos.converters.graphs import pt2e as executorch_int8  # noqa: E402
+from edge_vos.converters.quiet import executorch_silenced  # noqa: E402
 
 SIZE = (144, 256)
 FRAMES = 16
@@ -57,12 +57,13 @@ def student() -> Student:
 @pytest.fixture(scope="module")
 def manifest(student: Student, tiny_manifest: Manifest) -> Manifest:
     """What the student's program has to offer."""
-    inputs, outputs = (
-        tuple(TensorSpec(name, shape, "float32", text) for name, shape, text in part)
-        for part in tensor_specs(student.config, SIZE)
-    )
+    graph = student.config.graph(SIZE)
     return replace(
-        tiny_manifest, backend="executorch-xnnpack", size=SIZE, inputs=inputs, outputs=outputs
+        tiny_manifest,
+        backend="executorch-xnnpack",
+        size=SIZE,
+        inputs=graph.inputs,
+        outputs=graph.outputs,
     )
 
 
@@ -82,13 +83,13 @@ def eager(student: Student) -> CallableRunner:
 @pytest.fixture(scope="module")
 def calibration(eager: Runner, manifest: Manifest, scene: Clip) -> Calibration:
     """Calls of a run with a full memory."""
-    return record_calibration(eager, manifest, [scene])
+    return run_calibration(eager, manifest.graph, [scene])
 
 
 @pytest.fixture(scope="module")
 def asked(student: Student, calibration: Calibration) -> Request:
     """The request that each precision varies."""
-    examples = example_inputs(student.config, SIZE)
+    examples = example_inputs(student.config.graph(SIZE))
     module = fold_batchnorm(set_sampler(student, "matmul"), examples)
     return Request(module, examples, "fp32", calibration, keep_float=(KEPT,))
 
@@ -122,7 +123,7 @@ def _open(lowered: Lowered, manifest: Manifest, folder: Path) -> Runner:
 
 
 def _follow(runner: Runner, manifest: Manifest, scene: Clip) -> list[FrameResult]:
-    segmenter = Segmenter(LoadedModel(manifest, runner, "test", "", None, 0.0, None))
+    segmenter = Segmenter(RunningGraph(runner, manifest.graph))
     segmenter.prompt(scene.mask(0))
     return [segmenter.step(frame) for frame in scene.frames]
 
@@ -224,7 +225,7 @@ def test_what_stays_in_float_has_no_quantized_operator(
     graph: fx.GraphModule, calibration: Calibration
 ) -> None:
     kept = (KEPT, *executorch_int8.LEFT_FLOAT)
-    with engine_silenced():
+    with executorch_silenced():
         annotated = executorch_int8.StudentQuantizer((KEPT,)).annotate(copy.deepcopy(graph))
         quantized = executorch_int8.quantize(copy.deepcopy(graph), calibration, (KEPT,))
     operators = [node for node in annotated.graph.nodes if node.op == "call_function"]
@@ -260,7 +261,7 @@ class _Branching(nn.Module):
 
 
 def _exported(module: nn.Module, x: Tensor) -> fx.GraphModule:
-    with engine_silenced():
+    with executorch_silenced():
         found = torch.export.export(module, (x,), strict=False).module()
     assert isinstance(found, fx.GraphModule)
     return found
@@ -269,7 +270,7 @@ def _exported(module: nn.Module, x: Tensor) -> fx.GraphModule:
 def test_a_prepared_graph_that_changed_is_refused() -> None:
     x = torch.randn((1, 3, 4, 4), generator=torch.Generator().manual_seed(0))
     module = _Branching().eval()
-    with engine_silenced(), torch.no_grad():
+    with executorch_silenced(), torch.no_grad():
         prepared = executorch_int8.prepare_pt2e(
             _exported(module, x), executorch_int8.StudentQuantizer()
         )
@@ -325,9 +326,9 @@ def test_a_percentile_leaves_out_outliers() -> None:
     assert -1.0 < float(clipped.min_val) < -0.99
 
 
-def test_int8_without_a_recording_is_refused(asked: Request) -> None:
+def test_int8_without_a_calibration_is_refused(asked: Request) -> None:
     for calibration in (None, Calibration("nothing", ())):
-        with pytest.raises(EngineError, match="int8 without a recorded run"):
+        with pytest.raises(EngineError, match="int8 without a calibration"):
             executorch.lower(replace(asked, precision="int8", calibration=calibration))
 
 

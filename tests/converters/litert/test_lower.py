@@ -14,24 +14,25 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from edge_vos.bundle import Manifest, TensorSpec
+from edge_vos.bundle import (
+    Manifest,
+)
 from edge_vos.converters.clip import load_clip
 from edge_vos.converters.litert import lower as litert
 from edge_vos.converters.lowering import Calibration, Lowered, Request
 from edge_vos.converters.rewrites import fold_batchnorm, set_sampler
 from edge_vos.errors import EngineError
+from edge_vos.graph import INPUT_NAMES, OUTPUT_NAMES
 from edge_vos.model.checkpoint import default_weights_path, load_student
 from edge_vos.model.student import (
-    OUTPUT_NAMES,
     Student,
     example_inputs,
     student_as_callable,
-    tensor_specs,
 )
 from edge_vos.runtime.backends.litert import open_runner
 from edge_vos.runtime.backends.runner import CallableRunner, Runner, Tensors
 from edge_vos.runtime.masks import jaccard
-from edge_vos.runtime.model import LoadedModel
+from edge_vos.runtime.model import RunningGraph
 from edge_vos.runtime.segmenter import FrameResult, Segmenter
 
 for package in ("litert_torch", "ai_edge_litert", "ai_edge_quantizer"):
@@ -53,11 +54,10 @@ def student() -> Student:
 @pytest.fixture(scope="module")
 def manifest(student: Student, tiny_manifest: Manifest) -> Manifest:
     """What the student's file has to offer."""
-    inputs, outputs = (
-        tuple(TensorSpec(name, shape, "float32", text) for name, shape, text in part)
-        for part in tensor_specs(student.config, SIZE)
+    graph = student.config.graph(SIZE)
+    return replace(
+        tiny_manifest, backend="litert", size=SIZE, inputs=graph.inputs, outputs=graph.outputs
     )
-    return replace(tiny_manifest, backend="litert", size=SIZE, inputs=inputs, outputs=outputs)
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +82,7 @@ def calibration(eager: Runner, manifest: Manifest) -> Calibration:
 @pytest.fixture(scope="module")
 def asked(student: Student, calibration: Calibration) -> Request:
     """The request that each precision varies."""
-    examples = example_inputs(student.config, SIZE)
+    examples = example_inputs(student.config.graph(SIZE))
     module = fold_batchnorm(set_sampler(student, "matmul"), examples)
     return Request(module, examples, "fp32", calibration, keep_float=(KEPT,))
 
@@ -142,8 +142,9 @@ def test_masks_agree_in_a_closed_loop(
 def test_inputs_and_outputs_are_float_and_named_in_every_precision(
     lowered: dict[str, Lowered], student: Student
 ) -> None:
-    specs = tensor_specs(student.config, SIZE)
-    expected = [{name: (shape, np.float32) for name, shape, _ in part} for part in specs]
+    graph = student.config.graph(SIZE)
+    parts = (graph.inputs, graph.outputs)
+    expected = [{spec.name: (spec.shape, np.float32) for spec in part} for part in parts]
     for each in lowered.values():
         signature = _interpreter(each).get_signature_runner()
         details = (signature.get_input_details(), signature.get_output_details())
@@ -220,7 +221,7 @@ def test_the_float_graph_is_converted_to_the_same_bytes(
 def test_the_rewritten_graph_equals_the_student(asked: Request) -> None:
     with torch.inference_mode():
         expected = asked.module(*asked.examples)
-        found = litert.Graph(asked.module)(*asked.examples)
+        found = litert.Graph(asked.module)(**dict(zip(INPUT_NAMES, asked.examples, strict=True)))
     assert list(found) == list(OUTPUT_NAMES)
     for name, tensor in zip(OUTPUT_NAMES, expected, strict=True):
         torch.testing.assert_close(found[name], tensor, atol=1e-5, rtol=1e-5)
@@ -257,9 +258,9 @@ def test_operators_are_rewritten_as_long_as_xnnpack_refuses_them() -> None:
     assert left[True] == set()
 
 
-def test_int8_without_a_recorded_call_is_refused(asked: Request) -> None:
+def test_int8_without_a_calibration_is_refused(asked: Request) -> None:
     for calibration in (None, Calibration("nothing", ())):
-        with pytest.raises(EngineError, match="calibrat"):
+        with pytest.raises(EngineError, match="int8 without a calibration"):
             litert.lower(replace(asked, precision="int8", calibration=calibration))
 
 
@@ -287,7 +288,7 @@ def _follow(runner: Runner, manifest: Manifest) -> list[FrameResult]:
     clip = load_clip(
         f"synthetic://?size={SIZE[0]}x{SIZE[1]}&objects=2&frames={FRAMES}&seed=1", FRAMES
     )
-    segmenter = Segmenter(LoadedModel(manifest, runner, "test", "", None, 0.0, None))
+    segmenter = Segmenter(RunningGraph(runner, manifest.graph))
     segmenter.prompt(clip.mask(0))
     return [segmenter.step(frame) for frame in clip.frames]
 

@@ -12,16 +12,19 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from edge_vos.bundle import graph_shapes
 from edge_vos.converters.convert import Converted
+from edge_vos.converters.graphs.onnx_fp16 import halve
 from edge_vos.converters.lowering import Calibration, Request
-from edge_vos.converters.onnx.fp16 import halve
 from edge_vos.converters.onnx.int8 import LEFT_FLOAT, measure_ranges, quantize
 from edge_vos.converters.onnx.lower import MODEL_FILE, OPSET, Exported, export, lower, to_bytes
 from edge_vos.converters.quantize import kept_float
 from edge_vos.converters.rewrites import fold_batchnorm, set_sampler
 from edge_vos.errors import EngineError
-from edge_vos.model.student import INPUT_NAMES, OUTPUT_NAMES, Student, example_inputs
+from edge_vos.graph import INPUT_NAMES, OUTPUT_NAMES
+from edge_vos.model.student import (
+    Student,
+    example_inputs,
+)
 from edge_vos.runtime.backends.runner import Runner
 
 SIZE = (64, 96)
@@ -30,7 +33,7 @@ OpenOnnx = Callable[[bytes], Runner]
 
 
 def _request(student: Student, sampler: str, precision: str = "fp32") -> Request:
-    examples = example_inputs(student.config, SIZE)
+    examples = example_inputs(student.config.graph(SIZE))
     return Request(fold_batchnorm(set_sampler(student, sampler), examples), examples, precision)
 
 
@@ -39,7 +42,7 @@ def _lower(student: Student, sampler: str) -> bytes:
 
 
 def _call(student: Student, seed: int) -> Arrays:
-    arrays = [tensor.numpy() for tensor in example_inputs(student.config, SIZE, seed)]
+    arrays = [tensor.numpy() for tensor in example_inputs(student.config.graph(SIZE), seed)]
     return dict(zip(INPUT_NAMES, arrays, strict=True))
 
 
@@ -64,10 +67,8 @@ def integers(exported: Exported, calibration: Calibration) -> onnx.ModelProto:
 
 def test_names_order_and_static_shapes_are_the_graphs(onnx_bytes: bytes, student: Student) -> None:
     model = onnx.load_model_from_string(onnx_bytes)
-    config = student.config
-    expected = graph_shapes(
-        SIZE, config.channels, config.slots, config.key_channels, config.value_channels
-    )
+    graph = student.config.graph(SIZE)
+    expected = {spec.name: spec.shape for spec in (*graph.inputs, *graph.outputs)}
     tensors = [*model.graph.input, *model.graph.output]
     found = {
         tensor.name: tuple(side.dim_value for side in tensor.type.tensor_type.shape.dim)
@@ -280,11 +281,9 @@ def test_ranges_are_clipped_except_of_what_goes_to_memory() -> None:
     assert ranges["b"] == ranges["x"] == (0.0, 1000.0)
 
 
-@pytest.mark.parametrize("precision", ["int8", "int4"])
-def test_a_precision_that_cannot_be_had_is_refused(student: Student, precision: str) -> None:
-    expected = "no recording" if precision == "int8" else "no precision 'int4'"
-    with pytest.raises(EngineError, match=expected):
-        lower(_request(student, "matmul", precision))
+def test_int8_without_a_calibration_is_refused(student: Student) -> None:
+    with pytest.raises(EngineError, match="int8 without a calibration"):
+        lower(_request(student, "matmul", "int8"))
 
 
 def test_what_onnx_cannot_express_is_a_named_error() -> None:

@@ -10,13 +10,17 @@ from edge_vos.converters.rewrites import fold_batchnorm, set_sampler
 from edge_vos.converters.tensorrt.lower import (
     NEWEST_OPSET,
     OPERATORS,
-    PRECISIONS,
     TYPES,
     check_parser,
     lower,
 )
 from edge_vos.errors import EngineError
-from edge_vos.model.student import INPUT_NAMES, Student, example_inputs, student_as_callable
+from edge_vos.graph import INPUT_NAMES
+from edge_vos.model.student import (
+    Student,
+    example_inputs,
+    student_as_callable,
+)
 
 SIZE = (64, 96)
 FLOAT, FLOAT16 = onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16
@@ -24,7 +28,7 @@ FLOAT, FLOAT16 = onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16
 
 @pytest.fixture(scope="module")
 def request_fp16(student: Student) -> Request:
-    examples = example_inputs(student.config, SIZE)
+    examples = example_inputs(student.config.graph(SIZE))
     return Request(fold_batchnorm(set_sampler(student, "matmul"), examples), examples, "fp16")
 
 
@@ -63,7 +67,7 @@ def test_the_precision_stands_in_the_graph(fp16: bytes) -> None:
 def test_it_runs_and_gives_the_students_numbers(fp16: bytes, student: Student) -> None:
     ort = pytest.importorskip("onnxruntime")
     session = ort.InferenceSession(fp16, providers=["CPUExecutionProvider"])
-    arrays = [tensor.numpy() for tensor in example_inputs(student.config, SIZE, 1)]
+    arrays = [tensor.numpy() for tensor in example_inputs(student.config.graph(SIZE), 1)]
     inputs = dict(zip(INPUT_NAMES, arrays, strict=True))
     expected = student_as_callable(student)(inputs)
     for name, found in zip(expected, session.run(list(expected), inputs), strict=True):
@@ -99,10 +103,3 @@ def test_what_the_parser_does_not_know_is_refused_by_name() -> None:
     foreign.opset_import.append(onnx.helper.make_opsetid("com.microsoft", 1))
     with pytest.raises(EngineError, match="ONNX's own operators"):
         check_parser(foreign)
-
-
-def test_other_precisions_are_refused(request_fp16: Request) -> None:
-    assert PRECISIONS == ("fp16", "fp32")
-    refused = Request(request_fp16.module, request_fp16.examples, "int8")
-    with pytest.raises(EngineError, match=r"no precision 'int8'.*one of fp16, fp32"):
-        lower(refused)

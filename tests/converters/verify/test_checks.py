@@ -12,18 +12,11 @@ from numpy.typing import NDArray
 from edge_vos.bundle import Manifest
 from edge_vos.converters.clip import Clip
 from edge_vos.converters.convert import Converted
-from edge_vos.converters.targets import BACKENDS
-from edge_vos.converters.verify.checks import (
-    FP16,
-    FP32,
-    QUANTIZED,
-    TOLERANCES,
-    Verification,
-    loop_overlaps,
-    verify,
-)
-from edge_vos.converters.verify.reference import Reference, record_reference
-from edge_vos.errors import EngineError
+from edge_vos.converters.verify.checks import loop_overlaps, verify
+from edge_vos.converters.verify.reference import Reference, run_reference
+from edge_vos.converters.verify.tolerance import FP16, FP32, QUANTIZED, tolerance_for
+from edge_vos.converters.verify.verification import Verification
+from edge_vos.engines import ENGINES
 from edge_vos.model.student import Student, student_as_callable
 from edge_vos.runtime.backends.runner import CallableRunner, Runner
 from edge_vos.runtime.labels import ObjectState
@@ -43,28 +36,28 @@ def manifest(converted: Converted) -> Manifest:
 @pytest.fixture(scope="module")
 def reference(student: Student, converted: Converted, clip: Clip) -> Reference:
     eager = CallableRunner(student_as_callable(student))
-    return record_reference(eager, converted.bundle.manifest, clip)
+    return run_reference(eager, converted.bundle.manifest.graph, clip)
 
 
 @pytest.fixture
 def judge(manifest: Manifest, reference: Reference) -> Judge:
     """Verify an engine against the eager student, as convert does."""
-    return lambda candidate: verify(reference, candidate, manifest, FP32)[0]
+    return lambda candidate: verify(reference, candidate, manifest.graph, FP32)[0]
 
 
 @pytest.fixture
 def verification(converted: Converted) -> Verification:
-    assert converted.artifact.verification is not None
-    return converted.artifact.verification
+    assert converted.report.verification is not None
+    return converted.report.verification
 
 
 def test_the_tolerances_are_the_designs() -> None:
-    rows = {(name, each) for name, row in BACKENDS.items() for each in row.precisions}
-    assert set(TOLERANCES) == rows
     assert (FP32.mask_iou, FP16.mask_iou, QUANTIZED.mask_iou) == (0.999, 0.995, 0.97)
     assert QUANTIZED.jf_drop == 1.0
-    for (_, precision), tolerance in TOLERANCES.items():
-        assert tolerance == {"fp32": FP32, "fp16": FP16}.get(precision, QUANTIZED)
+    precisions = {each for row in ENGINES.values() for each in row.precisions}
+    for precision in precisions:
+        expected = {"fp32": FP32, "fp16": FP16}.get(precision, QUANTIZED)
+        assert tolerance_for(precision) == expected
 
 
 def test_an_equal_engine_passes(judge: Judge, open_onnx: OpenOnnx, onnx_bytes: bytes) -> None:
@@ -188,7 +181,7 @@ def test_a_value_that_is_no_number_fails_and_is_null_in_json(
 
     verification = judge(CallableRunner(wrong))  # type: ignore[arg-type]
     assert any(failure.startswith("value is off by nan") for failure in verification.failures)
-    report = json.loads(json.dumps(verification.report(), allow_nan=False))
+    report = json.loads(json.dumps(verification.to_json(), allow_nan=False))
     assert report["parity"]["value"]["max_abs_error"] is None
     assert report["passed"] is False
 
@@ -200,7 +193,7 @@ def test_each_figure_alone_fails(verification: Verification) -> None:
     )
     missed = replace(verification, golden=replace(verification.golden, passed=False, mask_iou=0.5))
     (failure,) = missed.failures
-    assert failure.startswith("in the recording, masks overlap by 0.50000")
+    assert failure.startswith("in the golden, masks overlap by 0.50000")
     dropped = replace(verification, jf=80.0, jf_drop=1.5)
     assert dropped.failures == ("J&F falls by 1.50 points from 80.0 (at most 0.1)",)
     worst = replace(verification.tensors["value"], relative_error=0.5, norm_error=0.3)
@@ -216,11 +209,11 @@ def test_only_the_engine_itself_passes(verification: Verification) -> None:
     assert evaluated.agrees
     assert not evaluated.executed
     assert not evaluated.passed
-    assert evaluated.report()["passed"] is evaluated.report()["executed"] is False
+    assert evaluated.to_json()["passed"] is evaluated.to_json()["executed"] is False
 
 
 def test_the_report_holds_what_was_allowed_and_found(verification: Verification) -> None:
-    report = verification.report()
+    report = verification.to_json()
     assert report["tolerance"] == asdict(FP32)
     assert report["executed"] is report["passed"] is True
     assert report["max_abs_error"] == report["parity"]["probability"]["max_abs_error"]
@@ -234,8 +227,8 @@ def test_the_report_holds_what_was_allowed_and_found(verification: Verification)
 def test_without_a_score_or_a_truth_no_drop_is_claimed(tiny_model: LoadedModel, clip: Clip) -> None:
     unknown = replace(clip, truth=None)
     for used, score in ((clip, None), (unknown, lambda a, b: 1.0)):
-        recorded = record_reference(tiny_model.runner, tiny_model.manifest, used)
-        found, _ = verify(recorded, tiny_model.runner, tiny_model.manifest, FP32, score)
+        expected_run = run_reference(tiny_model.runner, tiny_model.graph, used)
+        found, _ = verify(expected_run, tiny_model.runner, tiny_model.graph, FP32, score)
         assert found.passed
         assert found.jf is found.jf_drop is None
 
@@ -267,7 +260,7 @@ def test_what_pytorch_follows_is_judged_and_everything_if_that_is_little() -> No
 
 
 def test_the_worst_inputs_are_those_of_the_worst_call(tiny_model: LoadedModel, clip: Clip) -> None:
-    recorded = record_reference(tiny_model.runner, tiny_model.manifest, clip)
+    expected_run = run_reference(tiny_model.runner, tiny_model.graph, clip)
     seen: list[Arrays] = []
 
     def wrong(inputs: Arrays) -> Arrays:
@@ -278,9 +271,9 @@ def test_the_worst_inputs_are_those_of_the_worst_call(tiny_model: LoadedModel, c
         return outputs
 
     found, inputs = verify(
-        recorded,
+        expected_run,
         CallableRunner(wrong),  # type: ignore[arg-type]
-        tiny_model.manifest,
+        tiny_model.graph,
         QUANTIZED,
     )
     assert (found.worst_tensor, found.tensors["value"].call) == ("value", 2)
@@ -289,7 +282,7 @@ def test_the_worst_inputs_are_those_of_the_worst_call(tiny_model: LoadedModel, c
 
 
 def test_a_stand_in_is_compared_in_some_calls(tiny_model: LoadedModel, clip: Clip) -> None:
-    recorded = record_reference(tiny_model.runner, tiny_model.manifest, clip)
+    expected_run = run_reference(tiny_model.runner, tiny_model.graph, clip)
     calls = 0
 
     def count(inputs: Arrays) -> Arrays:
@@ -298,14 +291,6 @@ def test_a_stand_in_is_compared_in_some_calls(tiny_model: LoadedModel, clip: Cli
         return tiny_model.runner.run(inputs)
 
     runner = CallableRunner(count)  # type: ignore[arg-type]
-    verify(recorded, runner, tiny_model.manifest, FP32, stride=4)
-    golden = len(recorded.golden.script.image)
+    verify(expected_run, runner, tiny_model.graph, FP32, stride=4)
+    golden = len(expected_run.golden.script.image)
     assert calls == 8 // 4 + 8 + golden
-
-
-def test_recorded_answers_end(tiny_model: LoadedModel, clip: Clip) -> None:
-    answers = record_reference(tiny_model.runner, tiny_model.manifest, clip).answers()
-    for _ in clip.frames:
-        answers.run({})
-    with pytest.raises(EngineError, match="is over"):
-        answers.run({})

@@ -9,7 +9,7 @@ import pytest
 
 from edge_vos.cli.devices import recipe_for_device
 from edge_vos.converters.known_bad import check_known_bad
-from edge_vos.converters.targets import BACKENDS, TARGETS
+from edge_vos.converters.targets import TARGETS
 from edge_vos.devices.profiles.profile import (
     BOARDS,
     FOLDER,
@@ -22,6 +22,7 @@ from edge_vos.devices.profiles.profile import (
     profile_of,
 )
 from edge_vos.devices.telemetry.probe import DeviceInfo
+from edge_vos.engines import ENGINES
 from edge_vos.errors import UsageError
 from edge_vos.model.config import SAMPLERS
 
@@ -42,10 +43,10 @@ def test_the_promised_devices_are_there() -> None:
 def test_a_profile_names_only_what_exists(name: str) -> None:
     profile = load_profile(name)
     choice = profile.choice
-    assert set(profile.engines) <= set(BACKENDS)
+    assert set(profile.engines) <= set(ENGINES)
     assert choice.target in TARGETS
     assert choice.backend in profile.engines
-    assert choice.precision in BACKENDS[choice.backend].precisions
+    assert choice.precision in ENGINES[choice.backend].precisions
     assert choice.sampler in (*SAMPLERS, "auto")
     assert profile.sources
     assert profile.traps

@@ -14,10 +14,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from edge_vos.bundle import Manifest, TensorSpec
+from edge_vos.bundle import (
+    Manifest,
+)
+from edge_vos.converters.verify.golden import run_script
 from edge_vos.errors import EngineError, ShapeError
+from edge_vos.graph import TensorSpec
 from edge_vos.runtime.backends import coreml
-from edge_vos.runtime.golden import Golden, Script, check_golden
+from edge_vos.runtime.golden import Script, check_golden
 from edge_vos.runtime.model import LoadedModel
 
 Arrays = dict[str, NDArray[np.float32]]
@@ -125,19 +129,19 @@ def test_a_golden_is_met_and_a_wrong_engine_is_noticed(
     writes = np.zeros((frames, manifest.slots), np.bool_)
     writes[0, 0], writes[:, 1] = True, True
     image = np.random.default_rng(0).integers(0, 256, (frames, 3, height, width), np.uint8)
-    golden = Golden.record(
-        tiny_model.runner, manifest, Script(image, prompt, prompted, active, writes)
+    golden = run_script(
+        tiny_model.runner, manifest.graph, Script(image, prompt, prompted, active, writes)
     )
     runner = coreml.open_runner(Path("tiny.mlpackage"), manifest, None)
     limits = {"mask_iou": 0.999, "max_abs_error": 1e-4, "mean_abs_error": 1e-5, "norm_error": 1e-4}
-    report = check_golden(runner, manifest, golden, **limits)  # type: ignore[arg-type]
+    report = check_golden(runner, manifest.graph, golden, **limits)  # type: ignore[arg-type]
     assert (report.passed, report.frames) == (True, frames)
 
     right = engine.function
     engine.function = staticmethod(
         lambda data: right({**data, "image": data["image"][:, ::-1].copy()})
     )
-    assert not check_golden(runner, manifest, golden, **limits).passed  # type: ignore[arg-type]
+    assert not check_golden(runner, manifest.graph, golden, **limits).passed  # type: ignore[arg-type]
 
 
 def test_what_coremltools_only_warns_of_is_refused(
@@ -195,11 +199,11 @@ def test_elsewhere_it_is_not_available_and_says_so(
 ) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: name == "coremltools")
     monkeypatch.setattr(platform, "system", lambda: "Linux")
-    assert not coreml.is_available()
+    assert not coreml.ENGINE.is_available
     with pytest.raises(EngineError, match=r"does not run on Linux\. Expected: a Mac"):
         coreml.open_runner(Path("tiny.mlpackage"), tiny_manifest, None)
     monkeypatch.setattr(platform, "system", lambda: "Darwin")
-    assert coreml.is_available()
+    assert coreml.ENGINE.is_available
     monkeypatch.setitem(sys.modules, "coremltools", None)
     with pytest.raises(EngineError, match="pip install coremltools"):
         coreml.open_runner(Path("tiny.mlpackage"), tiny_manifest, None)

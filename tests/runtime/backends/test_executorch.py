@@ -16,8 +16,8 @@ from edge_vos.errors import EngineError, ShapeError
 from edge_vos.runtime.backends import executorch as backend
 from edge_vos.runtime.backends.runner import Runner
 
-if not backend.is_available():
-    pytest.skip(f"ExecuTorch is not installed: {backend.INSTALL}", allow_module_level=True)
+if not backend.ENGINE.is_available:
+    pytest.skip(f"ExecuTorch is not installed: {backend.ENGINE.install}", allow_module_level=True)
 
 Inputs = dict[str, NDArray[np.float32]]
 OpenRunner = Callable[..., Runner]
@@ -33,24 +33,16 @@ def manifest(tiny_manifest: Manifest) -> Manifest:
 def program(manifest: Manifest) -> bytes:
     """A program of the graph's inputs and outputs, for XNNPACK."""
     torch = pytest.importorskip("torch")
-    from edge_vos.converters.executorch.quiet import engine_silenced
+    from edge_vos.converters.quiet import executorch_silenced
 
-    with engine_silenced():
+    with executorch_silenced():
         from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
         from executorch.exir import to_edge_transform_and_lower
         from torch import Tensor
 
         class Tiny(torch.nn.Module):
-            def forward(
-                self,
-                image: Tensor,
-                prompt: Tensor,
-                prompted: Tensor,
-                active: Tensor,
-                memory_key: Tensor,
-                memory_value: Tensor,
-                memory_valid: Tensor,
-            ) -> tuple[Tensor, Tensor, Tensor]:
+            def forward(self, *inputs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+                image, prompt, prompted, active, memory_key, memory_value, memory_valid = inputs
                 pool = torch.nn.functional.avg_pool2d
                 probability = torch.sigmoid(prompt * prompted + active)
                 key = pool(image, 16) + memory_key[:1]
@@ -216,7 +208,7 @@ def test_nothing_is_printed(
 def test_the_module_imports_neither_torch_nor_the_engine() -> None:
     code = (
         "import sys, edge_vos.runtime.backends.executorch as backend\n"
-        "assert backend.is_available() and backend.version()\n"
+        "assert backend.ENGINE.is_available and backend.ENGINE.version\n"
         "assert not {'torch', 'executorch'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd="/")
@@ -226,6 +218,6 @@ def test_a_missing_engine_is_named_with_what_installs_it(
     model_file: Path, manifest: Manifest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
-    assert not backend.is_available()
+    assert not backend.ENGINE.is_available
     with pytest.raises(EngineError, match=r"edge-vos\[executorch\]"):
         backend.open_runner(model_file, manifest, 1)

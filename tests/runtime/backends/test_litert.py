@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from edge_vos.bundle import Manifest, TensorSpec
+from edge_vos.bundle import Manifest
 from edge_vos.errors import EngineError, ShapeError
+from edge_vos.graph import INPUT_NAMES, TensorSpec
 from edge_vos.runtime.backends import litert
 from edge_vos.runtime.backends.native_output import muted_stderr
 from edge_vos.runtime.model import LoadedModel
@@ -22,8 +23,8 @@ from edge_vos.runtime.model import LoadedModel
 REPOSITORY = Path(__file__).parents[3]
 Arrays = dict[str, NDArray[np.float32]]
 
-if not litert.is_available():
-    pytest.skip(f"LiteRT is not installed: {litert.INSTALL}", allow_module_level=True)
+if not litert.ENGINE.is_available:
+    pytest.skip(f"LiteRT is not installed: {litert.ENGINE.install}", allow_module_level=True)
 
 
 @pytest.fixture(scope="module")
@@ -43,16 +44,10 @@ def model_path(tiny_manifest: Manifest, tmp_path_factory: pytest.TempPathFactory
     class TinyStudent(nn.Module):
         """The same as ``_tiny_student`` in tests/conftest.py."""
 
-        def forward(
-            self,
-            image: Tensor,
-            prompt: Tensor,
-            prompted: Tensor,
-            active: Tensor,
-            memory_key: Tensor,
-            memory_value: Tensor,
-            memory_valid: Tensor,
-        ) -> dict[str, Tensor]:
+        def forward(self, **inputs: Tensor) -> dict[str, Tensor]:
+            image, prompt, prompted, active, memory_key, memory_value, memory_valid = (
+                inputs[name] for name in INPUT_NAMES
+            )
             key, cells = F.avg_pool2d(image / 255, 16), F.avg_pool2d(image / 255, 4)
             keys = memory_key.transpose(0, 1).reshape(1, 3, -1)
             values = memory_value.transpose(0, 1).reshape(1, channels, -1)
@@ -167,10 +162,10 @@ def test_a_missing_engine_names_the_command_that_installs_it(
 ) -> None:
     for package in ("ai_edge_litert", "tflite_runtime"):
         monkeypatch.setitem(sys.modules, package, None)
-    assert not litert.is_available()
+    assert not litert.ENGINE.is_available
     with pytest.raises(EngineError) as caught:
         litert.open_runner(model_path, tiny_manifest, 1)
-    assert litert.INSTALL in str(caught.value)
+    assert litert.ENGINE.install in str(caught.value)
 
 
 def test_tflite_runtime_is_refused_beside_a_numpy_that_it_dies_of(
@@ -180,19 +175,19 @@ def test_tflite_runtime_is_refused_beside_a_numpy_that_it_dies_of(
     (tmp_path / "tflite_runtime").mkdir()
     (tmp_path / "tflite_runtime" / "__init__.py").write_text("")
     monkeypatch.syspath_prepend(tmp_path)
-    assert litert.is_available()
+    assert litert.ENGINE.is_available
     with pytest.raises(EngineError, match="numpy below 2"):
         litert.open_runner(model_path, tiny_manifest, 1)
 
 
 def test_the_version_is_the_distributions() -> None:
-    assert litert.version() == importlib.metadata.version("ai-edge-litert")
+    assert litert.ENGINE.version == importlib.metadata.version("ai-edge-litert")
 
 
 PROGRAM = """
 import sys, types
 import numpy as np
-from edge_vos.bundle import TensorSpec
+from edge_vos.graph import TensorSpec
 from edge_vos.runtime.backends import litert
 from pathlib import Path
 
@@ -204,7 +199,7 @@ outputs = litert.open_runner(Path(sys.argv[1]), manifest, 1).run(
 )
 for name, array in outputs.items():
     np.testing.assert_allclose(array, arrays[name], atol=1e-5, err_msg=name)
-print("tflite-runtime", litert.version())
+print("tflite-runtime", litert.ENGINE.version)
 """
 
 

@@ -18,8 +18,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from edge_vos.bundle import Bundle, Manifest, TensorSpec
+from edge_vos.bundle import (
+    Bundle,
+    Manifest,
+)
 from edge_vos.errors import EngineError, ShapeError
+from edge_vos.graph import TensorSpec
 from edge_vos.runtime.backends import tensorrt, tensorrt_engine
 from edge_vos.runtime.backends.tensorrt import Cuda, open_runner
 from edge_vos.runtime.backends.tensorrt_engine import EngineKey

@@ -13,13 +13,13 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
-from edge_vos.converters.executorch.quiet import engine_silenced
 from edge_vos.converters.lowering import Calibration
 from edge_vos.converters.quantize import clips_range, kept_float
+from edge_vos.converters.quiet import executorch_silenced
 from edge_vos.errors import EngineError
-from edge_vos.model.student import INPUT_NAMES, OUTPUT_NAMES
+from edge_vos.graph import INPUT_NAMES, OUTPUT_NAMES
 
-with engine_silenced():
+with executorch_silenced():
     from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import (
         XNNPACKQuantizer,
         get_symmetric_quantization_config,
@@ -59,7 +59,7 @@ _SUMS = (aten.add.Tensor,)
 def quantize(
     graph: fx.GraphModule, calibration: Calibration, keep_float: Sequence[str] = ()
 ) -> fx.GraphModule:
-    """Quantize a graph with the ranges that a recording shows.
+    """Quantize a graph with the ranges that real calls show.
 
     Args:
         graph: as ``export_graph`` made it; it is used up.
@@ -76,7 +76,7 @@ def quantize(
         tuple(torch.from_numpy(call[name]).contiguous() for name in INPUT_NAMES)
         for call in calibration.calls
     ]
-    with engine_silenced(), torch.no_grad():
+    with executorch_silenced(), torch.no_grad():
         expected = graph(*calls[0])
         prepared = prepare_pt2e(graph, StudentQuantizer(keep_float))
         check_prepared(expected, prepared(*calls[0]))
