@@ -5,7 +5,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge_vos.bundle import Manifest, default_bundle_path, read_bundle
+from edge_vos.bundle import Manifest, read_bundle, shipped_bundle_path
 from edge_vos.errors import EngineError, UsageError
 from edge_vos.runtime.backends import ALIASES, ALSO_RUNS, Backend, load_backend
 from edge_vos.runtime.backends.runner import Runner
@@ -57,7 +57,7 @@ def open_bundle(
     if threads is not None and threads < 1:
         raise UsageError(f"{threads} threads", "a positive number", "Leave --threads out")
     start = time.perf_counter()
-    bundle = read_bundle(path if path is not None else default_bundle_path())
+    bundle = read_bundle(path if path is not None else shipped_bundle_path())
     manifest = bundle.manifest
     if not manifest.gate_passed:
         _log.warning("%s: verification %s when it was made", bundle.path, manifest.verdict)

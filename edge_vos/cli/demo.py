@@ -101,7 +101,7 @@ def convert_student(output: Path) -> Path:
     Returns:
         the bundle to use.
     """
-    from edge_vos.bundle import default_bundle_path
+    from edge_vos.bundle import shipped_bundle_path
     from edge_vos.converters.targets import TARGETS, require_packages
 
     _title("Convert the student, and prove it equal to PyTorch")
@@ -109,7 +109,7 @@ def convert_student(output: Path) -> Path:
         require_packages(TARGETS["cpu"].backend)
     except EngineError as error:
         typer.echo(f"Left out: {error} The bundle that ships is used instead.")
-        return default_bundle_path()
+        return shipped_bundle_path()
     _edge_vos("convert", "--target", "cpu", "-o", str(output / BUNDLE))
     return output / BUNDLE
 

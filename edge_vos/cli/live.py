@@ -19,6 +19,7 @@ from edge_vos.cli.options import (
     OverwriteOption,
     PointOption,
     ReconnectOption,
+    SizeOption,
     ThreadsOption,
 )
 from edge_vos.errors import UsageError
@@ -79,6 +80,7 @@ def live(
     negative: NegativeOption = None,
     name: NameOption = None,
     model: ModelOption = None,
+    size: SizeOption = None,
     engine: EngineOption = None,
     threads: ThreadsOption = None,
     output: Annotated[
@@ -103,6 +105,9 @@ def live(
     The mask is shown first: Enter follows it, a click adds to it, a right click takes away, u
     undoes, Esc leaves it. Keys: h help, n next object, d drop, r reset, space pause, v record, s
     snapshot, q quit. --serve shows the same on a page in the browser, to who has its address.
+
+    Without --size it takes the largest of the shipped sizes that keeps up with the camera, and says
+    which and why.
 
     --name NAME, repeated, names what is prompted, in turn, in the window too. A file or a
     synthetic scene plays the camera, at its own rate; a synthetic scene prompts itself. A lost
@@ -132,6 +137,7 @@ def live(
             ),
             outputs=(*shown, *recording, *(output or ())),
             model=model,
+            size=size,
             engine=engine,
             threads=threads,
             frames=frames,

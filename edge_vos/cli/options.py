@@ -33,6 +33,10 @@ ReconnectOption = Annotated[
     float, typer.Option(min=0.0, metavar="SECONDS", help="Try so long to get a lost camera back.")
 ]
 ModelOption = Annotated[Path | None, typer.Option(help="A bundle; the shipped one by default.")]
+SizeOption = Annotated[
+    str | None,
+    typer.Option(metavar="fast|quality", help="Which shipped bundle: 240x432 or 352x640."),
+]
 EngineOption = Annotated[str | None, typer.Option(help="The engine; the bundle's by default.")]
 ThreadsOption = Annotated[int | None, typer.Option(min=1, help="Threads of the engine.")]
 FramesOption = Annotated[int | None, typer.Option(min=1, help="Stop after so many frames.")]

@@ -16,6 +16,7 @@ from edge_vos.cli.options import (
     OverwriteOption,
     PointOption,
     ReconnectOption,
+    SizeOption,
     ThreadsOption,
 )
 
@@ -34,6 +35,7 @@ def segment(
     negative: NegativeOption = None,
     name: NameOption = None,
     model: ModelOption = None,
+    size: SizeOption = None,
     engine: EngineOption = None,
     threads: ThreadsOption = None,
     output: Annotated[
@@ -75,6 +77,7 @@ def segment(
             ),
             outputs=tuple(output or ()),
             model=model,
+            size=size,
             engine=engine,
             threads=threads,
             frames=frames,

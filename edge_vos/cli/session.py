@@ -33,7 +33,9 @@ class SessionRequest:
         source: the source's URI.
         prompts: for the first frame; an exact mask of the source serves when there are none.
         outputs: sinks' URIs; a window or a page makes the run interactive.
-        model: a bundle; ``None`` is the one that ships.
+        model: a bundle; ``None`` is one that ships.
+        size: which of those, "fast" or "quality"; ``None`` is the largest that keeps up with a live
+            source, and "quality" for any other.
         engine: an engine's name; ``None`` is the bundle's.
         threads: of the engine; ``None`` is its choice.
         frames: stop after so many.
@@ -48,6 +50,7 @@ class SessionRequest:
     prompts: Prompts
     outputs: tuple[str, ...] = ()
     model: Path | None = None
+    size: str | None = None
     engine: str | None = None
     threads: int | None = None
     frames: int | None = None
@@ -74,7 +77,6 @@ def run_session(request: SessionRequest) -> None:
         )
     prepare_process()
     from edge_vos.runtime.interactive.controls import Controls
-    from edge_vos.runtime.model import open_bundle
     from edge_vos.runtime.pipeline import RunOptions, run
     from edge_vos.runtime.segmenter import Segmenter
     from edge_vos.runtime.sinks.opening import is_interactive, open_sinks
@@ -92,7 +94,7 @@ def run_session(request: SessionRequest) -> None:
         until_run = stack.enter_context(ExitStack())
         until_run.callback(source.close)
         _check_prompts(request, source, interactive)
-        model = open_bundle(request.model, request.engine, request.threads)
+        model, size_reason = _open_model(request, source.fps)
         stack.callback(model.runner.close)
         segmenter = Segmenter(model)
         request.prompts.give(segmenter, source.size)
@@ -146,6 +148,7 @@ def run_session(request: SessionRequest) -> None:
         files,
         watch,
         model,
+        size_reason,
         live=request.live,
         json_output=request.json_output,
         hint=not request.outputs,
@@ -162,6 +165,30 @@ def _notice(controls: "Controls") -> Callable[[str], None]:
         print(message, file=sys.stderr, flush=True)
 
     return notice
+
+
+def _open_model(request: SessionRequest, fps: float) -> "tuple[LoadedModel, str]":
+    """Open the bundle that was asked for; without one, choose the size, and say why that."""
+    from edge_vos.bundle import SHIPPED_SIZES, shipped_bundle_path
+    from edge_vos.runtime.live_size import largest_that_keeps_up
+    from edge_vos.runtime.model import open_bundle
+
+    if request.model is not None and request.size is not None:
+        raise UsageError("--model and --size together", "one of them", "A bundle has its own size")
+
+    def open_size(size: str) -> "LoadedModel":
+        return open_bundle(shipped_bundle_path(size), request.engine, request.threads)
+
+    if request.model is not None:
+        return open_bundle(request.model, request.engine, request.threads), "the bundle's"
+    if request.size is not None:
+        return open_size(request.size), "as asked for"
+    if not request.live:
+        return open_size("quality"), "the default"
+    largest_first = sorted(SHIPPED_SIZES, key=SHIPPED_SIZES.__getitem__, reverse=True)
+    model, name, reason = largest_that_keeps_up(largest_first, open_size, fps)
+    print(f"size {name}: {reason}", file=sys.stderr, flush=True)
+    return model, f"{name}: {reason}"
 
 
 def _about(model: "LoadedModel") -> str:

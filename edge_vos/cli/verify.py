@@ -30,10 +30,10 @@ def verify(
 
     Example: edge-vos verify out/student-240x432-cpu-int8.bundle
     """
-    from edge_vos.bundle import default_bundle_path, read_bundle
+    from edge_vos.bundle import read_bundle, shipped_bundle_path
     from edge_vos.runtime.golden import Golden, check_golden, tolerance_of
 
-    opened = read_bundle(bundle or default_bundle_path())
+    opened = read_bundle(bundle or shipped_bundle_path())
     manifest = opened.manifest
     golden = Golden.load(opened)
     document: dict[str, Any] = {

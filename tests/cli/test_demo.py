@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
-from edge_vos.bundle import default_bundle_path, read_bundle
+from edge_vos.bundle import read_bundle, shipped_bundle_path
 from edge_vos.cli import demo
 from edge_vos.converters import targets
 from edge_vos.errors import SinkError, SourceError
@@ -81,7 +81,7 @@ def test_without_torch_the_bundle_that_ships_is_used(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(targets, "installed_version", lambda name: None if name == "torch" else "1")
-    assert demo.convert_student(tmp_path) == default_bundle_path()
+    assert demo.convert_student(tmp_path) == shipped_bundle_path()
     assert "Left out: Converting to onnx needs torch" in capsys.readouterr().out
     assert list(tmp_path.iterdir()) == []
 
