@@ -17,7 +17,7 @@ from edge_vos.runtime.memory import FORGET_FRAMES
 
 DOCS = Path(__file__).parents[2] / "docs"
 PHONE, JETSON, PI = (DOCS / name for name in ("phone.md", "jetson.md", "raspberrypi.md"))
-MANIFEST = read_bundle(shipped_bundle_path()).manifest
+MANIFEST = read_bundle(shipped_bundle_path("fast")).manifest
 
 
 def _block(language: str) -> str:
