@@ -13,7 +13,7 @@ from edge_vos.runtime.interactive.window import Window
 from edge_vos.runtime.sinks.drawing import Painter
 from edge_vos.runtime.sinks.matte import RENDERS
 from edge_vos.runtime.sinks.output import JsonLines, MaskFolder, Nothing, Sink, make_folder
-from edge_vos.runtime.sinks.output_path import Target, check_apart, check_spares
+from edge_vos.runtime.sinks.output_path import OutputPath, check_apart, check_spares
 from edge_vos.runtime.sinks.recorder import Recorder
 from edge_vos.runtime.sinks.recording import SUFFIXES, Recording
 
@@ -62,11 +62,11 @@ def open_sinks(
     for index, uri in enumerate(asked):
         if uri in asked[:index]:
             raise SinkError(f"The output {uri} was asked for twice", "each output once")
-    targets = [target for uri in asked if (target := _target(uri)) is not None]
-    check_apart(targets)
-    check_spares(targets, inputs)
-    for target in targets:
-        target.check_free(overwrite)
+    output_paths = [output_path for uri in asked if (output_path := _output_path(uri)) is not None]
+    check_apart(output_paths)
+    check_spares(output_paths, inputs)
+    for output_path in output_paths:
+        output_path.check_free(overwrite)
     prompting, painter = Prompting(controls or Controls()), Painter()
     sinks: list[Sink] = []
     try:
@@ -109,9 +109,9 @@ def open_sink(
         SinkError: if it exists, cannot be written, or is of an unknown kind.
     """
     painter = painter if painter is not None else Painter()
-    target = _target(uri)
-    if target is not None:
-        return _open_target(target, fps, size, overwrite, painter)
+    output_path = _output_path(uri)
+    if output_path is not None:
+        return _open_output_path(output_path, fps, size, overwrite, painter)
     if is_interactive(uri):
         prompting = prompting if prompting is not None else Prompting(Controls())
         if uri == "window":
@@ -120,7 +120,7 @@ def open_sink(
     return Nothing()
 
 
-def _target(uri: str) -> Target | None:
+def _output_path(uri: str) -> OutputPath | None:
     """Return where a sink writes to; a window, a page and ``none`` write nothing."""
     if uri == "none" or is_interactive(uri):
         return None
@@ -133,10 +133,10 @@ def _target(uri: str) -> Target | None:
     if not scheme:
         as_folder = uri.startswith(DAVIS) or uri.endswith(("/", os.sep)) or os.path.isdir(path)
         if (as_folder or not suffix) and "://" not in place:
-            return Target(uri, path, is_folder=True)
+            return OutputPath(uri, path, is_folder=True)
     if "://" in uri or (suffix not in SUFFIXES and (suffix != ".jsonl" or scheme)):
         raise SinkError(f"The output {uri!r} is of an unknown kind", KINDS)
-    return Target(uri, path, is_folder=False)
+    return OutputPath(uri, path, is_folder=False)
 
 
 def _scheme(uri: str) -> str:
@@ -145,18 +145,18 @@ def _scheme(uri: str) -> str:
     return scheme if colon and scheme in RENDERS else ""
 
 
-def _open_target(
-    target: Target, fps: float, size: tuple[int, int], overwrite: bool, painter: Painter
+def _open_output_path(
+    output_path: OutputPath, fps: float, size: tuple[int, int], overwrite: bool, painter: Painter
 ) -> Sink:
-    if target.is_folder:
-        return MaskFolder(target.path, overwrite)
-    target.check_free(overwrite)
-    make_folder(target.path.parent)
-    if target.path.suffix.lower() == ".jsonl":
-        return JsonLines(target.path)
-    scheme = _scheme(target.uri)
+    if output_path.is_folder:
+        return MaskFolder(output_path.path, overwrite)
+    output_path.check_free(overwrite)
+    make_folder(output_path.path.parent)
+    if output_path.path.suffix.lower() == ".jsonl":
+        return JsonLines(output_path.path)
+    scheme = _scheme(output_path.uri)
     render = RENDERS[scheme] if scheme else painter.paint
-    return Recording(target.path, fps, size, render, target.uri)
+    return Recording(output_path.path, fps, size, render, output_path.uri)
 
 
 def _open_page(uri: str, prompting: Prompting, painter: Painter) -> "Page":

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_vos.errors import SourceError, SourceLost
-from edge_vos.runtime.sources.frame import Shot, Source
+from edge_vos.runtime.sources.frame import RawFrame, Source
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 FPS = 30.0  # images carry no rate
@@ -36,7 +36,7 @@ def open_images(uri: str, paths: Iterable[Path], loop: bool = False) -> Source:
         )
     return Source(
         uri,
-        _shots(ordered, loop),
+        _raw_frames(ordered, loop),
         fps=FPS,
         size=(image.shape[0], image.shape[1]),
         frames=None if loop else len(ordered),
@@ -45,7 +45,7 @@ def open_images(uri: str, paths: Iterable[Path], loop: bool = False) -> Source:
     )
 
 
-def _shots(paths: Sequence[Path], loop: bool) -> Iterator[Shot]:
+def _raw_frames(paths: Sequence[Path], loop: bool) -> Iterator[RawFrame]:
     while True:
         for count, path in enumerate(paths):
             start_s = time.perf_counter()
@@ -56,7 +56,7 @@ def _shots(paths: Sequence[Path], loop: bool) -> Iterator[Shot]:
                     "intact images",
                     "Remove it or replace it",
                 )
-            yield Shot(image, start_s)
+            yield RawFrame(image, start_s)
         if not loop:
             return
 

@@ -8,7 +8,7 @@ from edge_vos.errors import SourceError
 from edge_vos.runtime.sources.camera import CAMERA, open_camera, parse_mode
 from edge_vos.runtime.sources.frame import Frame, Source
 from edge_vos.runtime.sources.image_folder import IMAGE_SUFFIXES, open_images
-from edge_vos.runtime.sources.reconnect import Notice, Patience
+from edge_vos.runtime.sources.reconnect import Notice, ReconnectPolicy
 from edge_vos.runtime.sources.stream import CSI, NETWORK, open_csi, open_network, without_secrets
 from edge_vos.runtime.sources.video_file import open_video
 from edge_vos.synthetic.source import SCHEME as SYNTHETIC
@@ -40,16 +40,16 @@ def open_source(
     Raises:
         SourceError: if there is no such source, or it cannot be read.
     """
-    patience = Patience(reconnect_s=reconnect_s)
+    policy = ReconnectPolicy(reconnect_s=reconnect_s)
     if uri.startswith(SYNTHETIC):
         return open_synthetic(uri, loop)
     if camera := CAMERA.fullmatch(uri):
         mode = parse_mode(uri, camera[2] or "")
-        return open_camera(uri, int(camera[1]), mode, patience, notice)
+        return open_camera(uri, int(camera[1]), mode, policy, notice)
     if uri.startswith(CSI):
-        return open_csi(uri, patience, notice)
+        return open_csi(uri, policy, notice)
     if uri.startswith(NETWORK):
-        return open_network(uri, patience, notice, loop)
+        return open_network(uri, policy, notice, loop)
     if "://" in uri:
         raise SourceError(f"The source {without_secrets(uri)!r} is of an unknown kind", KINDS)
     path = Path(uri)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_vos.errors import SourceError, SourceLost
-from edge_vos.runtime.sources.frame import Shot, Source
+from edge_vos.runtime.sources.frame import RawFrame, Source
 
 FALLBACK_FPS = 30.0  # for a file that does not tell
 # These containers count their frames. Elsewhere OpenCV derives the number from the duration, which
@@ -46,7 +46,7 @@ def open_video(uri: str, path: str, suffix: str, loop: bool = False) -> Source:
     announced = capture.announced_frames
     return Source(
         uri,
-        _shots(uri, capture, image, loop),
+        _raw_frames(uri, capture, image, loop),
         fps=capture.fps,
         size=(image.shape[0], image.shape[1]),
         frames=None if loop or not announced else announced,
@@ -129,15 +129,17 @@ class _Clock:
         self._origin_s = None
 
 
-def _shots(uri: str, capture: _Capture, first: NDArray[np.uint8], loop: bool) -> Iterator[Shot]:
-    yield Shot(first, time.perf_counter(), timestamp_s=capture.time_s)
+def _raw_frames(
+    uri: str, capture: _Capture, first: NDArray[np.uint8], loop: bool
+) -> Iterator[RawFrame]:
+    yield RawFrame(first, time.perf_counter(), timestamp_s=capture.time_s)
     count = 1
     while True:
         start_s = time.perf_counter()
         image = capture.read()
         if image is not None:
             count += 1
-            yield Shot(image, start_s, timestamp_s=capture.time_s)
+            yield RawFrame(image, start_s, timestamp_s=capture.time_s)
         elif capture.broke_off(count):
             raise SourceLost(
                 f"The video {uri!r} broke off after {count} of {capture.announced_frames} frames",

@@ -16,7 +16,6 @@ from edge_vos.runtime.segmenter import FrameResult
 from edge_vos.runtime.sinks.drawing import Painter, caption
 from edge_vos.runtime.sinks.matte import GREEN, alpha
 from edge_vos.runtime.sinks.opening import open_sink
-from edge_vos.runtime.sinks.output import Callback
 from edge_vos.runtime.sources.frame import Frame
 
 SIZE = (120, 160)
@@ -201,13 +200,6 @@ def test_an_object_that_is_lost_is_cut_out_of_nothing() -> None:
     assert (levels[60, 45], levels[90:].max()) == (255, 0)
     lost = tuple(replace(state, lost=True) for state in result.objects)
     assert not alpha(frame, replace(result, probability=probability, objects=lost)).any()
-
-
-def test_a_function_takes_results() -> None:
-    taken = []
-    with Callback(lambda frame, result: taken.append((frame.index, len(result.objects)))) as sink:
-        sink.write(*_pair(3))
-    assert taken == [(3, 2)]
 
 
 def test_a_folder_holds_masks_by_frame_index(tmp_path: Path) -> None:

@@ -25,11 +25,11 @@ from edge_vos.runtime.sources import stream
 from edge_vos.runtime.sources.camera import CameraMode
 from edge_vos.runtime.sources.frame import Source
 from edge_vos.runtime.sources.opening import open_source
-from edge_vos.runtime.sources.reconnect import LiveFeed, Patience
+from edge_vos.runtime.sources.reconnect import LiveFeed, ReconnectPolicy
 from edge_vos.runtime.sources.stream import csi_pipeline, open_network
 
 SIZE = (48, 64)
-QUICK = Patience(stall_s=0.2, reconnect_s=0.5, first_wait_s=0.02, longest_wait_s=0.1)
+QUICK = ReconnectPolicy(stall_s=0.2, reconnect_s=0.5, first_wait_s=0.02, longest_wait_s=0.1)
 
 
 class Device:
@@ -58,7 +58,9 @@ class Device:
         self.released.set()
 
 
-def _feed(*scripts: str, patience: Patience = QUICK) -> tuple[LiveFeed, list[Device], list[str]]:
+def _feed(
+    *scripts: str, policy: ReconnectPolicy = QUICK
+) -> tuple[LiveFeed, list[Device], list[str]]:
     """Make a feed whose connections follow the scripts; an empty one cannot be opened."""
     devices, notices, later = [Device(scripts[0])], [], iter(scripts[1:])
 
@@ -69,7 +71,7 @@ def _feed(*scripts: str, patience: Patience = QUICK) -> tuple[LiveFeed, list[Dev
         devices.append(Device(script))
         return devices[-1]
 
-    return LiveFeed("Camera 0", devices[0], connect, patience, notices.append), devices, notices
+    return LiveFeed("Camera 0", devices[0], connect, policy, notices.append), devices, notices
 
 
 def _take(feed: LiveFeed) -> tuple[int, SourceLost | None]:
@@ -131,15 +133,15 @@ def test_frames_that_cannot_be_decoded_are_left_out() -> None:
     assert notices[0] == "Camera 0 stopped giving frames; trying again"
 
 
-def test_without_patience_it_is_lost_at_once() -> None:
-    feed, devices, notices = _feed("..", "....", patience=Patience(reconnect_s=0.0))
+def test_without_reconnecting_it_is_lost_at_once() -> None:
+    feed, devices, notices = _feed("..", "....", policy=ReconnectPolicy(reconnect_s=0.0))
     assert _take(feed)[0] == 2
     assert (len(devices), notices) == (1, [])
 
 
 def test_closing_ends_the_wait_for_a_lost_camera() -> None:
-    patience = Patience(reconnect_s=1000.0, first_wait_s=500.0)
-    feed, _, notices = _feed(".", patience=patience)
+    policy = ReconnectPolicy(reconnect_s=1000.0, first_wait_s=500.0)
+    feed, _, notices = _feed(".", policy=policy)
     answers: list[object] = []
     taker = threading.Thread(target=lambda: answers.append(_take(feed)))
     taker.start()
@@ -151,8 +153,8 @@ def test_closing_ends_the_wait_for_a_lost_camera() -> None:
 
 
 def test_a_run_that_is_stopped_gives_a_lost_camera_back(tiny_model: LoadedModel) -> None:
-    patience = Patience(reconnect_s=1000.0, first_wait_s=500.0)
-    feed, devices, notices = _feed("..", patience=patience)
+    policy = ReconnectPolicy(reconnect_s=1000.0, first_wait_s=500.0)
+    feed, devices, notices = _feed("..", policy=policy)
     source = Source("0", feed, fps=30.0, size=SIZE, frames=None, is_live=True, release=feed.close)
     controls, threads = Controls(), set(threading.enumerate())
 
@@ -186,11 +188,11 @@ def test_a_camera_that_comes_back_to_a_closed_feed_is_given_back() -> None:
     assert len(notices) == 1
 
 
-def test_negative_patience_is_refused() -> None:
+def test_a_negative_time_is_refused() -> None:
     with pytest.raises(SourceError):
-        Patience(stall_s=0)
+        ReconnectPolicy(stall_s=0)
     with pytest.raises(SourceError):
-        Patience(first_wait_s=float("nan"))
+        ReconnectPolicy(first_wait_s=float("nan"))
 
 
 class Server:
@@ -264,7 +266,7 @@ def test_an_mjpeg_stream_is_read_and_found_again(serve: Callable[..., Server]) -
 
 def test_a_stream_that_falls_silent_is_a_time_out(serve: Callable[..., Server]) -> None:
     server = serve(-5)
-    with open_network(server.url, Patience(stall_s=0.3, reconnect_s=0.0)) as source:
+    with open_network(server.url, ReconnectPolicy(stall_s=0.3, reconnect_s=0.0)) as source:
         with pytest.raises(SourceTimeout, match=r"gave no frame for 0\.3 s"):
             list(source)
         server.hold.set()
