@@ -153,6 +153,7 @@ class JsonLines(Sink):
                     "box_xywh": [int(side) for side in state.box_xywh],
                     "confidence": round(state.confidence, 4),
                     "lost": state.lost,
+                    "event": state.event,
                     "segmentation": encode_rle(result.mask == state.id),
                 }
                 for state in result.objects

@@ -21,11 +21,13 @@ class OutputPath:
         uri: what the user asked for.
         path: the file or the folder.
         is_folder: whether it is a folder of masks.
+        codec: what a video shall be written as; ``None`` leaves it to the suffix.
     """
 
     uri: str
     path: Path
     is_folder: bool
+    codec: str | None = None
 
     @property
     def places(self) -> tuple[Path, ...]:

@@ -49,6 +49,19 @@ class RawFrame:
     timestamp_s: float | None = None
 
 
+@dataclass(frozen=True)
+class Sound:
+    """Say where the sound of a source lies.
+
+    Args:
+        path: the file.
+        start_s: the time of the source's first frame, on the file's own clock.
+    """
+
+    path: str
+    start_s: float
+
+
 @runtime_checkable
 class Interruptible(Protocol):
     """Wait for frames, until another thread ends the wait."""
@@ -72,6 +85,7 @@ class Source:
         is_endless: whether the source never ends by itself.
         has_truth: whether its frames come with exact masks.
         files: those of this machine that it reads.
+        sound: what goes with its frames; ``None`` where there is none, or nobody knows.
     """
 
     def __init__(
@@ -87,6 +101,7 @@ class Source:
         has_truth: bool = False,
         release: Callable[[], None] | None = None,
         files: Iterable[Path] = (),
+        sound: Sound | None = None,
     ) -> None:
         self.uri = uri
         self.fps = fps
@@ -96,6 +111,7 @@ class Source:
         self.is_endless = is_endless
         self.has_truth = has_truth
         self.files = tuple(files)
+        self.sound = sound
         self._raw_frames = raw_frames
         self._release = release
 

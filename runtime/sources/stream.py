@@ -1,4 +1,4 @@
-"""Cameras behind a network or a GStreamer pipeline: `rtsp://`, `http://`, `csi://0`."""
+"""Cameras behind a network or a GStreamer pipeline: `rtsp://`, `http://`, `udp://`, `csi://0`."""
 
 import re
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from edge_vos.runtime.sources.frame import Source
 from edge_vos.runtime.sources.reconnect import LiveFeed, Notice, ReconnectPolicy
 from edge_vos.runtime.sources.video_file import FALLBACK_FPS, open_video
 
-NETWORK = ("rtsp://", "rtsps://", "http://", "https://")
+NETWORK = ("rtsp://", "rtsps://", "http://", "https://", "udp://")
 CSI = "csi://"
 _OPEN_MS = 5000
 _MOST_FRAMES = 10**9  # FFmpeg announces nonsense for what has no end
@@ -25,7 +25,8 @@ def open_network(
     """Open a camera's stream, MJPEG or RTSP, or a video file on a server.
 
     Args:
-        uri: ``rtsp://camera/stream``, ``http://camera/video.mjpg``, ``http://host/clip.mp4``.
+        uri: ``rtsp://camera/stream``, ``http://camera/video.mjpg``, ``http://host/clip.mp4``,
+            ``udp://0.0.0.0:5000``.
         policy: how long to wait for frames, and for a stream that broke off.
         notice: is told when it is lost and when it is back.
         loop: begin a file again at its end.
@@ -125,7 +126,7 @@ def _connect_network(uri: str, policy: ReconnectPolicy) -> cv2.VideoCapture:
         capture.release()
         raise SourceError(
             f"No video comes from {without_secrets(uri)}",
-            "the address of an RTSP or MJPEG stream",
+            "the address of an RTSP, MJPEG or MPEG-TS stream",
             "Try the address in another player, such as ffplay or VLC",
         )
     return capture

@@ -20,7 +20,7 @@ from edge_vos.runtime.interactive.controls import Controls
 from edge_vos.runtime.model import LoadedModel
 from edge_vos.runtime.pipeline import RunOptions, run
 from edge_vos.runtime.segmenter import Segmenter
-from edge_vos.runtime.sinks.matroska import MatroskaWriter
+from edge_vos.runtime.sinks.video.matroska import MatroskaWriter
 from edge_vos.runtime.sources import stream
 from edge_vos.runtime.sources.camera import CameraMode
 from edge_vos.runtime.sources.frame import Source
