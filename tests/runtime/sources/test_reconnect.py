@@ -1,5 +1,6 @@
 """Live sources under faults: unplugged, stalled, broken frames, a server that goes and comes."""
 
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -342,3 +343,37 @@ def test_a_jetson_camera_is_read_through_gstreamer(monkeypatch: pytest.MonkeyPat
     assert pipeline.startswith("nvarguscamerasrc sensor-id=1 ! video/x-raw(memory:NVMM), width=640")
     assert pipeline.endswith("appsink drop=true max-buffers=1 sync=false")
     assert (source.fps, source.size) == (60.0, SIZE)
+
+
+def test_a_stream_over_udp_is_read_while_it_lasts() -> None:
+    """As drones and encoders send it: MPEG-TS in datagrams, to whoever listens."""
+    av = pytest.importorskip("av", reason="sends with PyAV")
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    stop = threading.Event()
+
+    def send() -> None:
+        address = f"udp://127.0.0.1:{port}?pkt_size=1316"
+        with av.open(address, "w", format="mpegts") as output:
+            stream = output.add_stream("mpeg4", rate=50)
+            stream.height, stream.width, stream.pix_fmt = *SIZE, "yuv420p"
+            stream.gop_size = 5
+            for index in range(1500):
+                if stop.wait(0.005):
+                    break
+                image = np.full((*SIZE, 3), 120, np.uint8)
+                frame = av.VideoFrame.from_ndarray(image, format="bgr24")
+                frame.pts = index
+                output.mux(stream.encode(frame))
+
+    sender = threading.Thread(target=send)
+    sender.start()
+    try:
+        with open_source(f"udp://127.0.0.1:{port}", reconnect_s=0.0) as source:
+            assert (source.is_live, source.size) == (True, SIZE)
+            frames = [frame for frame, _ in zip(source, range(5), strict=False)]
+    finally:
+        stop.set()
+        sender.join(10)
+    assert np.abs(frames[-1].image.astype(int) - 120).max() < 10
