@@ -18,7 +18,7 @@ from edge_vos.runtime.interactive.prompts import (
     mask_from_box,
     mask_from_point,
 )
-from edge_vos.runtime.labels import ObjectState, label_frame
+from edge_vos.runtime.labels import Event, ObjectState, label_frame
 from edge_vos.runtime.memory import MemoryBank
 from edge_vos.runtime.model import LoadedModel
 from edge_vos.runtime.names import check_name
@@ -83,6 +83,7 @@ class Segmenter:
         }
         self._letterbox: Letterbox | None = None
         self._living: set[int] = set()
+        self._lost: frozenset[int] = frozenset()
         self._ever: set[int] = set()
         self._pending: list[_Prompt] = []
         self._presence = Presence() if confirm else None
@@ -214,6 +215,7 @@ class Segmenter:
         """
         self._check_living(object_id)
         self._living.discard(object_id)
+        self._lost -= {object_id}
         self._names.pop(object_id, None)
         self._discard_pending(object_id)
         self.memory.forget(object_id)
@@ -224,6 +226,7 @@ class Segmenter:
         """Forget all objects, names, prompts and frames."""
         self.memory.clear()
         self._living.clear()
+        self._lost = frozenset()
         self._ever.clear()
         self._pending.clear()
         if self._presence is not None:
@@ -266,13 +269,22 @@ class Segmenter:
         if self._presence is not None:
             looks = find_looks(outputs["key"][0], probability, living)
             objects = self._presence.confirm(mask, objects, looks, given)
-        objects = tuple(replace(state, name=self._names.get(state.id, "")) for state in objects)
+        objects = tuple(
+            replace(state, name=self._names.get(state.id, ""), event=self._event(state))
+            for state in objects
+        )
+        self._lost = frozenset(state.id for state in objects if state.lost)
         laps.lap("post")
         self._remember(outputs, objects, given)
         laps.lap("memory")
         self._living = set(living)
         self._frame_index += 1
         return FrameResult(mask, probability, objects, laps.ms, self._frame_index - 1)
+
+    def _event(self, state: ObjectState) -> Event | None:
+        if state.lost == (state.id in self._lost):
+            return None
+        return "lost" if state.lost else "found"
 
     def _add(self, prompt: _Prompt, name: str | None = None) -> None:
         called = None if name is None else check_name(name)

@@ -56,6 +56,7 @@ class Watch:
 def print_report(
     report: "RunReport",
     files: list[str],
+    notes: list[str],
     watch: Watch,
     model: "LoadedModel",
     size_reason: str,
@@ -69,6 +70,7 @@ def print_report(
     Args:
         report: of the run.
         files: that hold results.
+        notes: what was said of how they are written.
         watch: what was seen meanwhile.
         model: that did it.
         size_reason: why it has that size.
@@ -85,6 +87,7 @@ def print_report(
         "objects": len(report.object_ids),
         "object_ids": list(report.object_ids),
         "outputs": files,
+        "notes": notes,
         "ended": report.ended,
         "j": watch.j,
         "latency_ms": report.latency_ms,

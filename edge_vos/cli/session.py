@@ -39,6 +39,8 @@ class SessionRequest:
         engine: an engine's name; ``None`` is the bundle's.
         threads: of the engine; ``None`` is its choice.
         frames: stop after so many.
+        start_s: where in a file to begin, in seconds.
+        end_s: where in a file to end; ``None`` is at its end.
         overwrite: replace outputs that exist.
         live: take the newest frame, not every frame.
         loop: play a file again at its end.
@@ -54,6 +56,8 @@ class SessionRequest:
     engine: str | None = None
     threads: int | None = None
     frames: int | None = None
+    start_s: float = 0.0
+    end_s: float | None = None
     overwrite: bool = False
     live: bool = False
     loop: bool = False
@@ -90,6 +94,8 @@ def run_session(request: SessionRequest) -> None:
             loop=request.loop,
             reconnect_s=request.reconnect_s,
             notice=_notice(controls),
+            start_s=request.start_s,
+            end_s=request.end_s,
         )
         until_run = stack.enter_context(ExitStack())
         until_run.callback(source.close)
@@ -114,7 +120,11 @@ def run_session(request: SessionRequest) -> None:
             overwrite=request.overwrite,
             controls=controls,
             inputs=(*source.files, *((mask,) if (mask := request.prompts.mask) else ())),
+            sound=source.sound,
         )
+        notes = [note for sink in sinks for note in getattr(sink, "notes", ())]
+        for note in notes:
+            print(note, file=sys.stderr, flush=True)
         for sink in sinks:
             if url := getattr(sink, "url", None):
                 print(f"Open {url}", file=sys.stderr, flush=True)
@@ -146,6 +156,7 @@ def run_session(request: SessionRequest) -> None:
     print_report(
         report,
         files,
+        notes,
         watch,
         model,
         size_reason,
@@ -247,6 +258,7 @@ def _quieten() -> None:
     """Leave stderr to our own words: what OpenCV, FFmpeg and Qt meet, the errors here say."""
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
     os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
+    os.environ.setdefault("SVT_LOG", "0")  # the encoder of AV1
     os.environ.setdefault("QT_LOGGING_RULES", "*.warning=false")  # of fonts that its wheel lacks
 
 

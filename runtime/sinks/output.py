@@ -2,7 +2,6 @@
 
 import json
 import re
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -61,25 +60,6 @@ class Nothing(Sink):
 
     def write(self, frame: Frame, result: FrameResult) -> None:
         """Forget it."""
-
-    def close(self) -> None:
-        """Do nothing."""
-
-
-class Callback(Sink):
-    """Hand results to a function.
-
-    Args:
-        function: is called with each frame and its result, in the thread that runs the sinks.
-    """
-
-    def __init__(self, function: Callable[[Frame, FrameResult], object]) -> None:
-        self.uri = "callback"
-        self._function = function
-
-    def write(self, frame: Frame, result: FrameResult) -> None:
-        """Call the function; what it raises ends the run."""
-        self._function(frame, result)
 
     def close(self) -> None:
         """Do nothing."""
@@ -173,6 +153,7 @@ class JsonLines(Sink):
                     "box_xywh": [int(side) for side in state.box_xywh],
                     "confidence": round(state.confidence, 4),
                     "lost": state.lost,
+                    "event": state.event,
                     "segmentation": encode_rle(result.mask == state.id),
                 }
                 for state in result.objects

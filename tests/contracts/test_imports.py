@@ -62,6 +62,13 @@ ENGINES = {
 RUNS_TORCH = "edge_vos.runtime.backends.executorch"
 """The one module of the runtime whose engine needs torch; it imports it in its functions."""
 
+DECODES_VIDEO = {
+    "edge_vos.runtime.sources.pyav_video",
+    "edge_vos.runtime.sinks.video.pyav",
+    "edge_vos.runtime.sinks.video.sound",
+}
+"""Import PyAV, which the base install lacks, and are imported only where it is there."""
+
 OPENS_SCENES = "edge_vos.runtime.sources.opening"
 """Imports the generated scene in the function that opens ``synthetic://``."""
 
@@ -152,10 +159,17 @@ def test_other_packages_are_those_that_the_area_may_use(module: str) -> None:
     for part in module.split(".")[2:] if serves else ():
         allowed |= ENGINES.get(part.partition("_")[0], set())
     allowed |= {"torch"} if module == RUNS_TORCH else set()
+    allowed |= {"av"} if module in DECODES_VIDEO else set()
     allowed |= {"onnxruntime"} if module == MEASURES_THE_MACHINE else set()
     roots = {name.split(".")[0] for name in _imports(module)}
     wrong = sorted(roots - allowed - {"edge_vos"})
     assert not wrong, f"{module} imports {wrong}"
+
+
+@pytest.mark.parametrize("module", sorted(set(MODULES) - DECODES_VIDEO))
+def test_pyav_is_imported_in_functions_only(module: str) -> None:
+    """The base install must run without it, and a camera's run without its memory."""
+    assert not DECODES_VIDEO & _eager_imports(module), module
 
 
 def test_no_module_imports_itself_around_a_circle() -> None:
