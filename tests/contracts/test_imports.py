@@ -47,7 +47,7 @@ OTHERS = {
     "distill": {"numpy", "cv2", "torch", "matplotlib", "safetensors"},
     "evaluate": {"numpy", "cv2"},
     "synthetic": {"numpy", "cv2"},
-    "cli": {"typer", "rich", "numpy", "cv2", "psutil", "torch", "matplotlib", "safetensors"},
+    "cli": {"typer", "rich", "numpy", "cv2", "PIL", "psutil", "torch", "matplotlib", "safetensors"},
     "weights": set(),
     "__init__": set(),
 }
