@@ -37,6 +37,7 @@ class ObjectState:
             0 when it has no pixel.
         lost: whether it has no pixel.
         name: what the user calls it; empty when nobody named it.
+        given_id: its id in the file that showed it, where that is another; 0 where it is not.
     """
 
     id: int
@@ -45,11 +46,17 @@ class ObjectState:
     confidence: float
     lost: bool
     name: str = ""
+    given_id: int = 0
+
+    @property
+    def number(self) -> int:
+        """Return the id that outputs know it by: the user's own, or else ``id``."""
+        return self.given_id or self.id
 
     @property
     def colour(self) -> Colour:
         """Return its colour in overlays and palette PNGs: red, green and blue."""
-        return davis_colours()[self.id]
+        return davis_colours()[(self.number - 1) % 255 + 1]
 
 
 def label_frame(
