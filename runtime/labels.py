@@ -44,6 +44,7 @@ class ObjectState:
         name: what the user calls it; empty when nobody named it.
         event: ``lost`` in the frame in which it is lost, ``found`` in the one in which it is back,
             and ``None`` in all others.
+        given_id: its id in the file that showed it, where that is another; 0 where it is not.
     """
 
     id: int
@@ -53,11 +54,17 @@ class ObjectState:
     lost: bool
     name: str = ""
     event: Event | None = None
+    given_id: int = 0
+
+    @property
+    def number(self) -> int:
+        """Return the id that outputs know it by: the user's own, or else ``id``."""
+        return self.given_id or self.id
 
     @property
     def colour(self) -> Colour:
         """Return its colour in overlays and palette PNGs: red, green and blue."""
-        return davis_colours()[self.id]
+        return davis_colours()[(self.number - 1) % 255 + 1]
 
 
 def label_frame(

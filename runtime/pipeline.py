@@ -59,7 +59,7 @@ class RunReport:
         latency_ms: p50, p90, p99 and max in milliseconds of ``capture``, ``pre``, ``infer``,
             ``post``, ``memory``, ``draw`` (all sinks), ``display`` (from capture to the last sink
             that shows) and ``end_to_end`` (from capture to the last sink).
-        object_ids: every object that was followed, ascending.
+        object_ids: every object that was followed, by its number, ascending.
         ended: at the source's ``end``, after the asked-for number of ``frames``, ``stopped`` by
             the user, because the source was ``lost``, or because it gave nothing for too long:
             ``timeout``.
@@ -283,7 +283,7 @@ def _deliver(
         last_s = time.perf_counter()
         first_s = first_s if frames else frame.captured_s
         frames += 1
-        object_ids.update(state.id for state in result.objects)
+        object_ids.update(state.number for state in result.objects)
         timings_ms = {
             "capture": frame.capture_ms,
             **result.timings_ms,

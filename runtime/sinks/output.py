@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import ClassVar, Protocol, Self
 
 from edge_vos.errors import SinkError
-from edge_vos.runtime.masks import encode_rle, write_palette_png
+from edge_vos.runtime.masks import encode_rle, write_labels_png
 from edge_vos.runtime.segmenter import FrameResult
 from edge_vos.runtime.sinks.append import AppendFile
 from edge_vos.runtime.sinks.output_path import partial_path
@@ -101,7 +101,7 @@ class MaskFolder(Sink):
         path = self._path / f"{frame.index:05d}.png"
         partial = path.with_suffix(".partial")
         try:
-            write_palette_png(partial, result.mask)
+            write_labels_png(partial, result.numbered_mask())
             partial.replace(path)
         except OSError as error:
             with suppress(OSError):
@@ -146,7 +146,7 @@ class JsonLines(Sink):
             "timestamp_s": round(frame.timestamp_s, 6),
             "objects": [
                 {
-                    "id": state.id,
+                    "id": state.number,
                     "name": state.name,
                     "colour": list(state.colour),
                     "area_px": state.area_px,
