@@ -145,7 +145,9 @@ def test_the_rules_name_every_area() -> None:
 def test_imports_follow_the_arrows(module: str) -> None:
     area = _area(module)
     allowed = _reachable(area) | {area, "__init__"}
-    ours = {name for name in _imports(module) if name.split(".")[0] == "edge_vos"}
+    # The package itself names its public things for type checkers, and imports none of them.
+    names = _eager_imports(module) if module == "edge_vos" else _imports(module)
+    ours = {name for name in names if name.split(".")[0] == "edge_vos"}
     if module == OPENS_SCENES:
         allowed |= {"synthetic"}
     wrong = sorted(name for name in ours if _area(name) not in allowed)
