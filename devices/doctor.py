@@ -5,6 +5,7 @@ import re
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import cv2
@@ -17,6 +18,9 @@ from edge_vos.devices.telemetry.machine import ROOT, Machine, probe_machine
 from edge_vos.devices.telemetry.sysfs import read_text
 from edge_vos.devices.telemetry.tegrastats import parse_power_mode
 from edge_vos.engines import ENGINES
+from edge_vos.runtime.sinks import virtual_camera
+from edge_vos.runtime.sources import picamera
+from edge_vos.runtime.video_library import INSTALL as INSTALL_VIDEO
 
 Which = Callable[[str], str | None]
 
@@ -39,6 +43,11 @@ _PACKAGES = {
         "adb": "winget install Google.PlatformTools",
     },
 }
+_LIBRARIES = (  # package, what it is for, the command that brings it
+    ("av", "video files with exact times, H.264 and sound", INSTALL_VIDEO),
+    ("pyvirtualcam", "-o vcam:, a camera for other programs", virtual_camera.INSTALL),
+    ("picamera2", "picamera2://, a Raspberry Pi's camera", picamera.INSTALL),
+)
 _GSTREAMER = (
     "sudo apt-get install python3-opencv nvidia-l4t-gstreamer; pip uninstall opencv-python; "
     "python3 -m venv --system-site-packages .venv"
@@ -84,6 +93,23 @@ class OpenCv:
 
 
 @dataclass(frozen=True)
+class Library:
+    """Describe a package that video in or out may need.
+
+    Args:
+        name: of the package.
+        version: empty where it is not installed.
+        purpose: what needs it.
+        install: the command that brings it.
+    """
+
+    name: str
+    version: str
+    purpose: str
+    install: str
+
+
+@dataclass(frozen=True)
 class Missing:
     """Describe what is missing.
 
@@ -113,6 +139,7 @@ class Examination:
         missing: what is missing here, most important first.
         power: how the machine is set to spend power, such as "nvpmodel MAXN"; empty where it does
             not tell.
+        libraries: what video in and out may need.
     """
 
     machine: Machine
@@ -124,6 +151,7 @@ class Examination:
     display: str | None
     missing: tuple[Missing, ...]
     power: tuple[str, ...] = ()
+    libraries: tuple[Library, ...] = ()
 
     @property
     def ready(self) -> bool:
@@ -156,7 +184,20 @@ def examine(display: str | None, root: Path = ROOT, which: Which = shutil.which)
         display=display,
         missing=missing,
         power=find_power(root),
+        libraries=find_libraries(),
     )
+
+
+def find_libraries() -> tuple[Library, ...]:
+    """Say which packages for video are installed; none of them is imported."""
+    found = []
+    for name, purpose, install in _LIBRARIES:
+        try:
+            installed = version(name)
+        except PackageNotFoundError:
+            installed = ""
+        found.append(Library(name, installed, purpose, install))
+    return tuple(found)
 
 
 def find_power(root: Path = ROOT, run: Run = run_quietly) -> tuple[str, ...]:

@@ -1,3 +1,62 @@
-"""Video object segmentation that runs live on the device in your hand."""
+"""Video object segmentation that runs live on the device in your hand.
+
+What a program needs is here: ``from edge_vos import Segmenter, open_bundle, open_source``. A name
+is imported when it is first used. Semantic versioning is promised for these names and the manifest.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from edge_vos.devices.bench.measure import bench
+    from edge_vos.errors import EdgeVosError
+    from edge_vos.runtime.interactive.controls import Controls
+    from edge_vos.runtime.labels import ObjectState
+    from edge_vos.runtime.model import open_bundle
+    from edge_vos.runtime.pipeline import RunOptions, run
+    from edge_vos.runtime.segmenter import FrameResult, Segmenter
+    from edge_vos.runtime.sinks.opening import open_sinks
+    from edge_vos.runtime.sources.frame import Frame
+    from edge_vos.runtime.sources.opening import open_source
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "Controls",
+    "EdgeVosError",
+    "Frame",
+    "FrameResult",
+    "ObjectState",
+    "RunOptions",
+    "Segmenter",
+    "bench",
+    "open_bundle",
+    "open_sinks",
+    "open_source",
+    "run",
+]
+
+_HOMES = {
+    "Controls": "edge_vos.runtime.interactive.controls",
+    "EdgeVosError": "edge_vos.errors",
+    "Frame": "edge_vos.runtime.sources.frame",
+    "FrameResult": "edge_vos.runtime.segmenter",
+    "ObjectState": "edge_vos.runtime.labels",
+    "RunOptions": "edge_vos.runtime.pipeline",
+    "Segmenter": "edge_vos.runtime.segmenter",
+    "bench": "edge_vos.devices.bench.measure",
+    "open_bundle": "edge_vos.runtime.model",
+    "open_sinks": "edge_vos.runtime.sinks.opening",
+    "open_source": "edge_vos.runtime.sources.opening",
+    "run": "edge_vos.runtime.pipeline",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

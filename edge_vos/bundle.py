@@ -24,7 +24,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from edge_vos.errors import BundleError, SinkError
+from edge_vos.errors import BundleError, SinkError, UsageError
 from edge_vos.manifest import (
     MANIFEST_FILE,
     PREPROCESSING,
@@ -47,13 +47,14 @@ __all__ = [
     "MANIFEST_FILE",
     "PREPROCESSING",
     "SCHEMA_VERSION",
+    "SHIPPED_SIZES",
     "Bundle",
     "FileEntry",
     "Manifest",
     "MemoryPolicy",
-    "default_bundle_path",
     "read_bundle",
     "refuse_existing",
+    "shipped_bundle_path",
     "write_bundle",
 ]
 
@@ -114,9 +115,29 @@ class Bundle:
         return digest(self.manifest)
 
 
-def default_bundle_path() -> Path:
-    """Return where the bundle that ships with the package lies."""
-    return Path(__file__).parent / "weights" / "student-240x432.bundle"
+SHIPPED_SIZES = {"fast": (240, 432), "quality": (352, 640)}
+"""The bundles that ship, all with the same weights: (height, width) of the image by name."""
+
+
+def shipped_bundle_path(size: str = "quality") -> Path:
+    """Return where a bundle that ships with the package lies.
+
+    Args:
+        size: a name in ``SHIPPED_SIZES``, or a size of one as HxW.
+
+    Raises:
+        UsageError: if none of that size ships.
+    """
+    by_size = {f"{height}x{width}": name for name, (height, width) in SHIPPED_SIZES.items()}
+    name = by_size.get(size, size)
+    if name not in SHIPPED_SIZES:
+        raise UsageError(
+            f"no bundle of size {size!r} ships",
+            " or ".join(f"{name} ({text})" for text, name in by_size.items()),
+            f"Convert one: edge-vos convert --target cpu --size {size}, and give it with --model",
+        )
+    height, width = SHIPPED_SIZES[name]
+    return Path(__file__).parent / "weights" / f"student-{height}x{width}.bundle"
 
 
 def read_bundle(path: str | Path) -> Bundle:

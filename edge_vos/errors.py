@@ -10,6 +10,7 @@ A message has three parts: what failed (with the value), what was expected, what
     │       └── SourceTimeout  it is there and gives no frames
     ├── SinkError          an output exists, or cannot be written
     ├── PromptError        a mask, box or point that cannot be used
+    │   └── MaskError      a file with a mask that is not understood, or not for this frame
     ├── ShapeError         a size or a tensor that does not fit
     ├── BundleError        a bundle whose schema, hash, path or shape is wrong
     ├── EngineError        an engine is unknown, or it failed
@@ -61,6 +62,10 @@ class SinkError(EdgeVosError):
 
 class PromptError(EdgeVosError):
     """Report a mask, box or point that cannot be used."""
+
+
+class MaskError(PromptError):
+    """Report a file that should show objects and cannot be read, or not without guessing."""
 
 
 class ShapeError(EdgeVosError):

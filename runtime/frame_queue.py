@@ -8,11 +8,11 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 
-class ChannelEnd(Exception):
+class QueueEnd(Exception):
     """Say that no more items will come."""
 
 
-class Channel(Generic[T]):
+class FrameQueue(Generic[T]):
     """Hand items over in order, in bounded memory.
 
     One that is full makes the sender wait or, when only the newest counts, forgets the oldest.
@@ -62,14 +62,14 @@ class Channel(Generic[T]):
             the item, or ``None`` when none came in time.
 
         Raises:
-            ChannelEnd: if the sender is done.
+            QueueEnd: if the sender is done.
             Exception: what the sender ended with, after its last item.
         """
         deadline_s = time.monotonic() + timeout_s
         with self._changed:
             while not self._items:
                 if self._cancelled or (self._ended and self._error is None):
-                    raise ChannelEnd
+                    raise QueueEnd
                 if self._error is not None:
                     raise self._error
                 left_s = deadline_s - time.monotonic()

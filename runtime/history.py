@@ -15,7 +15,7 @@ MOST_FRAMES = 15
 _SIDE_PX = 512  # about what networks take; larger frames are kept at this size
 
 
-class Trail:
+class FrameHistory:
     """Keep frames, evenly spread over the time since the first, in constant memory.
 
     One thread may add while another one goes along.
@@ -66,17 +66,20 @@ class Trail:
             yield newest.image
 
 
-def give_from(
-    trail: Trail, labels: NDArray[np.uint8], segmenter: Segmenter, staying: Frame | None = None
+def catch_up(
+    history: FrameHistory,
+    labels: NDArray[np.uint8],
+    segmenter: Segmenter,
+    staying: Frame | None = None,
 ) -> None:
-    """Prompt an object by its mask in a trail's first frame, which may be long ago.
+    """Prompt an object by its mask in a history's first frame, which may be long ago.
 
     It is followed from there to the newest frame by itself, with a memory of its own: the
     segmenter's knows of later frames in which it was background, and the other objects in it are
     not led back. Where it gets lost on the way, the segmenter is shown the first frame.
 
     Args:
-        trail: the frames.
+        history: the frames.
         labels: (H, W) uint8 label map of one object, for the first frame.
         segmenter: takes the prompt, and one step unless it steps through that frame next.
         staying: the frame that the segmenter steps through next, where that is known.
@@ -85,15 +88,15 @@ def give_from(
         PromptError: if the mask does not fit the frame.
         EngineError: if the engine fails.
     """
-    frame = trail.first
-    if trail.newest.index > frame.index:
+    frame = history.first
+    if history.newest.index > frame.index:
         alone = Segmenter(segmenter.model, segmenter.memory.policy)
         alone.prompt(labels)
         mask = alone.step(frame.image).mask
-        for image in trail.after_first():
+        for image in history.after_first():
             mask = alone.step(image).mask
         if mask.any():
-            labels, frame = mask, trail.newest
+            labels, frame = mask, history.newest
     segmenter.prompt(labels)
     if staying is None or staying.index != frame.index:
         segmenter.step(frame.image)

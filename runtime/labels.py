@@ -7,6 +7,7 @@ the objects' probabilities after they are enlarged to the frame, each only aroun
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -17,10 +18,14 @@ from edge_vos.runtime.guided_filter import RADIUS, guided_filter
 from edge_vos.runtime.masks import Colour, davis_colours
 from edge_vos.runtime.preprocess import Letterbox
 
+Event = Literal["lost", "found"]
 _Window = tuple[slice, slice]
 
 _REACH = RADIUS
 """Cells that an outline may lie outside an object's likeliest cells."""
+
+OUTLINE, LEVELS = 128, 16
+"""The level of an outline, and levels for each unit of the odds' logarithm."""
 
 _LEAST_PROBABILITY = 1e-3
 """What is less likely counts as this: odds have to end somewhere."""
@@ -38,6 +43,9 @@ class ObjectState:
             0 when it has no pixel.
         lost: whether it has no pixel.
         name: what the user calls it; empty when nobody named it.
+        event: ``lost`` in the frame in which it is lost, ``found`` in the one in which it is back,
+            and ``None`` in all others.
+        given_id: its id in the file that showed it, where that is another; 0 where it is not.
     """
 
     id: int
@@ -46,11 +54,18 @@ class ObjectState:
     confidence: float
     lost: bool
     name: str = ""
+    event: Event | None = None
+    given_id: int = 0
+
+    @property
+    def number(self) -> int:
+        """Return the id that outputs know it by: the user's own, or else ``id``."""
+        return self.given_id or self.id
 
     @property
     def colour(self) -> Colour:
         """Return its colour in overlays and palette PNGs: red, green and blue."""
-        return davis_colours()[self.id]
+        return davis_colours()[(self.number - 1) % 255 + 1]
 
 
 def label_frame(
@@ -87,7 +102,10 @@ def label_frame(
             cv2.max(mask[window], won, dst=mask[window])  # lower ids came before
             cv2.max(best[window], enlarged, dst=best[window])
     if any(windows):
-        mask &= _foreground(cells, letterbox, image)
+        _, foreground = cv2.threshold(
+            outline_levels(cells, letterbox, image), OUTLINE, 255, cv2.THRESH_BINARY
+        )
+        mask &= np.asarray(foreground, np.uint8)
     states = (
         _state(object_id, mask, window, float(confidence[i]))
         for i, (object_id, window) in enumerate(zip(object_ids, windows, strict=True), start=1)
@@ -95,20 +113,30 @@ def label_frame(
     return mask, tuple(states)
 
 
-def _foreground(
+def outline_levels(
     cells: NDArray[np.float32], letterbox: Letterbox, image: NDArray[np.float32]
 ) -> NDArray[np.uint8]:
-    """Tell where any object is: (H, W) uint8 of the frame's size, 255 there and 0 elsewhere."""
+    """Tell how surely each pixel is any object, with outlines that follow the picture.
+
+    Args:
+        cells: (n, h, w) float32 in [0, 1], the content's probabilities: the background's first.
+        letterbox: how the frame lies in the network's image.
+        image: (1, 3, H, W) float32 in [0, 255], the network's image.
+
+    Returns:
+        (H, W) uint8 of the frame's size: ``OUTLINE`` and ``LEVELS`` times the logarithm of the
+        odds. More than ``OUTLINE`` is an object.
+    """
     chance = np.maximum(cells, _LEAST_PROBABILITY)
     margin = np.log(chance[1:].max(axis=0) / chance[0])
     levels = np.zeros(letterbox.content_size, np.uint8)
     if (window := _around(margin >= 0)) is not None:
         pixels = tuple(slice(part.start * MASK_STRIDE, part.stop * MASK_STRIDE) for part in window)
         outline = guided_filter(margin[window], letterbox.pixels(image)[0][:, *pixels])
-        # 8 bits are enough for where it is zero, and cheaper to enlarge: 128 is the outline.
-        levels[pixels] = cv2.convertScaleAbs(np.maximum(outline, -8), alpha=16, beta=128)
-    _, foreground = cv2.threshold(letterbox.enlarge(levels), 128, 255, cv2.THRESH_BINARY)
-    return np.asarray(foreground, np.uint8)
+        # 8 bits are enough for where it is zero, and cheaper to enlarge.
+        lowest = np.maximum(outline, -OUTLINE / LEVELS)
+        levels[pixels] = cv2.convertScaleAbs(lowest, alpha=LEVELS, beta=OUTLINE)
+    return letterbox.enlarge(levels)
 
 
 def _around(chosen: NDArray[np.bool_]) -> _Window | None:

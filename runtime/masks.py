@@ -101,6 +101,32 @@ def write_palette_png(path: str | Path, mask: NDArray[np.uint8]) -> None:
     picture.save(path, format="PNG")
 
 
+def write_labels_png(
+    path: str | Path, mask: NDArray[np.uint8] | NDArray[np.uint16] | NDArray[np.int32]
+) -> None:
+    """Write a mask of any ids: with the DAVIS palette, or in 16 bits of grey where it ends.
+
+    Args:
+        path: the file; one that exists is replaced.
+        mask: (H, W) label map.
+
+    Raises:
+        ShapeError: if an id is larger than 65535, for which a PNG has no room.
+    """
+    from PIL import Image
+
+    if mask.dtype == np.uint8:
+        write_palette_png(path, np.asarray(mask, np.uint8))
+        return
+    if mask.max(initial=0) >= 1 << 16:
+        raise ShapeError(
+            f"The object id {mask.max()} in a PNG",
+            "ids up to 65535",
+            "Write JSON lines, -o masks.jsonl, or renumber the objects",
+        )
+    Image.fromarray(mask.astype(np.uint16)).save(path, format="PNG")
+
+
 def overlay(
     frame: NDArray[np.uint8], mask: NDArray[np.uint8], alpha: float = 0.5
 ) -> NDArray[np.uint8]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from edge_vos.bundle import Manifest, MemoryPolicy, default_bundle_path, read_bundle
+from edge_vos.bundle import Manifest, MemoryPolicy, read_bundle, shipped_bundle_path
 from edge_vos.engines import ENGINES, Engine, find_engine
 from edge_vos.errors import EngineError, MissingPackageError, UsageError
 from edge_vos.graph import GraphSpec
@@ -98,7 +98,7 @@ def open_bundle(
     if threads is not None and threads < 1:
         raise UsageError(f"{threads} threads", "a positive number", "Leave --threads out")
     start = time.perf_counter()
-    bundle = read_bundle(path if path is not None else default_bundle_path())
+    bundle = read_bundle(path if path is not None else shipped_bundle_path())
     manifest = bundle.manifest
     if not manifest.gate_passed:
         _log.warning("%s: verification %s when it was made", bundle.path, manifest.verdict)

@@ -5,6 +5,9 @@ import unicodedata
 from edge_vos.errors import PromptError
 
 LONGEST_NAME = 40
+UNNAMED = "object"
+"""Stands for the name of an object that has none, in formats that want one."""
+
 _BREAKING = {"Cc", "Cs", "Zl", "Zp"}  # control characters, halves of pairs, ends of lines
 
 

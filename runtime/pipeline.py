@@ -15,7 +15,7 @@ from typing import Any, Literal
 import numpy as np
 
 from edge_vos.errors import PromptError, SourceLost, SourceTimeout
-from edge_vos.runtime.frame_queue import Channel, ChannelEnd
+from edge_vos.runtime.frame_queue import FrameQueue, QueueEnd
 from edge_vos.runtime.interactive.controls import Controls
 from edge_vos.runtime.segmenter import FrameResult, Segmenter
 from edge_vos.runtime.sinks.output import Sink
@@ -27,7 +27,7 @@ Observer = Callable[[Frame, FrameResult], None]
 TimingObserver = Callable[[Mapping[str, float]], None]
 
 _POLL_S = 0.02  # how often a waiting thread looks whether it shall stop
-_PATIENCE_S = 2.0  # a camera's read cannot be interrupted: after this its thread is left behind
+_JOIN_S = 2.0  # a camera's read cannot be interrupted: after this its thread is left behind
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class RunReport:
         latency_ms: p50, p90, p99 and max in milliseconds of ``capture``, ``pre``, ``infer``,
             ``post``, ``memory``, ``draw`` (all sinks), ``display`` (from capture to the last sink
             that shows) and ``end_to_end`` (from capture to the last sink).
-        object_ids: every object that was followed, ascending.
+        object_ids: every object that was followed, by its number, ascending.
         ended: at the source's ``end``, after the asked-for number of ``frames``, ``stopped`` by
             the user, because the source was ``lost``, or because it gave nothing for too long:
             ``timeout``.
@@ -107,8 +107,8 @@ def run(
     """
     options = options if options is not None else RunOptions()
     controls = controls if controls is not None else Controls()
-    captured: Channel[Frame] = Channel(1, newest_only=options.live)
-    stepped: Channel[tuple[Frame, FrameResult]] = Channel(1)
+    captured: FrameQueue[Frame] = FrameQueue(1, newest_only=options.live)
+    stepped: FrameQueue[tuple[Frame, FrameResult]] = FrameQueue(1)
 
     def capture() -> None:
         _capture(source, options.live, captured)
@@ -120,7 +120,7 @@ def run(
         for sink in sinks:
             stack.callback(sink.close)
         stack.enter_context(
-            _thread(capture, gives=captured, patience_s=_PATIENCE_S, interrupt=source.interrupt)
+            _thread(capture, gives=captured, join_s=_JOIN_S, interrupt=source.interrupt)
         )
         stack.enter_context(_thread(infer, takes=captured, gives=stepped))
         return _deliver(stepped, captured, sinks, options, controls, observe, on_timings)
@@ -130,12 +130,12 @@ def run(
 def _thread(
     work: Callable[[], None],
     *,
-    gives: Channel[Any],
-    takes: Channel[Any] | None = None,
-    patience_s: float | None = None,
+    gives: FrameQueue[Any],
+    takes: FrameQueue[Any] | None = None,
+    join_s: float | None = None,
     interrupt: Callable[[], None] | None = None,
 ) -> Iterator[None]:
-    """Run work in a thread that ends its channel with what it raises, and stops with the block."""
+    """Run work in a thread that ends its queue with what it raises, and stops with the block."""
 
     def guarded() -> None:
         try:
@@ -150,15 +150,15 @@ def _thread(
     try:
         yield
     finally:
-        for channel in (gives, takes):
-            if channel is not None:
-                channel.cancel()
+        for queue in (gives, takes):
+            if queue is not None:
+                queue.cancel()
         if interrupt is not None:
             interrupt()
-        thread.join(patience_s)
+        thread.join(join_s)
 
 
-def _capture(source: Source, live: bool, captured: Channel[Frame]) -> None:
+def _capture(source: Source, live: bool, captured: FrameQueue[Frame]) -> None:
     """Give frames as they come, or at the source's rate where it plays the camera."""
     period_s = 1 / source.fps if live and not source.is_live else 0.0
     due_s = time.perf_counter()
@@ -183,8 +183,8 @@ def _infer(
     segmenter: Segmenter,
     options: RunOptions,
     controls: Controls,
-    captured: Channel[Frame],
-    stepped: Channel[tuple[Frame, FrameResult]],
+    captured: FrameQueue[Frame],
+    stepped: FrameQueue[tuple[Frame, FrameResult]],
 ) -> None:
     """Step through frames; while paused, again through the same one for each new prompt."""
     count = 0
@@ -200,7 +200,7 @@ def _infer(
         else:
             try:
                 new = captured.get(_POLL_S)
-            except ChannelEnd:
+            except QueueEnd:
                 return
             if new is None:
                 continue
@@ -244,8 +244,8 @@ def _unsegmented(frame: Frame, segmenter: Segmenter) -> FrameResult:
 
 
 def _deliver(
-    stepped: Channel[tuple[Frame, FrameResult]],
-    captured: Channel[Frame],
+    stepped: FrameQueue[tuple[Frame, FrameResult]],
+    captured: FrameQueue[Frame],
     sinks: Sequence[Sink],
     options: RunOptions,
     controls: Controls,
@@ -263,7 +263,7 @@ def _deliver(
     while not controls.stop.is_set():
         try:
             item = stepped.get(_POLL_S)
-        except ChannelEnd:
+        except QueueEnd:
             ended = "frames" if frames == options.frames else "end"
             break
         except SourceLost as error:
@@ -283,7 +283,7 @@ def _deliver(
         last_s = time.perf_counter()
         first_s = first_s if frames else frame.captured_s
         frames += 1
-        object_ids.update(state.id for state in result.objects)
+        object_ids.update(state.number for state in result.objects)
         timings_ms = {
             "capture": frame.capture_ms,
             **result.timings_ms,

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +19,7 @@ from edge_vos.runtime.interactive.prompts import (
     mask_from_box,
     mask_from_point,
 )
-from edge_vos.runtime.labels import ObjectState, label_frame
+from edge_vos.runtime.labels import Event, ObjectState, label_frame
 from edge_vos.runtime.memory import MemoryBank
 from edge_vos.runtime.model import Model
 from edge_vos.runtime.names import check_name
@@ -26,6 +27,9 @@ from edge_vos.runtime.preprocess import NEUTRAL, Letterbox, check_frame
 from edge_vos.runtime.presence import Presence
 from edge_vos.runtime.sources.frame import Frame
 from edge_vos.runtime.timing import Laps
+
+if TYPE_CHECKING:
+    from supervision import Detections
 
 _log = logging.getLogger(__name__)
 
@@ -47,6 +51,35 @@ class FrameResult:
     objects: tuple[ObjectState, ...]
     timings_ms: dict[str, float]
     frame_index: int
+
+    def numbered_mask(self) -> NDArray[np.uint8] | NDArray[np.uint16] | NDArray[np.int32]:
+        """Return the mask with the ids that the user gave: ``state.number`` for ``state.id``.
+
+        Returns:
+            (H, W) label map; uint8, or as wide as the largest id needs.
+        """
+        given = [state for state in self.objects if state.number != state.id]
+        if not given:
+            return self.mask
+        largest = max(state.number for state in self.objects)
+        kind = np.uint8 if largest < 1 << 8 else np.uint16 if largest < 1 << 16 else np.int32
+        table = np.arange(256).astype(kind)
+        for state in given:
+            table[state.id] = state.number
+        return table[self.mask]
+
+    def to_supervision(self) -> "Detections":
+        """Return the objects that are seen as ``supervision.Detections``.
+
+        ``tracker_id`` holds the objects' numbers, ``data["class_name"]`` their names, ``class_id``
+        zeros, since nobody knows a class here.
+
+        Raises:
+            EngineError: if the package ``supervision`` is not installed.
+        """
+        from edge_vos.runtime.supervision import detections
+
+        return detections(self.mask, self.objects)
 
 
 @dataclass(frozen=True)
@@ -82,10 +115,12 @@ class Segmenter:
         }
         self._letterbox: Letterbox | None = None
         self._living: set[int] = set()
+        self._lost: frozenset[int] = frozenset()
         self._ever: set[int] = set()
         self._pending: list[_Prompt] = []
         self._presence = Presence() if confirm else None
         self._names: dict[int, str] = {}
+        self._given_ids: dict[int, int] = {}
         self._next_names: list[str] = []
         self._frame_index = 0
 
@@ -125,6 +160,24 @@ class Segmenter:
         """
         self._check_living(object_id)
         self._names[object_id] = check_name(name)
+
+    def number(self, object_id: int, given_id: int) -> None:
+        """Say what id the user knows an object by, which outputs show instead of its own.
+
+        A model has few ids. Whoever has larger ones maps them to these, and says so here.
+
+        Args:
+            object_id: a living object, or one that was just prompted.
+            given_id: from 1; no other living object's.
+
+        Raises:
+            PromptError: if there is no such object, or another one has that id.
+        """
+        self._check_living(object_id)
+        taken = {self._given_ids.get(i, i): i for i in self.object_ids if i != object_id}
+        if given_id < 1 or given_id in taken:
+            raise PromptError(f"The id {given_id} for object {object_id}", "an id of its own")
+        self._given_ids[object_id] = given_id
 
     def name_next(self, names: Sequence[str]) -> None:
         """Say what the next new objects are called, in turn, unless their prompt names them.
@@ -213,7 +266,9 @@ class Segmenter:
         """
         self._check_living(object_id)
         self._living.discard(object_id)
+        self._lost -= {object_id}
         self._names.pop(object_id, None)
+        self._given_ids.pop(object_id, None)
         self._discard_pending(object_id)
         self.memory.forget(object_id)
         if not self._living:
@@ -223,11 +278,13 @@ class Segmenter:
         """Forget all objects, names, prompts and frames."""
         self.memory.clear()
         self._living.clear()
+        self._lost = frozenset()
         self._ever.clear()
         self._pending.clear()
         if self._presence is not None:
             self._presence.clear()
         self._names.clear()
+        self._given_ids.clear()
         self._next_names.clear()
         self._frame_index = 0
 
@@ -265,13 +322,27 @@ class Segmenter:
         if self._presence is not None:
             looks = find_looks(outputs["key"][0], probability, living)
             objects = self._presence.confirm(mask, objects, looks, given)
-        objects = tuple(replace(state, name=self._names.get(state.id, "")) for state in objects)
+        objects = tuple(
+            replace(
+                state,
+                name=self._names.get(state.id, ""),
+                given_id=self._given_ids.get(state.id, 0),
+                event=self._event(state),
+            )
+            for state in objects
+        )
+        self._lost = frozenset(state.id for state in objects if state.lost)
         laps.lap("post")
         self._remember(outputs, objects, given)
         laps.lap("memory")
         self._living = set(living)
         self._frame_index += 1
         return FrameResult(mask, probability, objects, laps.ms, self._frame_index - 1)
+
+    def _event(self, state: ObjectState) -> Event | None:
+        if state.lost == (state.id in self._lost):
+            return None
+        return "lost" if state.lost else "found"
 
     def _add(self, prompt: _Prompt, name: str | None = None) -> None:
         called = None if name is None else check_name(name)

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from edge_vos.bundle import Bundle, default_bundle_path, read_bundle
+from edge_vos.bundle import Bundle, shipped_bundle_path, read_bundle
 from edge_vos.engines import find_engine
 from edge_vos.errors import EngineError
 from edge_vos.runtime.backends import load_opener
@@ -74,7 +74,7 @@ def verify_bundle(path: Path | None = None, threads: int | None = None) -> Bundl
         BundleError: if the bundle is broken, holds no golden or states no tolerance.
         EngineError: if its engine runs on any machine, and does not run here.
     """
-    bundle = read_bundle(path or default_bundle_path())
+    bundle = read_bundle(path or shipped_bundle_path())
     golden = Golden.load(bundle)
     try:
         runner, evaluated_by, engine, version = _open(bundle, threads)

@@ -218,6 +218,13 @@ def scene() -> Callable[..., tuple[NDArray[np.uint8], NDArray[np.uint8]]]:
 
 
 @pytest.fixture
+def without_pyav(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Read and write video as the base install does."""
+    for module in ("sources.video_file", "sinks.video.encoders"):
+        monkeypatch.setattr(f"edge_vos.runtime.{module}.has_pyav", lambda: False)
+
+
+@pytest.fixture
 def square_davis(tmp_path: Path) -> Path:
     """Draw a square that moves over noise, in DAVIS 2016 layout."""
     rng = np.random.default_rng(0)

@@ -16,14 +16,15 @@ import pytest
 from edge_vos.bundle import (
     MANIFEST_FILE,
     MAX_MANIFEST_BYTES,
+    SHIPPED_SIZES,
     Bundle,
     FileEntry,
     Manifest,
-    default_bundle_path,
     read_bundle,
+    shipped_bundle_path,
     write_bundle,
 )
-from edge_vos.errors import BundleError, SinkError
+from edge_vos.errors import BundleError, SinkError, UsageError
 from edge_vos.manifest_json import MAX_FILES, check_path, digest, parse, serialize
 
 FILES: dict[str, bytes | Path] = {"model.onnx": b"model" * 100, "extra/notes.txt": b"notes"}
@@ -139,8 +140,28 @@ def test_an_unknown_file_is_refused_by_name(bundle: Bundle) -> None:
         bundle.file("other.bin")
 
 
-def test_the_default_bundle_lies_among_the_weights() -> None:
-    assert default_bundle_path().parts[-3:] == ("edge_vos", "weights", "student-240x432.bundle")
+@pytest.mark.parametrize(
+    ("size", "name"),
+    [
+        ("fast", "student-240x432.bundle"),
+        ("quality", "student-352x640.bundle"),
+        ("352x640", "student-352x640.bundle"),
+    ],
+)
+def test_two_sizes_ship(size: str, name: str) -> None:
+    path = shipped_bundle_path(size)
+    assert path.parts[-3:] == ("edge_vos", "weights", name)
+    assert read_bundle(path).manifest.size == SHIPPED_SIZES.get(size, (352, 640))
+
+
+def test_both_sizes_have_the_same_weights() -> None:
+    manifests = [read_bundle(shipped_bundle_path(size)).manifest for size in SHIPPED_SIZES]
+    assert len({manifest.weights_sha256 for manifest in manifests}) == 1
+
+
+def test_a_size_that_does_not_ship_is_refused() -> None:
+    with pytest.raises(UsageError, match=r"'128x128'.*fast \(240x432\).*--size 128x128"):
+        shipped_bundle_path("128x128")
 
 
 # Writing

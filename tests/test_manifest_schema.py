@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import edge_vos.manifest
-from edge_vos.bundle import MANIFEST_FILE, default_bundle_path
+from edge_vos.bundle import MANIFEST_FILE, shipped_bundle_path
 from edge_vos.errors import BundleError
 from edge_vos.manifest import SCHEMA_FILE, Manifest
 from edge_vos.manifest_json import parse, serialize
@@ -91,7 +91,7 @@ def test_it_names_every_field(schema: dict[str, Any]) -> None:
 
 def test_real_manifests_are_valid(schema: dict[str, Any], tiny_manifest: Manifest) -> None:
     assert _wrong(_loaded(tiny_manifest), schema, schema) == []
-    shipped = json.loads((default_bundle_path() / MANIFEST_FILE).read_text())
+    shipped = json.loads((shipped_bundle_path() / MANIFEST_FILE).read_text())
     assert _wrong(shipped, schema, schema) == []
 
 

@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge_vos.bundle import GOLDEN_FILE, Bundle, Manifest, default_bundle_path, read_bundle
+from edge_vos.bundle import GOLDEN_FILE, Bundle, Manifest, read_bundle, shipped_bundle_path
 from edge_vos.devices.bench.clip import CAMERA_SIZE, draw_clip, measure_clip
 from edge_vos.devices.bench.live import LiveRequest, measure_live, open_live
 from edge_vos.devices.bench.measurement import Length, Measurement, Progress
@@ -86,7 +86,7 @@ def bench(
         SourceError: if the source cannot be opened, or ends before anything is measured.
         PromptError: if nothing says what to follow in the source, or the prompt does not fit.
     """
-    bundle = read_bundle(request.bundle or default_bundle_path())
+    bundle = read_bundle(request.bundle or shipped_bundle_path())
     _check(bundle.manifest, request)
     with ExitStack() as stack:
         measure = _prepare(request, stack)

@@ -3,8 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_vos.runtime.model import open_bundle
-from edge_vos.runtime.segmenter import Segmenter
+from edge_vos import Segmenter, open_bundle
 
 HEIGHT, WIDTH, RADIUS = 240, 432, 30
 

@@ -11,14 +11,18 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from edge_vos.errors import EdgeVosError
-from edge_vos.runtime.interactive.controls import Controls
-from edge_vos.runtime.labels import ObjectState
-from edge_vos.runtime.model import open_bundle
-from edge_vos.runtime.pipeline import RunOptions, run
-from edge_vos.runtime.segmenter import FrameResult, Segmenter
-from edge_vos.runtime.sources.frame import Frame
-from edge_vos.runtime.sources.opening import open_source
+from edge_vos import (
+    Controls,
+    EdgeVosError,
+    Frame,
+    FrameResult,
+    ObjectState,
+    RunOptions,
+    Segmenter,
+    open_bundle,
+    open_source,
+    run,
+)
 
 TARGET = "target"
 PERIOD_S = 1 / 20  # of the control loop

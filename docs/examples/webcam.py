@@ -7,14 +7,18 @@ the box is around the object in the first frame.
 import argparse
 import sys
 
-from edge_vos.errors import EdgeVosError
-from edge_vos.runtime.interactive.controls import Controls
-from edge_vos.runtime.model import open_bundle
-from edge_vos.runtime.pipeline import RunOptions, run
-from edge_vos.runtime.segmenter import FrameResult, Segmenter
-from edge_vos.runtime.sinks.opening import open_sinks
-from edge_vos.runtime.sources.frame import Frame
-from edge_vos.runtime.sources.opening import open_source
+from edge_vos import (
+    Controls,
+    EdgeVosError,
+    Frame,
+    FrameResult,
+    RunOptions,
+    Segmenter,
+    open_bundle,
+    open_sinks,
+    open_source,
+    run,
+)
 
 
 def tell(frame: Frame, result: FrameResult) -> None:

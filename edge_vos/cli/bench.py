@@ -268,7 +268,7 @@ def _matrix(
     output: list[Path],
     json_output: bool,
 ) -> "MatrixRequest":
-    from edge_vos.bundle import default_bundle_path
+    from edge_vos.bundle import shipped_bundle_path
     from edge_vos.cli.bench_matrix import MatrixRequest
     from edge_vos.converters.recipe import parse_size
     from edge_vos.devices.bench.measure import BenchRequest
@@ -278,7 +278,7 @@ def _matrix(
     for count in counts:
         BenchRequest(objects=count, live=live)  # refused before any of them is measured
     return MatrixRequest(
-        bundles=bundles or [default_bundle_path()],
+        bundles=bundles or [shipped_bundle_path()],
         sizes=[parse_size(part) for part in size.split(",")] if size else [],
         objects=counts,
         threads=[None] if threads is None else _numbers(threads, "--threads"),

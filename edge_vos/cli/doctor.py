@@ -105,6 +105,10 @@ def _facts(examination: "Examination") -> list[tuple[str, str]]:
         ("OpenCV", ", ".join([opencv.version, *able, opencv.windows or "no windows"])),
         ("display", examination.display or "windows can be opened"),
     ]
+    rows += [
+        (each.name, f"{each.version or f'not installed: {each.install}'} ({each.purpose})")
+        for each in examination.libraries
+    ]
     rows += [(name, path or "") for name, path in examination.tools.items()]
     for camera in examination.cameras:
         modes = "; ".join(f"{name} {sizes}" for name, sizes in best_modes(camera.modes).items())

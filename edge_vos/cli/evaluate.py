@@ -40,8 +40,8 @@ def evaluate(
     size: Annotated[
         str | None,
         typer.Option(
-            metavar="HxW",
-            help="Image size for --weights, 240x432 by default; a bundle has its own.",
+            metavar="fast|quality|HxW",
+            help="240x432, 352x640 (by default) or, for --weights, any; a bundle has its own.",
         ),
     ] = None,
     engine: EngineOption = None,
@@ -162,13 +162,17 @@ def _load(
     engine: str | None,
     threads: int | None,
 ) -> "LoadedModel":
+    from edge_vos.bundle import SHIPPED_SIZES, shipped_bundle_path
     from edge_vos.converters.recipe import parse_size
     from edge_vos.runtime.model import open_bundle
 
-    wanted = None if size is None else parse_size(size)
+    wanted = SHIPPED_SIZES.get(size or "quality") or parse_size(size or "")
     if weights is None:
-        loaded = open_bundle(model, engine, threads)
-        if wanted not in (None, loaded.manifest.size):
+        shipped = None if model is not None else shipped_bundle_path(size or "quality")
+        loaded = open_bundle(model or shipped, engine, threads)
+        if size is None:
+            return loaded
+        if wanted != loaded.manifest.size:
             height, width = loaded.manifest.size
             raise ShapeError(
                 f"the bundle {loaded.path} takes {height}x{width}, not {size}",
@@ -193,7 +197,7 @@ def _load(
     if threads is not None:
         torch.set_num_threads(threads)
     student = load_student(weights)
-    return eager_model(student) if wanted is None else eager_model(student, wanted)
+    return eager_model(student, wanted)
 
 
 def measure_dataset(

@@ -23,9 +23,9 @@ def inspect(
 
     Example: edge-vos inspect out/student-240x432-cpu-int8.bundle --json
     """
-    from edge_vos.bundle import default_bundle_path, read_bundle
+    from edge_vos.bundle import read_bundle, shipped_bundle_path
 
-    opened = read_bundle(bundle or default_bundle_path())
+    opened = read_bundle(bundle or shipped_bundle_path())
     manifest = opened.manifest
     document: dict[str, Any] = {
         "path": str(opened.path),

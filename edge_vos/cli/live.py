@@ -19,11 +19,12 @@ from edge_vos.cli.options import (
     OverwriteOption,
     PointOption,
     ReconnectOption,
+    SizeOption,
     ThreadsOption,
 )
 from edge_vos.errors import UsageError
 
-VIDEO_SUFFIXES = (".mkv", ".mp4", ".avi")
+VIDEO_SUFFIXES = (".mkv", ".mp4", ".mov", ".webm", ".avi")
 LEAST_PORT = 1024
 """A smaller number behind ``--serve`` is the next argument: a camera."""
 
@@ -51,8 +52,8 @@ def live(
     source: Annotated[
         str,
         typer.Argument(
-            help="A camera (0, '/dev/video0?width=1280&height=720', csi://0), "
-            "a stream (rtsp://, http://), a file or synthetic://."
+            help="A camera (0, '/dev/video0?width=1280&height=720', csi://0, picamera2://0), "
+            "a stream (rtsp://, http://, udp://), a file or synthetic://."
         ),
     ] = "0",
     headless: Annotated[bool, typer.Option("--headless", help="Open no window.")] = False,
@@ -71,7 +72,7 @@ def live(
     frames: FramesOption = None,
     record: Annotated[
         Path | None,
-        typer.Option(help="Record the overlay: clip.mkv (crash-safe), .mp4 or .avi."),
+        typer.Option(help="Record the overlay: clip.mkv (crash-safe), .mp4, .mov, .webm or .avi."),
     ] = None,
     mask: MaskOption = None,
     box: BoxOption = None,
@@ -79,6 +80,7 @@ def live(
     negative: NegativeOption = None,
     name: NameOption = None,
     model: ModelOption = None,
+    size: SizeOption = None,
     engine: EngineOption = None,
     threads: ThreadsOption = None,
     output: Annotated[
@@ -87,8 +89,8 @@ def live(
             "--output",
             "-o",
             metavar="URI",
-            help="More outputs: clip.mkv|mp4|avi, matte:|green:|blur: before one, a folder, "
-            "masks.jsonl or none; repeat.",
+            help="More outputs: clip.mkv|mp4|mov|webm|avi, matte:|green:|blur: before one, a "
+            "folder, masks.jsonl, vcam: (a camera for other programs; vcam:blur) or none; repeat.",
         ),
     ] = None,
     loop: Annotated[
@@ -104,6 +106,9 @@ def live(
     undoes, Esc leaves it. Keys: h help, n next object, d drop, r reset, space pause, v record, s
     snapshot, q quit. --serve shows the same on a page in the browser, to who has its address.
 
+    Without --size it takes the largest of the shipped sizes that keeps up with the camera, and says
+    which and why.
+
     --name NAME, repeated, names what is prompted, in turn, in the window too. A file or a
     synthetic scene plays the camera, at its own rate; a synthetic scene prompts itself. A lost
     camera is waited for. Ctrl-C ends the run in good order: recordings are completed, and the
@@ -114,6 +119,8 @@ def live(
     edge-vos live '/dev/video2?width=1280&height=720&format=MJPG' --record out.mkv
 
     edge-vos live rtsp://camera/stream --serve
+
+    edge-vos live -o vcam:blur
 
     edge-vos live synthetic:// --headless --frames 300 --json
     """
@@ -132,6 +139,7 @@ def live(
             ),
             outputs=(*shown, *recording, *(output or ())),
             model=model,
+            size=size,
             engine=engine,
             threads=threads,
             frames=frames,

@@ -33,7 +33,18 @@ ReconnectOption = Annotated[
     float, typer.Option(min=0.0, metavar="SECONDS", help="Try so long to get a lost camera back.")
 ]
 ModelOption = Annotated[Path | None, typer.Option(help="A bundle; the shipped one by default.")]
+SizeOption = Annotated[
+    str | None,
+    typer.Option(metavar="fast|quality", help="Which shipped bundle: 240x432 or 352x640."),
+]
 EngineOption = Annotated[str | None, typer.Option(help="The engine; the bundle's by default.")]
 ThreadsOption = Annotated[int | None, typer.Option(min=1, help="Threads of the engine.")]
+StartOption = Annotated[
+    str | None,
+    typer.Option(metavar="TIME", help="Begin a file here: seconds, or HH:MM:SS, such as 1:02.5."),
+]
+EndOption = Annotated[
+    str | None, typer.Option(metavar="TIME", help="End a file here: seconds, or HH:MM:SS.")
+]
 FramesOption = Annotated[int | None, typer.Option(min=1, help="Stop after so many frames.")]
 OverwriteOption = Annotated[bool, typer.Option(help="Replace outputs that exist.")]

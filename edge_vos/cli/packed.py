@@ -20,7 +20,7 @@ def main() -> None:
         _refuse(asked)
     from edge_vos import bundle
 
-    bundle.default_bundle_path = _no_bundle
+    bundle.shipped_bundle_path = _no_bundle
     try:
         whole()
     except ModuleNotFoundError as error:
@@ -39,7 +39,7 @@ def _refuse(asked: str) -> NoReturn:
     sys.exit(2)
 
 
-def _no_bundle() -> Path:
+def _no_bundle(_: str = "quality") -> Path:
     bundles = Path(sys.argv[0]).absolute().parent / "bundles"
     there = sorted(str(path) for path in bundles.glob("*.bundle"))
     raise BundleError(

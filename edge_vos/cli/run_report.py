@@ -56,8 +56,10 @@ class Watch:
 def print_report(
     report: "RunReport",
     files: list[str],
+    notes: list[str],
     watch: Watch,
     model: "LoadedModel",
+    size_reason: str,
     *,
     live: bool,
     json_output: bool,
@@ -68,8 +70,10 @@ def print_report(
     Args:
         report: of the run.
         files: that hold results.
+        notes: what was said of how they are written.
         watch: what was seen meanwhile.
         model: that did it.
+        size_reason: why it has that size.
         live: frames may have been dropped.
         json_output: print JSON.
         hint: tell people how to keep the results.
@@ -83,6 +87,7 @@ def print_report(
         "objects": len(report.object_ids),
         "object_ids": list(report.object_ids),
         "outputs": files,
+        "notes": notes,
         "ended": report.ended,
         "j": watch.j,
         "latency_ms": report.latency_ms,
@@ -93,6 +98,7 @@ def print_report(
         "engine_reason": model.engine_reason,
         "precision": model.manifest.precision,
         "size": list(model.manifest.size),
+        "size_reason": size_reason,
     }
     if json_output:
         print(json.dumps(document))
@@ -128,7 +134,7 @@ def _print_table(document: dict[str, Any], live: bool) -> None:
     console.print(", ".join(facts), highlight=False, soft_wrap=True)
     height, width = document["size"]
     engine = f"{document['engine']} {document['engine_version']}, {document['engine_reason']}"
-    network = f"{document['precision']} at {height}x{width}"
+    network = f"{document['precision']} at {height}x{width} ({document['size_reason']})"
     console.print(f"{engine}; {network}", highlight=False, soft_wrap=True)
     for uri in document["outputs"]:
         console.print(f"wrote {uri}", highlight=False, soft_wrap=True)

@@ -6,6 +6,7 @@ import typer
 
 from edge_vos.cli.options import (
     BoxOption,
+    EndOption,
     EngineOption,
     FramesOption,
     JsonOption,
@@ -16,6 +17,8 @@ from edge_vos.cli.options import (
     OverwriteOption,
     PointOption,
     ReconnectOption,
+    SizeOption,
+    StartOption,
     ThreadsOption,
 )
 
@@ -24,8 +27,9 @@ def segment(
     source: Annotated[
         str,
         typer.Argument(
-            help="A video file, a folder of images, a glob, a camera (0, /dev/video0, csi://0), "
-            "a stream (rtsp://, http://) or synthetic://?objects=3."
+            help="A video file, an animated picture, a folder of images, a glob, a camera (0, "
+            "/dev/video0, csi://0, picamera2://0), a stream (rtsp://, http://, udp://) or "
+            "synthetic://?objects=3."
         ),
     ],
     mask: MaskOption = None,
@@ -34,6 +38,7 @@ def segment(
     negative: NegativeOption = None,
     name: NameOption = None,
     model: ModelOption = None,
+    size: SizeOption = None,
     engine: EngineOption = None,
     threads: ThreadsOption = None,
     output: Annotated[
@@ -42,10 +47,12 @@ def segment(
             "--output",
             "-o",
             metavar="URI",
-            help="clip.mkv|mp4|avi, matte:|green:|blur: before one, a folder (palette PNGs), "
-            "masks.jsonl, window or none; repeat.",
+            help="clip.mkv|mp4|mov|webm|avi, matte:|green:|blur: before one, ?codec=av1 after "
+            "one, a folder (palette PNGs), masks.jsonl, vcam:, window or none; repeat.",
         ),
     ] = None,
+    start: StartOption = None,
+    end: EndOption = None,
     frames: FramesOption = None,
     reconnect: ReconnectOption = 60.0,
     overwrite: OverwriteOption = False,
@@ -58,6 +65,8 @@ def segment(
 
     Examples: edge-vos segment clip.mp4 --box 210,80,160,240 -o overlay.mp4 -o masks/
 
+    edge-vos segment clip.mp4 --start 1:05 --end 1:20 --box 210,80,160,240 -o matte:cup.mov
+
     edge-vos segment frames/ --mask 00000.png -o masks.jsonl --json
 
     edge-vos segment clip.mp4 --point 320,240 --negative 40,40 --name cup -o green:cut-out.mkv
@@ -66,6 +75,7 @@ def segment(
     """
     from edge_vos.cli.prompts import Prompts
     from edge_vos.cli.session import SessionRequest, run_session
+    from edge_vos.cli.times import parse_time
 
     run_session(
         SessionRequest(
@@ -75,9 +85,12 @@ def segment(
             ),
             outputs=tuple(output or ()),
             model=model,
+            size=size,
             engine=engine,
             threads=threads,
             frames=frames,
+            start_s=0.0 if start is None else parse_time("--start", start),
+            end_s=None if end is None else parse_time("--end", end),
             reconnect_s=reconnect,
             overwrite=overwrite,
             json_output=json_output,

@@ -33,10 +33,14 @@ class SessionRequest:
         source: the source's URI.
         prompts: for the first frame; an exact mask of the source serves when there are none.
         outputs: sinks' URIs; a window or a page makes the run interactive.
-        model: a bundle; ``None`` is the one that ships.
+        model: a bundle; ``None`` is one that ships.
+        size: which of those, "fast" or "quality"; ``None`` is the largest that keeps up with a live
+            source, and "quality" for any other.
         engine: an engine's name; ``None`` is the bundle's.
         threads: of the engine; ``None`` is its choice.
         frames: stop after so many.
+        start_s: where in a file to begin, in seconds.
+        end_s: where in a file to end; ``None`` is at its end.
         overwrite: replace outputs that exist.
         live: take the newest frame, not every frame.
         loop: play a file again at its end.
@@ -48,9 +52,12 @@ class SessionRequest:
     prompts: Prompts
     outputs: tuple[str, ...] = ()
     model: Path | None = None
+    size: str | None = None
     engine: str | None = None
     threads: int | None = None
     frames: int | None = None
+    start_s: float = 0.0
+    end_s: float | None = None
     overwrite: bool = False
     live: bool = False
     loop: bool = False
@@ -74,7 +81,6 @@ def run_session(request: SessionRequest) -> None:
         )
     prepare_process()
     from edge_vos.runtime.interactive.controls import Controls
-    from edge_vos.runtime.model import open_bundle
     from edge_vos.runtime.pipeline import RunOptions, run
     from edge_vos.runtime.segmenter import Segmenter
     from edge_vos.runtime.sinks.opening import is_interactive, open_sinks
@@ -88,11 +94,13 @@ def run_session(request: SessionRequest) -> None:
             loop=request.loop,
             reconnect_s=request.reconnect_s,
             notice=_notice(controls),
+            start_s=request.start_s,
+            end_s=request.end_s,
         )
         until_run = stack.enter_context(ExitStack())
         until_run.callback(source.close)
         _check_prompts(request, source, interactive)
-        model = open_bundle(request.model, request.engine, request.threads)
+        model, size_reason = _open_model(request, source.fps)
         stack.callback(model.runner.close)
         segmenter = Segmenter(model)
         request.prompts.give(segmenter, source.size)
@@ -112,7 +120,11 @@ def run_session(request: SessionRequest) -> None:
             overwrite=request.overwrite,
             controls=controls,
             inputs=(*source.files, *((mask,) if (mask := request.prompts.mask) else ())),
+            sound=source.sound,
         )
+        notes = [note for sink in sinks for note in getattr(sink, "notes", ())]
+        for note in notes:
+            print(note, file=sys.stderr, flush=True)
         for sink in sinks:
             if url := getattr(sink, "url", None):
                 print(f"Open {url}", file=sys.stderr, flush=True)
@@ -144,8 +156,10 @@ def run_session(request: SessionRequest) -> None:
     print_report(
         report,
         files,
+        notes,
         watch,
         model,
+        size_reason,
         live=request.live,
         json_output=request.json_output,
         hint=not request.outputs,
@@ -162,6 +176,30 @@ def _notice(controls: "Controls") -> Callable[[str], None]:
         print(message, file=sys.stderr, flush=True)
 
     return notice
+
+
+def _open_model(request: SessionRequest, fps: float) -> "tuple[LoadedModel, str]":
+    """Open the bundle that was asked for; without one, choose the size, and say why that."""
+    from edge_vos.bundle import SHIPPED_SIZES, shipped_bundle_path
+    from edge_vos.runtime.live_size import largest_that_keeps_up
+    from edge_vos.runtime.model import open_bundle
+
+    if request.model is not None and request.size is not None:
+        raise UsageError("--model and --size together", "one of them", "A bundle has its own size")
+
+    def open_size(size: str) -> "LoadedModel":
+        return open_bundle(shipped_bundle_path(size), request.engine, request.threads)
+
+    if request.model is not None:
+        return open_bundle(request.model, request.engine, request.threads), "the bundle's"
+    if request.size is not None:
+        return open_size(request.size), "as asked for"
+    if not request.live:
+        return open_size("quality"), "the default"
+    largest_first = sorted(SHIPPED_SIZES, key=SHIPPED_SIZES.__getitem__, reverse=True)
+    model, name, reason = largest_that_keeps_up(largest_first, open_size, fps)
+    print(f"size {name}: {reason}", file=sys.stderr, flush=True)
+    return model, f"{name}: {reason}"
 
 
 def _about(model: "LoadedModel") -> str:
@@ -220,6 +258,7 @@ def _quieten() -> None:
     """Leave stderr to our own words: what OpenCV, FFmpeg and Qt meet, the errors here say."""
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
     os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
+    os.environ.setdefault("SVT_LOG", "0")  # the encoder of AV1
     os.environ.setdefault("QT_LOGGING_RULES", "*.warning=false")  # of fonts that its wheel lacks
 
 

@@ -14,7 +14,7 @@ from edge_vos.errors import UsageError
 from edge_vos.evaluate import davis, youtube
 from edge_vos.evaluate.metrics import boundary_accuracy, region_similarity
 from edge_vos.evaluate.scores import EvalReport, SequenceScore, object_score, sequence_score, sum_up
-from edge_vos.evaluate.sequences import Dataset, Shot, VideoSequence, object_ids
+from edge_vos.evaluate.sequences import Dataset, EvalFrame, VideoSequence, object_ids
 from edge_vos.runtime.model import LoadedModel
 from edge_vos.runtime.segmenter import Segmenter
 
@@ -137,8 +137,8 @@ def score_trackers(
     frames, seconds = 0, 0.0
     for sequence in dataset.sequences:
         run = _Run(sequence, start(), metrics)
-        for index, shot in enumerate(sequence.shots()):
-            scored = run.step(index, shot)
+        for index, entry in enumerate(sequence.play()):
+            scored = run.step(index, entry)
             for observe in observers:
                 observe(scored)
         scores[sequence.name] = run.score()
@@ -157,24 +157,24 @@ class _Run:
         self._f: dict[int, list[float]] = {}
         self._size: tuple[int, ...] | None = None
 
-    def step(self, index: int, shot: Shot) -> ScoredFrame:
+    def step(self, index: int, entry: EvalFrame) -> ScoredFrame:
         followed = list(self._j)
-        if shot.given is not None:
-            self._tracker.prompt(_at_size(shot.given, shot.frame.shape[:2]))
-            for object_id in sorted(object_ids(shot.given)):
+        if entry.given is not None:
+            self._tracker.prompt(_at_size(entry.given, entry.frame.shape[:2]))
+            for object_id in sorted(object_ids(entry.given)):
                 self._j[object_id], self._f[object_id] = [], []
-            self._size = shot.given.shape
-        if shot.truth is not None:
-            self._size = shot.truth.shape
-        predicted = _at_size(self._predict(shot.frame), self._size or shot.frame.shape[:2])
+            self._size = entry.given.shape
+        if entry.truth is not None:
+            self._size = entry.truth.shape
+        predicted = _at_size(self._predict(entry.frame), self._size or entry.frame.shape[:2])
         j, f = None, None
-        if shot.scored and shot.truth is not None and followed:
-            pairs = {i: (predicted == i, shot.truth == i) for i in followed}
+        if entry.scored and entry.truth is not None and followed:
+            pairs = {i: (predicted == i, entry.truth == i) for i in followed}
             j = _collect(self._j, {i: region_similarity(*pair) for i, pair in pairs.items()})
             if "f" in self._metrics:
                 f = _collect(self._f, {i: boundary_accuracy(*pair) for i, pair in pairs.items()})
         return ScoredFrame(
-            self._sequence, index, shot.name, shot.frame, predicted, shot.truth, j, f
+            self._sequence, index, entry.name, entry.frame, predicted, entry.truth, j, f
         )
 
     def score(self) -> SequenceScore:

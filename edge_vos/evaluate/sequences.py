@@ -20,7 +20,7 @@ ASPECT_TOLERANCE = 0.02
 
 
 @dataclass(frozen=True)
-class Shot:
+class EvalFrame:
     """Hold one frame with what a tracker is told and what it is measured by.
 
     Attributes:
@@ -68,7 +68,7 @@ class VideoSequence:
         """Return the frames that count: all annotated ones but the first and the last."""
         return tuple(sorted(self.annotations)[1:-1]) if self.has_truth else ()
 
-    def shots(self) -> Iterator[Shot]:
+    def play(self) -> Iterator[EvalFrame]:
         """Play the sequence.
 
         Raises:
@@ -92,7 +92,9 @@ class VideoSequence:
                         "an object to follow",
                         "A mask of 0 and 255 is measured with --protocol davis2016",
                     )
-            yield Shot(path.stem, frame, given, mask if self.has_truth else None, index in scored)
+            yield EvalFrame(
+                path.stem, frame, given, mask if self.has_truth else None, index in scored
+            )
 
     def read(self, index: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
         """Read a frame and its mask, None where it has none.

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from edge_vos.errors import DatasetError, UsageError
 from edge_vos.evaluate.run import ScoredFrame
-from edge_vos.evaluate.sequences import Dataset, Shot, VideoSequence
+from edge_vos.evaluate.sequences import Dataset, EvalFrame, VideoSequence
 from edge_vos.synthetic.occluders import Schedule
 
 WINDOW = 100
@@ -48,7 +48,7 @@ class LoopedSequence(VideoSequence):
         """Say when objects are hidden; it leaves both ends clear."""
         return Schedule(WINDOW, cycles=(self.length - 2 * WINDOW) // Schedule(WINDOW).cycle_frames)
 
-    def shots(self) -> Iterator[Shot]:
+    def play(self) -> Iterator[EvalFrame]:
         """Play the loop.
 
         Raises:
@@ -65,7 +65,7 @@ class LoopedSequence(VideoSequence):
                 )
             self.schedule.cover(frame, mask, index)
             given = None if index else mask
-            yield Shot(f"{index:05d}", frame, given, mask, 0 < index < self.length - 1)
+            yield EvalFrame(f"{index:05d}", frame, given, mask, 0 < index < self.length - 1)
 
 
 def loop_dataset(dataset: Dataset, length: int) -> Dataset:

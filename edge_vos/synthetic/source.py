@@ -8,7 +8,7 @@ from typing import TypeVar
 from urllib.parse import parse_qsl
 
 from edge_vos.errors import SourceError
-from edge_vos.runtime.sources.frame import Shot, Source
+from edge_vos.runtime.sources.frame import RawFrame, Source
 from edge_vos.synthetic.occluders import LONGEST, Schedule
 from edge_vos.synthetic.scene import Scene
 
@@ -75,7 +75,7 @@ def open_synthetic(uri: str, loop: bool = False) -> Source:
     request = parse_scene(uri, None if loop else DEFAULT_FRAMES)
     return Source(
         uri,
-        _shots(request),
+        _raw_frames(request),
         fps=request.fps,
         size=request.size,
         frames=request.frames,
@@ -138,7 +138,7 @@ def _size(value: str) -> tuple[int, int]:
     return int(sides[1]), int(sides[2])
 
 
-def _shots(request: SceneRequest) -> Iterator[Shot]:
+def _raw_frames(request: SceneRequest) -> Iterator[RawFrame]:
     scene = Scene(request.size, request.objects, request.seed)
     schedule = Schedule(CLEAR_FRAMES, request.occlude)
     index = 0
@@ -147,5 +147,5 @@ def _shots(request: SceneRequest) -> Iterator[Shot]:
         image, truth = scene.render(index / request.fps)
         if request.occlude:
             schedule.cover(image, truth, index)
-        yield Shot(image, start_s, truth)
+        yield RawFrame(image, start_s, truth)
         index += 1

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_vos.errors import PromptError
-from edge_vos.runtime.history import Trail, give_from
+from edge_vos.runtime.history import FrameHistory, catch_up
 from edge_vos.runtime.interactive.controls import Controls
 from edge_vos.runtime.interactive.prompt_draft import Sketch
 from edge_vos.runtime.segmenter import FrameResult, Segmenter
@@ -47,7 +47,7 @@ class _Deed:
 
     kind: Literal["new", "correction", "drop"]
     object_id: int
-    before: tuple[NDArray[np.bool_], Trail] | None = None
+    before: tuple[NDArray[np.bool_], FrameHistory] | None = None
     name: str = ""
 
 
@@ -69,7 +69,7 @@ class Prompting:
         self._chosen: int | None = None
         self._sketches: list[Sketch] = []  # the last one counts; the others are for undo
         self._touched_s = 0.0
-        self._trail: Trail | None = None  # of the sketch
+        self._history: FrameHistory | None = None  # of the sketch
         self._deeds: list[_Deed] = []  # for undo
         self._coming: dict[int, int] = {}  # accepted object -> results that may lack it
 
@@ -103,8 +103,8 @@ class Prompting:
             late = ((i, left - 1) for i, left in self._coming.items() if i not in found)
             self._coming = {i: left for i, left in late if left > 0}
             self._living = found | set(self._coming)
-            if self._trail is not None and self.sketch is not None:
-                self._trail.add(frame)
+            if self._history is not None and self.sketch is not None:
+                self._history.add(frame)
             if self._deeds and self._deeds[-1].before is not None:
                 self._deeds[-1].before[1].add(frame)
 
@@ -135,19 +135,19 @@ class Prompting:
     def accept(self) -> None:
         """Follow what the sketch shows."""
         with self._lock:
-            sketch, trail = self.sketch, self._trail
-            if sketch is None or trail is None:
+            sketch, history = self.sketch, self._history
+            if sketch is None or history is None:
                 return
             self._sketches.clear()
-            self._trail = None
+            self._history = None
             if sketch.object_id in self._living:
                 before = sketch.result.mask == sketch.object_id
-                self._did(_Deed("correction", sketch.object_id, (before, trail)))
+                self._did(_Deed("correction", sketch.object_id, (before, history)))
             else:
                 self._did(_Deed("new", sketch.object_id))
             self._chosen = None
             self.controls.say("")
-            self._give(sketch.object_id, sketch.mask > 0, trail)
+            self._give(sketch.object_id, sketch.mask > 0, history)
 
     def cancel(self) -> None:
         """Leave the sketch."""
@@ -195,7 +195,7 @@ class Prompting:
             if self._seen is not None:
                 frame, result = self._seen
                 name = next((state.name for state in result.objects if state.id == target), "")
-                self._did(_Deed("drop", target, (result.mask == target, Trail(frame)), name))
+                self._did(_Deed("drop", target, (result.mask == target, FrameHistory(frame)), name))
             self._forget(target)
 
     def drop_under(self, xy: tuple[int, int]) -> None:
@@ -250,7 +250,7 @@ class Prompting:
             self.controls.say(f"All {self.controls.objects} objects are in use: drop one")
         if object_id is None or self._seen is None:
             return None
-        self._trail = Trail(self._seen[0])
+        self._history = FrameHistory(self._seen[0])
         return Sketch.begin(*self._seen, object_id)
 
     def _did(self, deed: _Deed) -> None:
@@ -274,14 +274,16 @@ class Prompting:
         self.controls.say(f"object {object_id} is dropped")
         self.controls.requests.put(lambda segmenter, _: segmenter.drop(object_id))
 
-    def _give(self, object_id: int, mask: NDArray[np.bool_], trail: Trail, name: str = "") -> None:
-        """Let the run follow an object from the trail's first frame to now."""
+    def _give(
+        self, object_id: int, mask: NDArray[np.bool_], history: FrameHistory, name: str = ""
+    ) -> None:
+        """Let the run follow an object from the history's first frame to now."""
         self._living.add(object_id)
         self._coming[object_id] = _LATE_RESULTS
         labels = mask * np.uint8(object_id)
 
         def give(segmenter: Segmenter, frame: Frame | None) -> None:
-            give_from(trail, labels, segmenter, frame)
+            catch_up(history, labels, segmenter, frame)
             if name:
                 segmenter.name(object_id, name)
 

@@ -5,23 +5,40 @@ import secrets
 import select
 import socket
 import threading
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 from urllib.parse import parse_qs, urlsplit
-
-if TYPE_CHECKING:
-    from edge_vos.runtime.interactive.page import Page
 
 _MOST_CONNECTIONS = 24
 _MOST_BODY_BYTES = 4096
-_PATIENCE_S = 10.0  # a viewer that takes nothing for so long is let go
+_VIEWER_TIMEOUT_S = 10.0  # a viewer that takes nothing for so long is let go
 _SEND_BUFFER_BYTES = 1 << 17  # little waits on the way to a slow viewer
 _BOUNDARY = "picture"
 _POLICY = "default-src 'none'; img-src 'self'; connect-src 'self'; " + (
     "style-src 'unsafe-inline'; script-src 'unsafe-inline'"
 )
+
+
+class ServedPage(Protocol):
+    """Say what a page shows and does; by any thread.
+
+    Attributes:
+        token: whoever asks must give it.
+    """
+
+    token: str
+
+    def state(self) -> dict[str, Any]:
+        """Return what the page tells beside the picture."""
+
+    def act(self, wish: Mapping[str, Any]) -> bool:
+        """Do what a button or a click asks for; return whether it could be understood."""
+
+    def watch(self, send: Callable[[bytes], object], is_gone: Callable[[], bool]) -> bool:
+        """Send JPEG pictures to one viewer until it is gone; return whether it was let in."""
 
 
 class PageServer(ThreadingHTTPServer):
@@ -38,7 +55,7 @@ class PageServer(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False
 
-    def __init__(self, address: tuple[str, int], page: "Page") -> None:
+    def __init__(self, address: tuple[str, int], page: ServedPage) -> None:
         self.page = page
         self._free = threading.BoundedSemaphore(_MOST_CONNECTIONS)
         super().__init__(address, _Handler)
@@ -63,7 +80,7 @@ class PageServer(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     server: PageServer
-    timeout = _PATIENCE_S
+    timeout = _VIEWER_TIMEOUT_S
     _is_streaming = False
 
     def do_GET(self) -> None:

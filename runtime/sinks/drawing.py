@@ -50,21 +50,21 @@ class Painter:
         for state in seen:
             left, top, width, height = state.box_xywh
             window = (slice(top, top + height), slice(left, left + width))
-            self._tint(picture[window], result.mask[window], state.id)
+            self._tint(picture[window], result.mask[window], state)
         scale = text_scale(picture)
         for state in seen:  # above all tints
             text = f"{caption(state)}  {100 * state.confidence:.0f}%"
             corner = (state.box_xywh[0], state.box_xywh[1])
-            draw_label(picture, text, corner, scale, self.colours[state.id])
+            draw_label(picture, text, corner, scale, _bgr(state))
         if lost := [caption(state) for state in result.objects if state.lost]:
             draw_label(picture, f"lost: {', '.join(lost)}", (0, picture.shape[0]), scale, PLATE)
 
-    def _tint(self, part: NDArray[np.uint8], labels: NDArray[np.uint8], object_id: int) -> None:
+    def _tint(self, part: NDArray[np.uint8], labels: NDArray[np.uint8], state: ObjectState) -> None:
         """Tint an object's pixels in place, and draw its outline."""
-        one = (labels == object_id).view(np.uint8)
+        one = (labels == state.id).view(np.uint8)
         solid = np.empty_like(part)
         corner = (part.shape[1], part.shape[0])
-        cv2.rectangle(solid, (0, 0), corner, self.colours[object_id], -1)
+        cv2.rectangle(solid, (0, 0), corner, _bgr(state), -1)
         cv2.copyTo(cv2.addWeighted(part, 1 - _ALPHA, solid, _ALPHA, 0), one, part)
         thickness = 1 + part.shape[0] // 200
         # What lies outside the box is not the object: the outline closes along it, too.
@@ -75,9 +75,14 @@ class Painter:
         cv2.copyTo(solid, one, part)
 
 
+def _bgr(state: ObjectState) -> Colour:
+    red, green, blue = state.colour
+    return blue, green, red
+
+
 def caption(state: ObjectState) -> str:
     """Return an object's name, or its id where OpenCV's Hershey fonts cannot draw the name."""
-    return state.name if state.name and state.name.isascii() else str(state.id)
+    return state.name if state.name and state.name.isascii() else str(state.number)
 
 
 def text_scale(picture: NDArray[np.uint8]) -> float:

@@ -1,6 +1,7 @@
 """Open sinks for results by their URIs."""
 
 import os
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,11 +12,14 @@ from edge_vos.runtime.interactive.controls import Controls
 from edge_vos.runtime.interactive.interaction import Prompting
 from edge_vos.runtime.interactive.window import Window
 from edge_vos.runtime.sinks.drawing import Painter
-from edge_vos.runtime.sinks.matte import RENDERS
+from edge_vos.runtime.sinks.matte import RENDERS, cut_out
 from edge_vos.runtime.sinks.output import JsonLines, MaskFolder, Nothing, Sink, make_folder
-from edge_vos.runtime.sinks.output_path import Target, check_apart, check_spares
+from edge_vos.runtime.sinks.output_path import OutputPath, check_apart, check_spares
 from edge_vos.runtime.sinks.recorder import Recorder
 from edge_vos.runtime.sinks.recording import SUFFIXES, Recording
+from edge_vos.runtime.sinks.video.encoders import ALPHA
+from edge_vos.runtime.sinks.virtual_camera import VIRTUAL_CAMERA, open_virtual_camera
+from edge_vos.runtime.sources.frame import Sound
 
 if TYPE_CHECKING:
     from edge_vos.runtime.interactive.page import Page
@@ -23,10 +27,12 @@ if TYPE_CHECKING:
 __all__ = ["Sink", "open_sink", "open_sinks"]
 
 KINDS = (
-    "clip.mkv, clip.mp4, clip.avi, matte:clip.mkv, green:clip.mkv, blur:clip.mkv, masks.jsonl, "
-    "a folder for palette PNGs, window, serve://127.0.0.1:8080 or none"
+    "clip.mkv, clip.mp4, clip.mov, clip.webm, clip.avi, matte:clip.mkv, green:clip.mkv, "
+    "blur:clip.mkv, masks.jsonl, a folder for palette PNGs, vcam:, window, "
+    "serve://127.0.0.1:8080 or none"
 )
 DAVIS, SERVE = "davis://", "serve://"
+_CODEC = re.compile(r"(.*)\?codec=(\w*)", re.DOTALL)
 
 
 def is_interactive(uri: str) -> bool:
@@ -42,6 +48,7 @@ def open_sinks(
     overwrite: bool = False,
     controls: Controls | None = None,
     inputs: Iterable[Path] = (),
+    sound: Sound | None = None,
 ) -> list[Sink]:
     """Open several sinks, or none of them: see :func:`open_sink`.
 
@@ -54,6 +61,7 @@ def open_sinks(
         overwrite: replace what exists.
         controls: of the run that a window or a page shows.
         inputs: files that the run reads, such as ``source.files``: no sink may replace them.
+        sound: of the source, ``source.sound``, for videos.
 
     Raises:
         SinkError: if one cannot be opened, two are the same, or one would replace an input.
@@ -62,17 +70,25 @@ def open_sinks(
     for index, uri in enumerate(asked):
         if uri in asked[:index]:
             raise SinkError(f"The output {uri} was asked for twice", "each output once")
-    targets = [target for uri in asked if (target := _target(uri)) is not None]
-    check_apart(targets)
-    check_spares(targets, inputs)
-    for target in targets:
-        target.check_free(overwrite)
+    output_paths = [output_path for uri in asked if (output_path := _output_path(uri)) is not None]
+    check_apart(output_paths)
+    check_spares(output_paths, inputs)
+    for output_path in output_paths:
+        output_path.check_free(overwrite)
     prompting, painter = Prompting(controls or Controls()), Painter()
     sinks: list[Sink] = []
     try:
         for uri in asked:
             sinks.append(
-                open_sink(uri, fps, size, overwrite=overwrite, prompting=prompting, painter=painter)
+                open_sink(
+                    uri,
+                    fps,
+                    size,
+                    overwrite=overwrite,
+                    prompting=prompting,
+                    painter=painter,
+                    sound=sound,
+                )
             )
         if any(is_interactive(uri) for uri in asked):
             sinks.append(Recorder(prompting, fps, size, painter.paint))
@@ -91,27 +107,34 @@ def open_sink(
     overwrite: bool = False,
     prompting: Prompting | None = None,
     painter: Painter | None = None,
+    sound: Sound | None = None,
 ) -> Sink:
-    """Open a video file, a folder of masks, JSON lines, a window, a page, or nothing.
+    """Open a video file, a folder of masks, JSON lines, a camera, a window, a page, or nothing.
 
     Args:
-        uri: ``clip.mkv``, ``clip.mp4``, ``clip.avi``: the overlay; the same after ``matte:``,
-            ``green:`` or ``blur:``: the alpha, the objects before green or before a blurred
-            background; ``masks/`` or ``davis://masks``: palette PNGs; ``masks.jsonl``: COCO run
-            lengths; ``window``; ``serve://HOST:PORT``: a page; ``none``.
+        uri: ``clip.mkv``, ``clip.mp4``, ``clip.mov``, ``clip.webm``, ``clip.avi``: the overlay;
+            the same after ``matte:``, ``green:`` or ``blur:``: the alpha, the objects before green
+            or before a blurred background; after ``matte:``, .mov and .webm hold the frame with
+            its alpha; ``clip.mkv?codec=av1``: by another codec than the usual one; ``vcam:``,
+            ``vcam:blur``: a camera that other programs see; ``masks/`` or ``davis://masks``:
+            palette PNGs; ``masks.jsonl``: COCO run lengths; ``window``; ``serve://HOST:PORT``: a
+            page; ``none``.
         fps: nominal, of a video.
         size: height and width of the first frame.
         overwrite: replace what exists.
         prompting: what keys, mouse and buttons act on, shared by the sinks that show.
         painter: draws overlays, shared by the sinks that need one.
+        sound: of the source, for a video.
 
     Raises:
         SinkError: if it exists, cannot be written, or is of an unknown kind.
     """
     painter = painter if painter is not None else Painter()
-    target = _target(uri)
-    if target is not None:
-        return _open_target(target, fps, size, overwrite, painter)
+    output_path = _output_path(uri)
+    if output_path is not None:
+        return _open_output_path(output_path, fps, size, overwrite, painter, sound)
+    if uri.startswith(VIRTUAL_CAMERA):
+        return open_virtual_camera(uri, fps, size, painter.paint)
     if is_interactive(uri):
         prompting = prompting if prompting is not None else Prompting(Controls())
         if uri == "window":
@@ -120,23 +143,27 @@ def open_sink(
     return Nothing()
 
 
-def _target(uri: str) -> Target | None:
-    """Return where a sink writes to; a window, a page and ``none`` write nothing."""
-    if uri == "none" or is_interactive(uri):
+def _output_path(uri: str) -> OutputPath | None:
+    """Return where a sink writes to; a window, a page, a camera and ``none`` write nothing."""
+    if uri == "none" or is_interactive(uri) or uri.startswith(VIRTUAL_CAMERA):
         return None
     scheme = _scheme(uri)
     place = uri.removeprefix(f"{scheme}:" if scheme else DAVIS)
+    codec = None
+    if asked := _CODEC.fullmatch(place):
+        place, codec = asked[1], asked[2]
     if not place.strip():
         raise SinkError(f"The output {uri!r} has no path", KINDS)
     path = Path(place)
     suffix = path.suffix.lower()
     if not scheme:
-        as_folder = uri.startswith(DAVIS) or uri.endswith(("/", os.sep)) or os.path.isdir(path)
-        if (as_folder or not suffix) and "://" not in place:
-            return Target(uri, path, is_folder=True)
-    if "://" in uri or (suffix not in SUFFIXES and (suffix != ".jsonl" or scheme)):
+        as_folder = uri.startswith(DAVIS) or place.endswith(("/", os.sep)) or os.path.isdir(path)
+        if (as_folder or not suffix) and "://" not in place and codec is None:
+            return OutputPath(uri, path, is_folder=True)
+    is_lines = suffix == ".jsonl" and not scheme and codec is None
+    if "://" in uri or (suffix not in SUFFIXES and not is_lines):
         raise SinkError(f"The output {uri!r} is of an unknown kind", KINDS)
-    return Target(uri, path, is_folder=False)
+    return OutputPath(uri, path, is_folder=False, codec=codec)
 
 
 def _scheme(uri: str) -> str:
@@ -145,18 +172,28 @@ def _scheme(uri: str) -> str:
     return scheme if colon and scheme in RENDERS else ""
 
 
-def _open_target(
-    target: Target, fps: float, size: tuple[int, int], overwrite: bool, painter: Painter
+def _open_output_path(
+    output_path: OutputPath,
+    fps: float,
+    size: tuple[int, int],
+    overwrite: bool,
+    painter: Painter,
+    sound: Sound | None,
 ) -> Sink:
-    if target.is_folder:
-        return MaskFolder(target.path, overwrite)
-    target.check_free(overwrite)
-    make_folder(target.path.parent)
-    if target.path.suffix.lower() == ".jsonl":
-        return JsonLines(target.path)
-    scheme = _scheme(target.uri)
-    render = RENDERS[scheme] if scheme else painter.paint
-    return Recording(target.path, fps, size, render, target.uri)
+    path, uri = output_path.path, output_path.uri
+    if output_path.is_folder:
+        return MaskFolder(path, overwrite)
+    output_path.check_free(overwrite)
+    make_folder(path.parent)
+    suffix = path.suffix.lower()
+    if suffix == ".jsonl":
+        return JsonLines(path)
+    scheme = _scheme(uri)
+    alpha = scheme == "matte" and suffix in ALPHA
+    render = cut_out if alpha else RENDERS[scheme] if scheme else painter.paint
+    return Recording(
+        path, fps, size, render, uri, codec=output_path.codec, alpha=alpha, sound=sound
+    )
 
 
 def _open_page(uri: str, prompting: Prompting, painter: Painter) -> "Page":

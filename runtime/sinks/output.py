@@ -2,14 +2,13 @@
 
 import json
 import re
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import ClassVar, Protocol, Self
 
 from edge_vos.errors import SinkError
-from edge_vos.runtime.masks import encode_rle, write_palette_png
+from edge_vos.runtime.masks import encode_rle, write_labels_png
 from edge_vos.runtime.segmenter import FrameResult
 from edge_vos.runtime.sinks.append import AppendFile
 from edge_vos.runtime.sinks.output_path import partial_path
@@ -66,25 +65,6 @@ class Nothing(Sink):
         """Do nothing."""
 
 
-class Callback(Sink):
-    """Hand results to a function.
-
-    Args:
-        function: is called with each frame and its result, in the thread that runs the sinks.
-    """
-
-    def __init__(self, function: Callable[[Frame, FrameResult], object]) -> None:
-        self.uri = "callback"
-        self._function = function
-
-    def write(self, frame: Frame, result: FrameResult) -> None:
-        """Call the function; what it raises ends the run."""
-        self._function(frame, result)
-
-    def close(self) -> None:
-        """Do nothing."""
-
-
 class MaskFolder(Sink):
     """Write one palette PNG a frame, as DAVIS has them: 00000.png and on, by the frame's index.
 
@@ -121,7 +101,7 @@ class MaskFolder(Sink):
         path = self._path / f"{frame.index:05d}.png"
         partial = path.with_suffix(".partial")
         try:
-            write_palette_png(partial, result.mask)
+            write_labels_png(partial, result.numbered_mask())
             partial.replace(path)
         except OSError as error:
             with suppress(OSError):
@@ -166,13 +146,14 @@ class JsonLines(Sink):
             "timestamp_s": round(frame.timestamp_s, 6),
             "objects": [
                 {
-                    "id": state.id,
+                    "id": state.number,
                     "name": state.name,
                     "colour": list(state.colour),
                     "area_px": state.area_px,
                     "box_xywh": [int(side) for side in state.box_xywh],
                     "confidence": round(state.confidence, 4),
                     "lost": state.lost,
+                    "event": state.event,
                     "segmentation": encode_rle(result.mask == state.id),
                 }
                 for state in result.objects

@@ -14,18 +14,20 @@ def partial_path(path: Path) -> Path:
 
 
 @dataclass(frozen=True)
-class Target:
+class OutputPath:
     """Hold where an output goes.
 
     Args:
         uri: what the user asked for.
         path: the file or the folder.
         is_folder: whether it is a folder of masks.
+        codec: what a video shall be written as; ``None`` leaves it to the suffix.
     """
 
     uri: str
     path: Path
     is_folder: bool
+    codec: str | None = None
 
     @property
     def places(self) -> tuple[Path, ...]:
@@ -64,42 +66,42 @@ class Target:
             )
 
 
-def check_apart(targets: Sequence[Target]) -> None:
+def check_apart(output_paths: Sequence[OutputPath]) -> None:
     """Refuse two outputs that write to one place.
 
     Raises:
         SinkError: if there are such.
     """
     taken: set[str] = set()
-    for target in targets:
-        places = {os.path.realpath(place) for place in target.places}
+    for output_path in output_paths:
+        places = {os.path.realpath(place) for place in output_path.places}
         if places & taken:
             raise SinkError(
-                f"The output {target.uri} is a file of another output", "each file once"
+                f"The output {output_path.uri} is a file of another output", "each file once"
             )
         taken |= places
 
 
-def check_spares(targets: Sequence[Target], inputs: Iterable[Path]) -> None:
+def check_spares(output_paths: Sequence[OutputPath], inputs: Iterable[Path]) -> None:
     """Refuse an output that would replace what the run is made from.
 
     Args:
-        targets: where the outputs go.
+        output_paths: where the outputs go.
         inputs: files that the run reads.
 
     Raises:
         SinkError: if an output is one of them, under whatever name, or a folder that holds one.
     """
     read = _identities(inputs)
-    for target in targets:
-        there = _entries(target.path) if target.is_folder else target.places
+    for output_path in output_paths:
+        there = _entries(output_path.path) if output_path.is_folder else output_path.places
         for path in (read[identity] for identity in _identities(there) if identity in read):
             verb, wanted = (
                 ("is in the folder", "a folder of its own")
-                if target.is_folder
+                if output_path.is_folder
                 else ("would be replaced by the output", "another path")
             )
-            raise SinkError(f"{path}, which is read itself, {verb} {target.uri}", wanted)
+            raise SinkError(f"{path}, which is read itself, {verb} {output_path.uri}", wanted)
 
 
 def _entries(folder: Path) -> list[Path]:

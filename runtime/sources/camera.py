@@ -12,7 +12,7 @@ import cv2
 
 from edge_vos.errors import SourceError
 from edge_vos.runtime.sources.frame import Source
-from edge_vos.runtime.sources.reconnect import LiveFeed, Notice, Patience
+from edge_vos.runtime.sources.reconnect import LiveFeed, Notice, ReconnectPolicy
 
 FALLBACK_FPS = 30.0  # for a camera that does not tell
 CAMERA = re.compile(r"(?:/dev/video)?(\d+)(?:\?(.*))?", re.DOTALL)
@@ -70,7 +70,7 @@ def parse_mode(uri: str, query: str) -> CameraMode:
 
 
 def open_camera(
-    uri: str, index: int, mode: CameraMode, patience: Patience, notice: Notice | None = None
+    uri: str, index: int, mode: CameraMode, policy: ReconnectPolicy, notice: Notice | None = None
 ) -> Source:
     """Open a camera and wait for its first frame.
 
@@ -78,7 +78,7 @@ def open_camera(
         uri: what the user asked for.
         index: its number, as in /dev/video0.
         mode: what it shall give.
-        patience: how long to wait for frames, and for a camera that was unplugged.
+        policy: how long to wait for frames, and for a camera that was unplugged.
         notice: is told when it is lost and when it is back.
 
     Raises:
@@ -88,7 +88,7 @@ def open_camera(
     capture = _connect(index, mode)
     image = _first(capture, index, mode)
     fps = float(capture.get(cv2.CAP_PROP_FPS))
-    feed = LiveFeed(f"Camera {index}", capture, lambda: _connect(index, mode), patience, notice)
+    feed = LiveFeed(f"Camera {index}", capture, lambda: _connect(index, mode), policy, notice)
     return Source(
         uri,
         feed,

@@ -33,7 +33,7 @@ class Frame:
 
 
 @dataclass(frozen=True)
-class Shot:
+class RawFrame:
     """Hold what a kind of source gives for one frame; :class:`Source` makes a frame of it.
 
     Args:
@@ -47,6 +47,19 @@ class Shot:
     captured_s: float
     truth: NDArray[np.uint8] | None = None
     timestamp_s: float | None = None
+
+
+@dataclass(frozen=True)
+class Sound:
+    """Say where the sound of a source lies.
+
+    Args:
+        path: the file.
+        start_s: the time of the source's first frame, on the file's own clock.
+    """
+
+    path: str
+    start_s: float
 
 
 @runtime_checkable
@@ -72,12 +85,13 @@ class Source:
         is_endless: whether the source never ends by itself.
         has_truth: whether its frames come with exact masks.
         files: those of this machine that it reads.
+        sound: what goes with its frames; ``None`` where there is none, or nobody knows.
     """
 
     def __init__(
         self,
         uri: str,
-        shots: Iterable[Shot],
+        raw_frames: Iterable[RawFrame],
         *,
         fps: float,
         size: tuple[int, int],
@@ -87,6 +101,7 @@ class Source:
         has_truth: bool = False,
         release: Callable[[], None] | None = None,
         files: Iterable[Path] = (),
+        sound: Sound | None = None,
     ) -> None:
         self.uri = uri
         self.fps = fps
@@ -96,22 +111,23 @@ class Source:
         self.is_endless = is_endless
         self.has_truth = has_truth
         self.files = tuple(files)
-        self._shots = shots
+        self.sound = sound
+        self._raw_frames = raw_frames
         self._release = release
 
     def __iter__(self) -> Iterator[Frame]:
         first_s: float | None = None
-        for index, shot in enumerate(self._shots):
+        for index, raw in enumerate(self._raw_frames):
             if first_s is None:
-                first_s = shot.captured_s
-            own_s = index / self.fps if shot.timestamp_s is None else shot.timestamp_s
+                first_s = raw.captured_s
+            own_s = index / self.fps if raw.timestamp_s is None else raw.timestamp_s
             yield Frame(
-                image=shot.image,
+                image=raw.image,
                 index=index,
-                timestamp_s=shot.captured_s - first_s if self.is_live else own_s,
-                captured_s=shot.captured_s,
-                capture_ms=(time.perf_counter() - shot.captured_s) * 1e3,
-                truth=shot.truth,
+                timestamp_s=raw.captured_s - first_s if self.is_live else own_s,
+                captured_s=raw.captured_s,
+                capture_ms=(time.perf_counter() - raw.captured_s) * 1e3,
+                truth=raw.truth,
             )
 
     def interrupt(self) -> None:
@@ -119,8 +135,8 @@ class Source:
 
         Any thread may call it; :meth:`close` is for the one that takes the frames.
         """
-        if isinstance(self._shots, Interruptible):
-            self._shots.interrupt()
+        if isinstance(self._raw_frames, Interruptible):
+            self._raw_frames.interrupt()
 
     def close(self) -> None:
         """Give the camera or the file back; closing twice does nothing."""

@@ -10,24 +10,34 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_vos.errors import SourceError, SourceLost
-from edge_vos.runtime.sources.frame import Shot, Source
+from edge_vos.runtime.sources.frame import RawFrame, Source
+from edge_vos.runtime.sources.span import WHOLE, Span
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 FPS = 30.0  # images carry no rate
 
 
-def open_images(uri: str, paths: Iterable[Path], loop: bool = False) -> Source:
+def open_images(uri: str, paths: Iterable[Path], loop: bool = False, span: Span = WHOLE) -> Source:
     """Open images as the frames of a video, numbers in their names in numerical order.
 
     Args:
         uri: what the user asked for.
         paths: at least one image; as with a camera, their size may change.
         loop: begin again at the end.
+        span: which of them, as if they came at 30 a second.
 
     Raises:
-        SourceError: if the first image cannot be decoded.
+        SourceError: if the first image cannot be decoded, or none is in the span.
     """
-    ordered = sorted(paths, key=_natural)
+    every = sorted(paths, key=_natural)
+    times = ((path, index / FPS) for index, path in enumerate(every))
+    ordered = [p for p, s in times if not (span.begins_after(s) or span.ends_before(s))]
+    if not ordered:
+        raise SourceError(
+            f"None of the {len(every)} images of {uri!r} is shown from {span.start_s:g} s on",
+            f"a part of their {len(every) / FPS:.1f} s, at {FPS:g} images a second",
+            "Give another --start and --end",
+        )
     image = _read(ordered[0])
     if image is None:
         raise SourceError(
@@ -36,7 +46,7 @@ def open_images(uri: str, paths: Iterable[Path], loop: bool = False) -> Source:
         )
     return Source(
         uri,
-        _shots(ordered, loop),
+        _raw_frames(ordered, loop),
         fps=FPS,
         size=(image.shape[0], image.shape[1]),
         frames=None if loop else len(ordered),
@@ -45,7 +55,7 @@ def open_images(uri: str, paths: Iterable[Path], loop: bool = False) -> Source:
     )
 
 
-def _shots(paths: Sequence[Path], loop: bool) -> Iterator[Shot]:
+def _raw_frames(paths: Sequence[Path], loop: bool) -> Iterator[RawFrame]:
     while True:
         for count, path in enumerate(paths):
             start_s = time.perf_counter()
@@ -56,7 +66,7 @@ def _shots(paths: Sequence[Path], loop: bool) -> Iterator[Shot]:
                     "intact images",
                     "Remove it or replace it",
                 )
-            yield Shot(image, start_s)
+            yield RawFrame(image, start_s)
         if not loop:
             return
 

@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 
 from edge_vos.errors import SourceError, SourceLost, SourceTimeout
-from edge_vos.runtime.frame_queue import Channel, ChannelEnd
-from edge_vos.runtime.sources.frame import Shot
+from edge_vos.runtime.frame_queue import FrameQueue, QueueEnd
+from edge_vos.runtime.sources.frame import RawFrame
 
 Notice = Callable[[str], None]
 _BROKEN_IN_A_ROW = 30  # more frames than this that cannot be decoded are a lost connection
@@ -32,7 +32,7 @@ class Capture(Protocol):
 
 
 @dataclass(frozen=True)
-class Patience:
+class ReconnectPolicy:
     """Say how long to wait for a live source.
 
     Args:
@@ -71,7 +71,7 @@ class LiveFeed:
         name: of the source, for messages, such as ``Camera 0``.
         capture: the open connection.
         connect: opens another one, or raises :class:`~edge_vos.errors.SourceError`.
-        patience: how long to wait.
+        policy: how long to wait.
         notice: is told of losses and of what comes back.
     """
 
@@ -80,35 +80,35 @@ class LiveFeed:
         name: str,
         capture: Capture,
         connect: Callable[[], Capture],
-        patience: Patience,
+        policy: ReconnectPolicy,
         notice: Notice | None = None,
     ) -> None:
         self._name = name
         self._connect = connect
-        self._patience = patience
+        self._policy = policy
         self._notice = notice if notice is not None else lambda _: None
         self._closing = threading.Event()
         self._reader = _Reader(capture)
 
-    def __iter__(self) -> Iterator[Shot]:
+    def __iter__(self) -> Iterator[RawFrame]:
         lost_s: float | None = None
-        wait_s = self._patience.first_wait_s
+        wait_s = self._policy.first_wait_s
         while not self._closing.is_set():
-            shot, trouble = self._next()
-            if shot is not None:
+            raw, trouble = self._next()
+            if raw is not None:
                 if lost_s is not None:
                     self._notice(f"{self._name} is back")
-                    lost_s, wait_s = None, self._patience.first_wait_s
-                yield shot
+                    lost_s, wait_s = None, self._policy.first_wait_s
+                yield raw
                 continue
-            self._reader.shots.cancel()
+            self._reader.raw_frames.cancel()
             lost_s = time.monotonic() if lost_s is None else lost_s
             while not self._closing.is_set():
-                if time.monotonic() + wait_s - lost_s > self._patience.reconnect_s:
+                if time.monotonic() + wait_s - lost_s > self._policy.reconnect_s:
                     raise trouble
                 self._notice(f"{trouble.what}; trying again")
                 self._closing.wait(wait_s)
-                wait_s = min(2 * wait_s, self._patience.longest_wait_s)
+                wait_s = min(2 * wait_s, self._policy.longest_wait_s)
                 try:
                     self._reader = _Reader(self._connect())
                 except SourceError:
@@ -118,35 +118,35 @@ class LiveFeed:
     def interrupt(self) -> None:
         """End the frames, and a wait for the lost source; by any thread."""
         self._closing.set()
-        self._reader.shots.cancel()
+        self._reader.raw_frames.cancel()
 
     def close(self) -> None:
         """Give the device back; a read that hangs in it keeps it."""
         self.interrupt()
         self._reader.thread.join(_RELEASE_S)
 
-    def _next(self) -> tuple[Shot | None, SourceLost]:
+    def _next(self) -> tuple[RawFrame | None, SourceLost]:
         lost = SourceLost(
             f"{self._name} stopped giving frames",
             "a camera that stays connected",
             "Check its cable or network, then start again",
         )
         try:
-            shot = self._reader.shots.get(self._patience.stall_s)
-        except ChannelEnd:
+            raw = self._reader.raw_frames.get(self._policy.stall_s)
+        except QueueEnd:
             return None, lost
         late = SourceTimeout(
-            f"{self._name} gave no frame for {self._patience.stall_s:g} s", lost.expected,
+            f"{self._name} gave no frame for {self._policy.stall_s:g} s", lost.expected,
             lost.next_step,
         )  # fmt: skip
-        return shot, late
+        return raw, late
 
 
 class _Reader:
     """Read one connection until it ends or nobody wants more; release it then."""
 
     def __init__(self, capture: Capture) -> None:
-        self.shots: Channel[Shot] = Channel(1)
+        self.raw_frames: FrameQueue[RawFrame] = FrameQueue(1)
         self._capture = capture
         self.thread = threading.Thread(target=self._read, name="edge-vos-read", daemon=True)
         self.thread.start()
@@ -155,16 +155,16 @@ class _Reader:
         broken = 0
         try:
             # grab() waits for the sensor, retrieve() decodes: only the second is work.
-            while not self.shots.cancelled and self._capture.grab():
+            while not self.raw_frames.cancelled and self._capture.grab():
                 captured_s = time.perf_counter()
                 ok, image = self._capture.retrieve()
                 if ok and image is not None:
                     broken = 0
-                    self.shots.put(Shot(np.asarray(image, np.uint8), captured_s))
+                    self.raw_frames.put(RawFrame(np.asarray(image, np.uint8), captured_s))
                 elif (broken := broken + 1) > _BROKEN_IN_A_ROW:
                     break
         except cv2.error:
-            pass  # told by the end of the shots
+            pass  # told by the end of the raw_frames
         finally:
             self._capture.release()
-            self.shots.end()
+            self.raw_frames.end()

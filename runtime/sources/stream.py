@@ -1,4 +1,4 @@
-"""Cameras behind a network or a GStreamer pipeline: `rtsp://`, `http://`, `csi://0`."""
+"""Cameras behind a network or a GStreamer pipeline: `rtsp://`, `http://`, `udp://`, `csi://0`."""
 
 import re
 from collections.abc import Callable
@@ -10,46 +10,47 @@ import cv2
 from edge_vos.errors import SourceError
 from edge_vos.runtime.sources.camera import CameraMode, parse_mode
 from edge_vos.runtime.sources.frame import Source
-from edge_vos.runtime.sources.reconnect import LiveFeed, Notice, Patience
+from edge_vos.runtime.sources.reconnect import LiveFeed, Notice, ReconnectPolicy
 from edge_vos.runtime.sources.video_file import FALLBACK_FPS, open_video
 
-NETWORK = ("rtsp://", "rtsps://", "http://", "https://")
+NETWORK = ("rtsp://", "rtsps://", "http://", "https://", "udp://")
 CSI = "csi://"
 _OPEN_MS = 5000
 _MOST_FRAMES = 10**9  # FFmpeg announces nonsense for what has no end
 
 
 def open_network(
-    uri: str, patience: Patience, notice: Notice | None = None, loop: bool = False
+    uri: str, policy: ReconnectPolicy, notice: Notice | None = None, loop: bool = False
 ) -> Source:
     """Open a camera's stream, MJPEG or RTSP, or a video file on a server.
 
     Args:
-        uri: ``rtsp://camera/stream``, ``http://camera/video.mjpg``, ``http://host/clip.mp4``.
-        patience: how long to wait for frames, and for a stream that broke off.
+        uri: ``rtsp://camera/stream``, ``http://camera/video.mjpg``, ``http://host/clip.mp4``,
+            ``udp://0.0.0.0:5000``.
+        policy: how long to wait for frames, and for a stream that broke off.
         notice: is told when it is lost and when it is back.
         loop: begin a file again at its end.
 
     Raises:
         SourceError: if nothing answers, or what answers is no video.
     """
-    capture = _connect_network(uri, patience)
+    capture = _connect_network(uri, policy)
     if 0 < capture.get(cv2.CAP_PROP_FRAME_COUNT) < _MOST_FRAMES:
         capture.release()
         suffix = PurePosixPath(urlsplit(uri).path).suffix
         return open_video(without_secrets(uri), uri, suffix, loop)
     return _live(
-        uri, without_secrets(uri), capture, lambda: _connect_network(uri, patience), patience,
+        uri, without_secrets(uri), capture, lambda: _connect_network(uri, policy), policy,
         notice,
     )  # fmt: skip
 
 
-def open_csi(uri: str, patience: Patience, notice: Notice | None = None) -> Source:
+def open_csi(uri: str, policy: ReconnectPolicy, notice: Notice | None = None) -> Source:
     """Open a Jetson's camera.
 
     Args:
         uri: ``csi://0?width=1280&height=720&fps=30``.
-        patience: how long to wait for frames.
+        policy: how long to wait for frames.
         notice: is told when it is lost and when it is back.
 
     Raises:
@@ -71,7 +72,7 @@ def open_csi(uri: str, patience: Patience, notice: Notice | None = None) -> Sour
         )
     pipeline = csi_pipeline(int(place), mode)
     capture = _connect_csi(uri, pipeline)
-    return _live(uri, uri, capture, lambda: _connect_csi(uri, pipeline), patience, notice)
+    return _live(uri, uri, capture, lambda: _connect_csi(uri, pipeline), policy, notice)
 
 
 def csi_pipeline(sensor: int, mode: CameraMode) -> str:
@@ -92,7 +93,7 @@ def _live(
     name: str,
     capture: cv2.VideoCapture,
     connect: Callable[[], cv2.VideoCapture],
-    patience: Patience,
+    policy: ReconnectPolicy,
     notice: Notice | None,
 ) -> Source:
     ok, image = capture.read()
@@ -100,7 +101,7 @@ def _live(
         capture.release()
         raise SourceError(f"{name} answers and gives no frame", "a stream of video")
     fps = float(capture.get(cv2.CAP_PROP_FPS))
-    feed = LiveFeed(name, capture, connect, patience, notice)
+    feed = LiveFeed(name, capture, connect, policy, notice)
     return Source(
         uri,
         feed,
@@ -113,9 +114,9 @@ def _live(
     )
 
 
-def _connect_network(uri: str, patience: Patience) -> cv2.VideoCapture:
+def _connect_network(uri: str, policy: ReconnectPolicy) -> cv2.VideoCapture:
     # The watchdog comes first; FFmpeg's own limit ends the read that it left behind.
-    read_ms = round(1000 * (patience.stall_s + 5))
+    read_ms = round(1000 * (policy.stall_s + 5))
     limits = [
         cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, _OPEN_MS, cv2.CAP_PROP_READ_TIMEOUT_MSEC, read_ms,
         cv2.CAP_PROP_N_THREADS, 1,
@@ -125,7 +126,7 @@ def _connect_network(uri: str, patience: Patience) -> cv2.VideoCapture:
         capture.release()
         raise SourceError(
             f"No video comes from {without_secrets(uri)}",
-            "the address of an RTSP or MJPEG stream",
+            "the address of an RTSP, MJPEG or MPEG-TS stream",
             "Try the address in another player, such as ffplay or VLC",
         )
     return capture

@@ -1,26 +1,56 @@
-"""A video file as a source."""
+"""A video file as a source: what holds for it whichever library decodes it."""
 
 import math
 import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Protocol
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from edge_vos.errors import SourceError, SourceLost
-from edge_vos.runtime.sources.frame import Shot, Source
+from edge_vos.runtime.sources.frame import RawFrame, Sound, Source
+from edge_vos.runtime.sources.opencv_video import OpencvVideo
+from edge_vos.runtime.sources.span import WHOLE, Span
+from edge_vos.runtime.video_library import has_pyav
 
 FALLBACK_FPS = 30.0  # for a file that does not tell
-# These containers count their frames. Elsewhere OpenCV derives the number from the duration, which
+# These containers count their frames. Elsewhere the number is derived from the duration, which
 # an audio track or a varying rate makes too large: there the last frame's time tells.
 _COUNTED = (".mp4", ".mov", ".m4v", ".avi")
 
 
-def open_video(uri: str, path: str, suffix: str, loop: bool = False) -> Source:
-    """Open a video file.
+class VideoReader(Protocol):
+    """Decode a file, frame by frame.
+
+    Attributes:
+        fps: frames a second as the file says; anything, also none too finite.
+        announced_frames: how many it says that it has; 0 where it does not say.
+    """
+
+    fps: float
+    announced_frames: int
+
+    def read(self) -> tuple[NDArray[np.uint8], float] | None:
+        """Return the next frame, (H, W, 3) uint8, BGR, upright, and its time; None at the end.
+
+        The time is in seconds from the file's beginning; nan where there is none.
+        """
+
+    def rewind(self, time_s: float) -> None:
+        """Go on from the file's beginning, or from a place not after the time."""
+
+    def sound(self) -> Sound | None:
+        """Return the sound that goes with what follows the frame that was read last."""
+
+    def release(self) -> None:
+        """Close the file."""
+
+
+def open_video(uri: str, path: str, suffix: str, loop: bool = False, span: Span = WHOLE) -> Source:
+    """Open a video file, with PyAV where that is installed and else with OpenCV.
 
     Frames that the decoder cannot mend are left out by it. A file that ends well before what it
     announces is lost, not at its end.
@@ -30,80 +60,103 @@ def open_video(uri: str, path: str, suffix: str, loop: bool = False) -> Source:
         path: the file, or its address on a server.
         suffix: of its name, such as ``.mp4``; it tells what the container announces.
         loop: begin again at the end.
+        span: the part of it that is wanted.
 
     Raises:
         SourceError: if it is not a video, or no frame of it can be decoded.
     """
-    capture = _Capture(uri, path, suffix.lower())
-    image = capture.read()
+    video = _Video(uri, _open_reader(uri, path), suffix.lower(), span)
+    image = video.read()
     if image is None:
-        capture.release()
-        raise SourceError(
-            f"No frame of {uri!r} can be decoded",
-            "an intact video",
-            "Convert it with `ffmpeg -i INPUT -c:v libx264 out.mp4`",
-        )
-    announced = capture.announced_frames
+        video.reader.release()
+        raise video.without_frames()
+    announced = video.reader.announced_frames
     return Source(
         uri,
-        _shots(uri, capture, image, loop),
-        fps=capture.fps,
+        _raw_frames(uri, video, image, loop),
+        fps=video.fps,
         size=(image.shape[0], image.shape[1]),
-        frames=None if loop or not announced else announced,
+        frames=None if loop or not announced or not span.is_whole else announced,
         is_endless=loop,
-        release=capture.release,
+        release=video.reader.release,
         files=(Path(path),) if os.path.exists(path) else (),
+        sound=None if loop else video.reader.sound(),
     )
 
 
-class _Capture:
-    """Read a file from its beginning, again where asked to."""
+def _open_reader(uri: str, path: str) -> VideoReader:
+    if not has_pyav():
+        return OpencvVideo(uri, path)
+    from edge_vos.runtime.sources.pyav_video import PyavVideo
 
-    def __init__(self, uri: str, path: str, suffix: str) -> None:
-        self._path = path
-        self._capture = cv2.VideoCapture(path)
-        if not self._capture.isOpened():
-            raise SourceError(
-                f"The file {uri!r} cannot be opened as a video",
-                "an intact file that FFmpeg reads, such as .mp4, .mkv, .avi, .webm",
-                f"ffprobe {uri}",
-            )
-        fps = float(self._capture.get(cv2.CAP_PROP_FPS))
+    return PyavVideo(uri, path)
+
+
+class _Video:
+    """Give the wanted frames of a file, each at its time, and know when it broke off."""
+
+    def __init__(self, uri: str, reader: VideoReader, suffix: str, span: Span) -> None:
+        self._uri, self._span = uri, span
+        self.reader = reader
+        fps = reader.fps
         self.fps = fps if math.isfinite(fps) and 0 < fps <= 1000 else FALLBACK_FPS
-        # Containers without an index answer with nonsense, also negative.
-        self.announced_frames = max(0, int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT)))
-        self.is_counted = suffix in _COUNTED
-        slack = max(3, math.ceil(0.02 * self.announced_frames))
-        self._least_frames = self.announced_frames - slack
-        duration_s = self.announced_frames / self.fps
+        self._is_counted = suffix in _COUNTED and span.start_s == 0
+        slack = max(3, math.ceil(0.02 * reader.announced_frames))
+        self._least_frames = reader.announced_frames - slack
+        duration_s = reader.announced_frames / self.fps
         self._least_s = duration_s - max(1.0, 0.05 * duration_s)
         self._last_s = 0.0
-        self._clock = _Clock(1 / self.fps)
+        self._is_over = False
+        self._clock = Clock(1 / self.fps)
         self.time_s = 0.0
+        if span.start_s:
+            reader.rewind(span.start_s)
+
+    def without_frames(self) -> SourceError:
+        """Make the error for a file of which no frame came."""
+        if self._last_s or self._is_over or not self._span.is_whole:
+            return SourceError(
+                f"The video {self._uri!r} has no frame from {self._span.start_s:g} s on"
+                + ("" if self._span.end_s is None else f" to {self._span.end_s:g} s"),
+                f"a part of its {self.reader.announced_frames / self.fps:.1f} s",
+                "Give another --start and --end",
+            )
+        return SourceError(
+            f"No frame of {self._uri!r} can be decoded",
+            "an intact video",
+            "Convert it with `ffmpeg -i INPUT -c:v libx264 out.mp4`",
+        )
 
     def broke_off(self, count: int) -> bool:
         """Tell whether it ended, after so many frames, well before what it announces."""
-        return count < self._least_frames and (self.is_counted or self._last_s < self._least_s)
+        if self._is_over:
+            return False
+        if self._span.start_s:
+            return self._last_s < self._least_s
+        return count < self._least_frames and (self._is_counted or self._last_s < self._least_s)
 
     def read(self) -> NDArray[np.uint8] | None:
-        ok, image = self._capture.read()
-        if not ok:
-            return None
-        self._last_s = float(self._capture.get(cv2.CAP_PROP_POS_MSEC)) / 1e3
-        self.time_s = self._clock.tick(self._last_s)
-        return np.asarray(image, np.uint8)
+        """Return the next wanted frame, or None where there is none."""
+        while (found := self.reader.read()) is not None:
+            image, position_s = found
+            self._last_s = position_s
+            if self._span.begins_after(position_s):
+                continue
+            if self._span.ends_before(position_s):
+                self._is_over = True
+                return None
+            self.time_s = self._clock.tick(position_s)
+            return image
+        return None
 
     def rewind(self) -> None:
-        # Seeking to frame 0 is inexact in some containers.
-        self._capture.release()
-        self._capture = cv2.VideoCapture(self._path)
+        """Go on with the first wanted frame."""
+        self.reader.rewind(self._span.start_s)
         self._clock.rewind()
-
-    def release(self) -> None:
-        self._capture.release()
+        self._is_over = False
 
 
-class _Clock:
+class Clock:
     """Tell the time of each frame: the file's own, or a period later where that does not rise."""
 
     def __init__(self, period_s: float) -> None:
@@ -129,23 +182,26 @@ class _Clock:
         self._origin_s = None
 
 
-def _shots(uri: str, capture: _Capture, first: NDArray[np.uint8], loop: bool) -> Iterator[Shot]:
-    yield Shot(first, time.perf_counter(), timestamp_s=capture.time_s)
+def _raw_frames(
+    uri: str, video: _Video, first: NDArray[np.uint8], loop: bool
+) -> Iterator[RawFrame]:
+    yield RawFrame(first, time.perf_counter(), timestamp_s=video.time_s)
     count = 1
     while True:
         start_s = time.perf_counter()
-        image = capture.read()
+        image = video.read()
         if image is not None:
             count += 1
-            yield Shot(image, start_s, timestamp_s=capture.time_s)
-        elif capture.broke_off(count):
+            yield RawFrame(image, start_s, timestamp_s=video.time_s)
+        elif video.broke_off(count):
             raise SourceLost(
-                f"The video {uri!r} broke off after {count} of {capture.announced_frames} frames",
+                f"The video {uri!r} broke off after {count} of "
+                f"{video.reader.announced_frames} frames",
                 "an intact file",
                 "Copy it again: it is truncated or damaged",
             )
         elif loop and count:
-            capture.rewind()
+            video.rewind()
             count = 0
         elif loop:
             raise SourceLost(f"The video {uri!r} cannot be read again", "a file that stays there")

@@ -24,7 +24,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_vos.bundle import default_bundle_path
+from edge_vos.bundle import shipped_bundle_path
 from edge_vos.devices.bench.clip import CAMERA_SIZE, draw_clip
 from edge_vos.devices.bench.live import LiveRequest, measure_live, open_live
 from edge_vos.devices.bench.measurement import Length
@@ -117,7 +117,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             scene = Path(folder, "scene.mkv")
             mask = record_scene(scene) if options.live else None
-            for path in options.bundles or [default_bundle_path()]:
+            for path in options.bundles or [shipped_bundle_path()]:
                 model = open_bundle(path, threads=options.threads)
                 few, many = (
                     stepping(model, objects)

@@ -27,7 +27,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from edge_vos.bundle import default_bundle_path, read_bundle
+from edge_vos.bundle import read_bundle, shipped_bundle_path
 from edge_vos.devices.bench.clip import draw_clip
 from edge_vos.devices.bench.ratio import paired_ratio
 from edge_vos.devices.bench.warnings import TRUSTED_FOREIGN_PERCENT
@@ -157,7 +157,7 @@ def peers_python(folder: Path) -> Path:
 
 def bundle_of_size(bundle: Path | None, size: tuple[int, int] | None, folder: Path) -> Path:
     """Return a bundle of that size; the shipped weights are converted for it where needed."""
-    path = bundle or default_bundle_path()
+    path = bundle or shipped_bundle_path()
     if size in (None, read_bundle(path).manifest.size):
         return path
     assert size is not None

@@ -8,7 +8,7 @@ import pytest
 from typer.main import get_command
 from typer.testing import CliRunner
 
-from edge_vos.bundle import default_bundle_path, read_bundle
+from edge_vos.bundle import read_bundle, shipped_bundle_path
 from edge_vos.cli import app
 from edge_vos.cli.packed import AT_HOME
 from edge_vos.converters.recipe import choose, parse_size
@@ -17,7 +17,7 @@ from edge_vos.runtime.memory import FORGET_FRAMES
 
 DOCS = Path(__file__).parents[2] / "docs"
 PHONE, JETSON, PI = (DOCS / name for name in ("phone.md", "jetson.md", "raspberrypi.md"))
-MANIFEST = read_bundle(default_bundle_path()).manifest
+MANIFEST = read_bundle(shipped_bundle_path("fast")).manifest
 
 
 def _block(language: str) -> str:

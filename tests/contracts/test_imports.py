@@ -53,7 +53,7 @@ OTHERS = {
     "distill": {"numpy", "cv2", "torch", "matplotlib", "safetensors"},
     "evaluate": {"numpy", "cv2"},
     "synthetic": {"numpy", "cv2"},
-    "cli": {"typer", "rich", "numpy", "cv2", "psutil", "torch", "matplotlib", "safetensors"},
+    "cli": {"typer", "rich", "numpy", "cv2", "PIL", "psutil", "torch", "matplotlib", "safetensors"},
     "weights": set(),
     "__init__": set(),
 }
@@ -78,6 +78,13 @@ CROWDED = {
 """Folders with more modules, and why; to be emptied."""
 RUNS_TORCH = "edge_vos.runtime.backends.executorch"
 """The one module of the runtime whose engine needs torch; it imports it in its functions."""
+
+DECODES_VIDEO = {
+    "edge_vos.runtime.sources.pyav_video",
+    "edge_vos.runtime.sinks.video.pyav",
+    "edge_vos.runtime.sinks.video.sound",
+}
+"""Import PyAV, which the base install lacks, and are imported only where it is there."""
 
 OPENS_SCENES = "edge_vos.runtime.sources.opening"
 """Imports the generated scene in the function that opens ``synthetic://``."""
@@ -155,7 +162,9 @@ def test_the_rules_name_every_area() -> None:
 def test_imports_follow_the_arrows(module: str) -> None:
     area = _area(module)
     allowed = _reachable(area) | {area, "__init__"}
-    ours = {name for name in _imports(module) if name.split(".")[0] == "edge_vos"}
+    # The package itself names its public things for type checkers, and imports none of them.
+    names = _eager_imports(module) if module == "edge_vos" else _imports(module)
+    ours = {name for name in names if name.split(".")[0] == "edge_vos"}
     if module == OPENS_SCENES:
         allowed |= {"synthetic"}
     wrong = sorted(name for name in ours if _area(name) not in allowed)
@@ -169,6 +178,7 @@ def test_other_packages_are_those_that_the_area_may_use(module: str) -> None:
     for part in module.split(".")[2:] if serves else ():
         allowed |= ENGINES.get(part.partition("_")[0], set())
     allowed |= {"torch"} if module == RUNS_TORCH else set()
+    allowed |= {"av"} if module in DECODES_VIDEO else set()
     allowed |= {"onnxruntime"} if module == MEASURES_THE_MACHINE else set()
     roots = {name.split(".")[0] for name in _imports(module)}
     wrong = sorted(roots - allowed - {"edge_vos"})
@@ -214,6 +224,12 @@ def test_folders_and_modules_are_read_in_one_sitting() -> None:
         counts[folder] = counts.get(folder, 0) + (path.name != "__init__.py")
     crowded = {folder for folder, count in counts.items() if count > MOST_MODULES}
     assert crowded <= set(CROWDED), f"{crowded - set(CROWDED)}: more than {MOST_MODULES} modules"
+
+
+@pytest.mark.parametrize("module", sorted(set(MODULES) - DECODES_VIDEO))
+def test_pyav_is_imported_in_functions_only(module: str) -> None:
+    """The base install must run without it, and a camera's run without its memory."""
+    assert not DECODES_VIDEO & _eager_imports(module), module
 
 
 def test_no_module_imports_itself_around_a_circle() -> None:

@@ -11,7 +11,7 @@ import pytest
 from edge_vos.cli.demo import find_clip
 
 REPOSITORY = Path(__file__).parents[2]
-DEMO_MASK = REPOSITORY / "edge_vos/weights/demo-mask.png"
+DEMO_MASK = REPOSITORY / "edge_vos/weights/bigbuckbunny.png"
 MAPPED = ("converters", "runtime", "devices")
 SETUPTOOLS = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["tool"]["setuptools"]
 
@@ -44,9 +44,11 @@ def test_the_wheel_holds_what_it_should(wheel: Path) -> None:
         "edge_vos/py.typed",
         f"{weights}/student.safetensors",
         f"{weights}/README.md",
-        f"{weights}/demo-mask.png",
+        f"{weights}/bigbuckbunny.png",
+        f"{weights}/carphone.png",
         f"{weights}/student-240x432.bundle/manifest.json",
         f"{weights}/student-240x432.bundle/golden.npz",
+        f"{weights}/student-352x640.bundle/golden.npz",
     } <= set(names)
     modules = {
         f"edge_vos/{path.relative_to(REPOSITORY)}".replace("edge_vos/edge_vos/", "edge_vos/", 1)
@@ -72,7 +74,13 @@ def test_a_base_install_runs_the_product_without_torch(base_install: Path, tmp_p
     _run(str(binaries / "python"), "-c", code, cwd=tmp_path)
 
     arguments = ("--mask", str(DEMO_MASK), "--frames", "6", "-o", "masks/", "-o", "masks.jsonl")
-    _run(str(binaries / "edge-vos"), "segment", str(find_clip()), *arguments, cwd=tmp_path)
+    _run(
+        str(binaries / "edge-vos"),
+        "segment",
+        str(find_clip("bigbuckbunny.mp4")),
+        *arguments,
+        cwd=tmp_path,
+    )
     assert len((tmp_path / "masks.jsonl").read_text().splitlines()) == 6
     assert len(list((tmp_path / "masks").glob("*.png"))) == 6
 

@@ -19,7 +19,7 @@ from edge_vos.errors import SourceLost
 from edge_vos.runtime.labels import ObjectState
 from edge_vos.runtime.model import LoadedModel
 from edge_vos.runtime.segmenter import FrameResult, Segmenter
-from edge_vos.runtime.sources.frame import Shot, Source
+from edge_vos.runtime.sources.frame import RawFrame, Source
 from edge_vos.runtime.sources.opening import open_source
 
 REPOSITORY = Path(__file__).parents[2]
@@ -151,12 +151,12 @@ def test_the_robot_stands_still_when_the_camera_is_lost(
 ) -> None:
     commands: list[object] = []
 
-    def shots() -> Iterator[Shot]:
+    def raw_frames() -> Iterator[RawFrame]:
         for step in range(3):
-            yield Shot(scene((16 + step, 32))[0], 0.0)
+            yield RawFrame(scene((16 + step, 32))[0], 0.0)
         raise SourceLost("Camera 0 stopped giving frames")
 
-    source = Source("0", shots(), fps=30.0, size=(128, 192), frames=None, is_live=True)
+    source = Source("0", raw_frames(), fps=30.0, size=(128, 192), frames=None, is_live=True)
     monkeypatch.setattr(robot, "open_source", lambda *_, **__: source)
     monkeypatch.setattr(robot, "open_bundle", lambda: tiny_model)
     monkeypatch.setattr(robot, "drive", commands.append)

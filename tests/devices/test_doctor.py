@@ -1,4 +1,5 @@
 from dataclasses import replace
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -11,6 +12,7 @@ from edge_vos.devices.doctor import (
     OpenCv,
     examine,
     find_engines,
+    find_libraries,
     find_missing,
     find_power,
     parse_build,
@@ -100,6 +102,23 @@ def test_a_machine_is_examined(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert {each.what for each in found.missing} >= {"camera", "ssh", "scp", "adb"}
     unknown = replace(ENGINES[0], available=None)
     assert not replace(found, engines=(unknown,)).ready
+
+
+def test_packages_for_video_are_named_with_what_brings_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def version(name: str) -> str:
+        if name == "av":
+            return "18.1.0"
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr(doctor, "version", version)
+    found = {each.name: each for each in find_libraries()}
+    assert list(found) == ["av", "pyvirtualcam", "picamera2"]
+    assert [each.version for each in found.values()] == ["18.1.0", "", ""]
+    assert found["av"].install == 'pip install "edge-vos[video]"'
+    assert found["picamera2"].install.startswith("sudo apt-get install python3-picamera2")
+    assert "vcam:" in found["pyvirtualcam"].purpose
 
 
 def test_power_is_read_where_the_machine_tells(

@@ -12,7 +12,7 @@ from edge_vos.errors import DatasetError, UsageError
 from edge_vos.evaluate.davis import read_davis
 from edge_vos.evaluate.metrics import region_similarity
 from edge_vos.evaluate.run import ScoredFrame
-from edge_vos.evaluate.sequences import Dataset, Shot
+from edge_vos.evaluate.sequences import Dataset, EvalFrame
 from edge_vos.evaluate.stability import LoopedSequence, StabilityMeter, loop_dataset, total
 
 LENGTH = 300
@@ -42,9 +42,9 @@ def looped(plain: Dataset) -> Dataset:
 
 
 @pytest.fixture(scope="module")
-def shots(looped: Dataset) -> list[Shot]:
+def played(looped: Dataset) -> list[EvalFrame]:
     """What the loop shows."""
-    return list(_sequence(looped).shots())
+    return list(_sequence(looped).play())
 
 
 def _sequence(dataset: Dataset) -> LoopedSequence:
@@ -54,36 +54,36 @@ def _sequence(dataset: Dataset) -> LoopedSequence:
 
 
 def test_the_sequence_goes_to_and_fro_and_the_truth_stays_exact(
-    looped: Dataset, shots: list[Shot]
+    looped: Dataset, played: list[EvalFrame]
 ) -> None:
     sequence = _sequence(looped)
     pictures = [sequence.read(index) for index in range(5)]
     hidden, partly = 0, 0
-    for index, shot in enumerate(shots):
+    for index, entry in enumerate(played):
         frame, mask = pictures[(0, 1, 2, 3, 4, 3, 2, 1)[index % 8]]
-        assert shot.truth is not None
+        assert entry.truth is not None
         assert mask is not None
-        assert (shot.given is not None) == (index == 0)
-        covered = (shot.frame != frame).any(axis=2)
-        assert not (covered & (shot.truth > 0)).any()
-        holes = (mask > 0) & (shot.truth == 0)
+        assert (entry.given is not None) == (index == 0)
+        covered = (entry.frame != frame).any(axis=2)
+        assert not (covered & (entry.truth > 0)).any()
+        holes = (mask > 0) & (entry.truth == 0)
         assert not holes.any() or covered[holes].mean() > 0.99  # a pixel may have the same colour
         phase = sequence.schedule.phase(index)[0]
         if phase in ("clear", "regain"):
             assert not covered.any()
-            assert (shot.truth == mask).all()
+            assert (entry.truth == mask).all()
         elif phase == "hidden":
             hidden += 1
-            assert not shot.truth.any()
+            assert not entry.truth.any()
         else:
-            partly += 0 < np.count_nonzero(shot.truth) < np.count_nonzero(mask)
+            partly += 0 < np.count_nonzero(entry.truth) < np.count_nonzero(mask)
     assert hidden == 30
     assert partly > 10
-    assert len(shots) == LENGTH
+    assert len(played) == LENGTH
 
 
-def test_the_loop_is_the_same_every_time(looped: Dataset, shots: list[Shot]) -> None:
-    for one, other in zip(_sequence(looped).shots(), shots[:130], strict=False):
+def test_the_loop_is_the_same_every_time(looped: Dataset, played: list[EvalFrame]) -> None:
+    for one, other in zip(_sequence(looped).play(), played[:130], strict=False):
         assert (one.frame == other.frame).all()
 
 
@@ -91,20 +91,22 @@ Measure = Callable[[Callable[[int, Mask], Mask]], StabilityMeter]
 
 
 @pytest.fixture
-def measure(looped: Dataset, shots: list[Shot]) -> Measure:
+def measure(looped: Dataset, played: list[EvalFrame]) -> Measure:
     """Let a tracker's answer to each frame's truth go through the meter."""
-    return lambda answer: _measure(_sequence(looped), shots, answer)
+    return lambda answer: _measure(_sequence(looped), played, answer)
 
 
 def _measure(
-    sequence: LoopedSequence, shots: list[Shot], answer: Callable[[int, Mask], Mask]
+    sequence: LoopedSequence, played: list[EvalFrame], answer: Callable[[int, Mask], Mask]
 ) -> StabilityMeter:
     meter = StabilityMeter()
-    for index, shot in enumerate(shots):
-        assert shot.truth is not None
-        predicted = answer(index, shot.truth)
-        j = region_similarity(predicted > 0, shot.truth > 0) if shot.scored else None
-        meter(ScoredFrame(sequence, index, shot.name, shot.frame, predicted, shot.truth, j, None))
+    for index, entry in enumerate(played):
+        assert entry.truth is not None
+        predicted = answer(index, entry.truth)
+        j = region_similarity(predicted > 0, entry.truth > 0) if entry.scored else None
+        meter(
+            ScoredFrame(sequence, index, entry.name, entry.frame, predicted, entry.truth, j, None)
+        )
     return meter
 
 

@@ -38,11 +38,11 @@ def test_every_frame_is_in_one_window_and_each_begins_with_its_own_mask(plain: D
     played = [path for window in cut.sequences for path in window.frames]
     assert played == [path for sequence in plain.sequences for path in sequence.frames]
     for window in cut.sequences:
-        shots = list(window.shots())
-        assert shots[0].given is not None
-        assert shots[0].truth is not None
-        assert np.array_equal(shots[0].given, shots[0].truth)
-        assert [shot.scored for shot in shots] == [False, *[True] * (len(shots) - 2), False]
+        played = list(window.play())
+        assert played[0].given is not None
+        assert played[0].truth is not None
+        assert np.array_equal(played[0].given, played[0].truth)
+        assert [entry.scored for entry in played] == [False, *[True] * (len(played) - 2), False]
 
 
 def test_windows_bound_what_standing_still_costs(plain: Dataset) -> None:

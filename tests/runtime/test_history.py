@@ -1,21 +1,21 @@
-"""A trail of frames: thinned, shrunk, and gone along."""
+"""A history of frames: thinned, shrunk, and gone along."""
 
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from edge_vos.runtime.history import MOST_FRAMES, Trail
+from edge_vos.runtime.history import MOST_FRAMES, FrameHistory
 from edge_vos.runtime.sources.frame import Frame
 
 FIRST = Frame(np.zeros((600, 800, 3), np.uint8), 4, 0.0, 0.0, 0.0)
 
 
-def _go(trail: Trail, count: int) -> list[int]:
+def _go(history: FrameHistory, count: int) -> list[int]:
     for step in range(1, count + 1):
         image = np.full((600, 800, 3), step, np.uint8)
-        trail.add(replace(FIRST, image=image, index=FIRST.index + step))
-    images = list(trail.after_first())
+        history.add(replace(FIRST, image=image, index=FIRST.index + step))
+    images = list(history.after_first())
     assert {image.shape for image in images} <= {FIRST.image.shape}
     return [int(image[300, 400, 0]) for image in images]
 
@@ -31,20 +31,20 @@ def _go(trail: Trail, count: int) -> list[int]:
     ],
 )
 def test_frames_are_thinned_evenly_and_the_newest_stays(count: int, expected: list[int]) -> None:
-    trail = Trail(FIRST)
-    assert _go(trail, count) == expected
+    history = FrameHistory(FIRST)
+    assert _go(history, count) == expected
     assert len(expected) <= MOST_FRAMES + 1
-    assert trail.newest.index == 4 + count
+    assert history.newest.index == 4 + count
 
 
 def test_large_frames_are_kept_small() -> None:
-    trail = Trail(FIRST)
-    _go(trail, 40)
-    assert {image.shape for _, image in trail._kept} == {(384, 512, 3)}
+    history = FrameHistory(FIRST)
+    _go(history, 40)
+    assert {image.shape for _, image in history._kept} == {(384, 512, 3)}
 
 
 def test_the_same_frame_again_is_left_out() -> None:
-    trail = Trail(FIRST)
+    history = FrameHistory(FIRST)
     for _ in range(3):
-        trail.add(FIRST)
-    assert list(trail.after_first()) == []
+        history.add(FIRST)
+    assert list(history.after_first()) == []

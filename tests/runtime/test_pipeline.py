@@ -10,14 +10,14 @@ from numpy.typing import NDArray
 
 from edge_vos.errors import EngineError, PromptError, SinkError, SourceLost, SourceTimeout
 from edge_vos.runtime.backends.runner import CallableRunner
-from edge_vos.runtime.frame_queue import Channel, ChannelEnd
+from edge_vos.runtime.frame_queue import FrameQueue, QueueEnd
 from edge_vos.runtime.interactive.controls import Controls
 from edge_vos.runtime.model import LoadedModel
 from edge_vos.runtime.pipeline import RunOptions, run
 from edge_vos.runtime.segmenter import FrameResult, Segmenter
 from edge_vos.runtime.sinks.opening import open_sink
 from edge_vos.runtime.sinks.output import Sink
-from edge_vos.runtime.sources.frame import Frame, Shot, Source
+from edge_vos.runtime.sources.frame import Frame, RawFrame, Source
 from edge_vos.runtime.sources.opening import open_source
 from edge_vos.runtime.stage_times import CAPACITY, StageTimes
 
@@ -52,14 +52,14 @@ def make_source(scene: Draw) -> Callable[..., Source]:
         is_live: bool = False,
         lost: SourceLost | None = None,
     ) -> Source:
-        def shots() -> Iterator[Shot]:
+        def raw_frames() -> Iterator[RawFrame]:
             for index in range(count):
                 image, truth = scene((8 + index % 20, 8), size=SIZE, side=32)
-                yield Shot(image, time.perf_counter(), truth)
+                yield RawFrame(image, time.perf_counter(), truth)
             if lost is not None:
                 raise lost
 
-        return Source("test", shots(), fps=fps, size=SIZE, frames=count, is_live=is_live)
+        return Source("test", raw_frames(), fps=fps, size=SIZE, frames=count, is_live=is_live)
 
     return make
 
@@ -242,13 +242,13 @@ def test_a_change_of_resolution_in_mid_stream_is_followed(
 ) -> None:
     """A phone that is turned: what is on screen changes its size, a recording keeps its own."""
 
-    def shots() -> Iterator[Shot]:
+    def raw_frames() -> Iterator[RawFrame]:
         for index in range(20):
             size = SIZE if index < 10 else SIZE[::-1]
             image, truth = scene((8, 8), size=size, side=32)
-            yield Shot(image, time.perf_counter(), truth)
+            yield RawFrame(image, time.perf_counter(), truth)
 
-    source = Source("test", shots(), fps=25.0, size=SIZE, frames=20)
+    source = Source("test", raw_frames(), fps=25.0, size=SIZE, frames=20)
     kept, recording = Kept(), open_sink(str(tmp_path / "a.mkv"), 25.0, SIZE)
     report = run(
         source, Segmenter(tiny_model), [kept, recording], RunOptions(prompt_from_truth=True)
@@ -352,36 +352,36 @@ def test_a_paused_run_stays_at_its_frame_and_answers_prompts(
 
 
 def test_a_channel_keeps_order_and_ends() -> None:
-    channel: Channel[int] = Channel(3)
+    queue: FrameQueue[int] = FrameQueue(3)
     for item in range(3):
-        channel.put(item)
-    channel.end(ValueError("why"))
-    assert [channel.get(0), channel.get(0), channel.get(0)] == [0, 1, 2]
+        queue.put(item)
+    queue.end(ValueError("why"))
+    assert [queue.get(0), queue.get(0), queue.get(0)] == [0, 1, 2]
     with pytest.raises(ValueError, match="why"):
-        channel.get(0)
+        queue.get(0)
 
 
 def test_a_channel_for_the_newest_counts_what_it_forgot() -> None:
-    channel: Channel[int] = Channel(1, newest_only=True)
+    queue: FrameQueue[int] = FrameQueue(1, newest_only=True)
     for item in range(5):
-        channel.put(item)
-    assert (channel.get(0), channel.dropped) == (4, 4)
-    assert channel.get(0.01) is None
-    channel.end()
-    with pytest.raises(ChannelEnd):
-        channel.get(0)
+        queue.put(item)
+    assert (queue.get(0), queue.dropped) == (4, 4)
+    assert queue.get(0.01) is None
+    queue.end()
+    with pytest.raises(QueueEnd):
+        queue.get(0)
 
 
 def test_a_cancelled_channel_lets_its_sender_go() -> None:
-    channel: Channel[int] = Channel(1)
-    channel.put(1)
-    sender = threading.Thread(target=channel.put, args=(2,))
+    queue: FrameQueue[int] = FrameQueue(1)
+    queue.put(1)
+    sender = threading.Thread(target=queue.put, args=(2,))
     sender.start()
-    channel.cancel()
+    queue.cancel()
     sender.join(10)
     assert not sender.is_alive()
-    with pytest.raises(ChannelEnd):
-        channel.get(0)
+    with pytest.raises(QueueEnd):
+        queue.get(0)
 
 
 def test_stage_times_are_constant_in_memory_and_fair() -> None:

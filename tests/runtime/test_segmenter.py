@@ -1,3 +1,4 @@
+import itertools
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -128,6 +129,26 @@ def test_the_callers_arrays_are_neither_kept_nor_changed(
     mask[:] = 0
     assert segmenter.step(frame).objects[0].area_px > 0
     np.testing.assert_array_equal(frame, kept)
+
+
+def test_being_lost_and_found_is_an_event_of_one_frame(
+    tiny_model: LoadedModel, scene: Scene
+) -> None:
+    segmenter = Segmenter(tiny_model)
+    both, mask = scene((0, 0), (128, 64))
+    only_first = scene((0, 0))[0]
+    segmenter.prompt(mask)
+    shown = [both, both, *[only_first] * 4, *[both] * 6, *[only_first] * 2]
+    events = [segmenter.step(frame).objects for frame in shown]
+    assert {state.event for state, _ in events} == {None}
+    told = [(index, second.event) for index, (_, second) in enumerate(events) if second.event]
+    assert [event for _, event in told] == ["lost", "found", "lost"]
+    assert (told[0][0], told[2][0]) == (2, 12)
+    for before, after in itertools.pairwise(second for _, second in events):
+        assert (before.lost != after.lost) == (after.event is not None)
+    segmenter.drop(2)
+    segmenter.prompt(np.where(mask == 2, 2, 0).astype(np.uint8))
+    assert segmenter.step(both).objects[1].event is None  # another object under the same id
 
 
 def test_an_object_that_disappears_is_lost_and_found_again(

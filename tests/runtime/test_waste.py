@@ -19,7 +19,7 @@ from edge_vos.runtime.pipeline import RunOptions, run
 from edge_vos.runtime.segmenter import FrameResult, Segmenter
 from edge_vos.runtime.sinks.drawing import Painter
 from edge_vos.runtime.sinks.output import Sink
-from edge_vos.runtime.sources.frame import Frame, Shot, Source
+from edge_vos.runtime.sources.frame import Frame, RawFrame, Source
 
 Draw = Callable[..., tuple[NDArray[np.uint8], NDArray[np.uint8]]]
 SIZE = (480, 640)
@@ -88,13 +88,13 @@ def test_a_frame_is_one_engine_call_no_copy_and_one_picture(
 ) -> None:
     """The arrays that the source gave reach the sinks; buffers are made once and written again."""
 
-    def shots() -> Iterator[Shot]:
+    def raw_frames() -> Iterator[RawFrame]:
         for index in range(40):
-            yield Shot(images[index % 4], 0.0, truth)
+            yield RawFrame(images[index % 4], 0.0, truth)
 
     engine, meter = Engine(tiny_model), Meter()
     segmenter = Segmenter(replace(tiny_model, runner=CallableRunner(engine)))
-    source = Source("test", shots(), fps=1000.0, size=SIZE, frames=40)
+    source = Source("test", raw_frames(), fps=1000.0, size=SIZE, frames=40)
     report = run(source, segmenter, [meter], RunOptions(prompt_from_truth=True))
     assert report.frames == engine.calls == 40
     assert meter.frames == [images[index % 4].ctypes.data for index in range(40)]

@@ -17,7 +17,7 @@ from edge_vos.runtime.backends.runner import CallableRunner
 from edge_vos.runtime.model import LoadedModel
 from edge_vos.runtime.segmenter import Segmenter
 from edge_vos.runtime.sinks.recording import Recording
-from edge_vos.runtime.sources.frame import Shot, Source
+from edge_vos.runtime.sources.frame import RawFrame, Source
 
 SCENE = "synthetic://?size=64x96&objects=2&fps=200"
 STAGES = ["capture", "pre", "infer", "post", "memory", "draw", "display", "end_to_end", "interval"]
@@ -70,13 +70,13 @@ def test_frames_that_were_left_out_are_counted_from_the_warm_up_on(
     gave = threading.Condition()
     given, steps = 0, 0
 
-    def shots() -> Iterator[Shot]:
+    def raw_frames() -> Iterator[RawFrame]:
         nonlocal given
-        for shot in open_live(LiveRequest(SCENE))._shots:
+        for raw in open_live(LiveRequest(SCENE))._raw_frames:
             with gave:
                 given += 1
                 gave.notify_all()
-            yield shot
+            yield raw
 
     def step(inputs: Any) -> Any:
         nonlocal steps
@@ -87,7 +87,7 @@ def test_frames_that_were_left_out_are_counted_from_the_warm_up_on(
                 assert gave.wait_for(lambda: given >= until, 20)
         return tiny_model.runner.run(inputs)
 
-    source = Source("test", shots(), fps=1000.0, size=(64, 96), frames=None, has_truth=True)
+    source = Source("test", raw_frames(), fps=1000.0, size=(64, 96), frames=None, has_truth=True)
     model = replace(tiny_model, runner=CallableRunner(step))
     found = measure_live(model, source, LiveRequest("test"), Length(5, None))
     assert found.live is not None
@@ -134,12 +134,12 @@ def test_a_source_that_ends_in_the_warm_up_is_refused(tiny_model: LoadedModel) -
 
 
 def test_a_camera_that_is_lost_in_the_warm_up_says_so(tiny_model: LoadedModel) -> None:
-    def shots() -> Iterator[Shot]:
+    def raw_frames() -> Iterator[RawFrame]:
         scene = open_live(LiveRequest(SCENE))
-        yield from (shot for shot, _ in zip(scene._shots, range(3), strict=False))
+        yield from (raw for raw, _ in zip(scene._raw_frames, range(3), strict=False))
         raise SourceLost("The camera 0 was unplugged")
 
-    source = Source("0", shots(), fps=30.0, size=(64, 96), frames=None, has_truth=True)
+    source = Source("0", raw_frames(), fps=30.0, size=(64, 96), frames=None, has_truth=True)
     with pytest.raises(SourceLost, match="unplugged"):
         measure_live(tiny_model, source, LiveRequest("0"), Length(5, None))
 

@@ -19,8 +19,8 @@ from edge_vos.runtime.masks import jaccard
 from edge_vos.runtime.model import LoadedModel
 from edge_vos.runtime.segmenter import FrameResult, Segmenter
 from edge_vos.runtime.sinks.drawing import Painter
-from edge_vos.runtime.sinks.matroska import MatroskaWriter
 from edge_vos.runtime.sinks.recorder import Recorder
+from edge_vos.runtime.sinks.video.matroska import MatroskaWriter
 from edge_vos.runtime.sources.frame import Frame
 
 Draw = Callable[..., tuple[NDArray[np.uint8], NDArray[np.uint8]]]
@@ -373,6 +373,7 @@ def test_a_recording_that_cannot_be_completed_is_told(
     assert "edge-vos-000" in prompting.controls.message
 
 
+@pytest.mark.usefixtures("without_pyav")
 def test_a_disk_that_is_full_does_not_end_the_run(
     prompting: Prompting, frame: Frame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

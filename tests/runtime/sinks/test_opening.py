@@ -16,7 +16,6 @@ from edge_vos.runtime.segmenter import FrameResult
 from edge_vos.runtime.sinks.drawing import Painter, caption
 from edge_vos.runtime.sinks.matte import GREEN, alpha
 from edge_vos.runtime.sinks.opening import open_sink
-from edge_vos.runtime.sinks.output import Callback
 from edge_vos.runtime.sources.frame import Frame
 
 SIZE = (120, 160)
@@ -29,7 +28,7 @@ def _pair(index: int) -> tuple[Frame, FrameResult]:
     mask[40:80, 20 + index : 70 + index] = 1
     objects = (
         ObjectState(1, 2000, (20 + index, 40, 50, 40), 0.875, lost=False),
-        ObjectState(2, 0, (0, 0, 0, 0), 0.0, lost=True, name="Tässchen"),
+        ObjectState(2, 0, (0, 0, 0, 0), 0.0, lost=True, name="Tässchen", event="lost"),
     )
     frame = Frame(image, index, index / 25, 0.0, 0.0)
     return frame, FrameResult(mask, np.zeros((5, 30, 40), np.float32), objects, {}, index)
@@ -56,6 +55,7 @@ def test_a_video_opens_again_with_every_frame(tmp_path: Path, name: str) -> None
     capture.release()
 
 
+@pytest.mark.usefixtures("without_pyav")
 def test_a_killed_recording_holds_every_frame(tmp_path: Path) -> None:
     sink = open_sink(str(tmp_path / "a.mkv"), 25.0, SIZE)
     for index in range(20):
@@ -76,6 +76,7 @@ def _read(path: Path) -> list[tuple[int, np.ndarray]]:
     return shown
 
 
+@pytest.mark.usefixtures("without_pyav")
 def test_frames_that_were_dropped_leave_their_time(tmp_path: Path) -> None:
     for name in ("a.mkv", "a.mp4"):
         with open_sink(str(tmp_path / name), 25.0, SIZE) as sink:
@@ -117,7 +118,7 @@ def small_disk() -> Iterator[None]:
     resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
-@pytest.mark.usefixtures("small_disk")
+@pytest.mark.usefixtures("small_disk", "without_pyav")
 @pytest.mark.parametrize("name", ["a.mkv", "a.jsonl"])
 def test_a_full_disk_is_named_and_what_was_written_stays(tmp_path: Path, name: str) -> None:
     rng = np.random.default_rng(0)
@@ -145,6 +146,7 @@ def test_a_full_disk_is_named_and_what_was_written_stays(tmp_path: Path, name: s
         assert json.loads(lines[-1])["frame"] == (written - 1) % 60
 
 
+@pytest.mark.usefixtures("without_pyav")
 def test_a_nearly_full_disk_ends_an_mp4_in_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -203,13 +205,6 @@ def test_an_object_that_is_lost_is_cut_out_of_nothing() -> None:
     assert not alpha(frame, replace(result, probability=probability, objects=lost)).any()
 
 
-def test_a_function_takes_results() -> None:
-    taken = []
-    with Callback(lambda frame, result: taken.append((frame.index, len(result.objects)))) as sink:
-        sink.write(*_pair(3))
-    assert taken == [(3, 2)]
-
-
 def test_a_folder_holds_masks_by_frame_index(tmp_path: Path) -> None:
     for uri in (f"{tmp_path}/one", f"{tmp_path}/two/", f"davis://{tmp_path}/three.x"):
         with open_sink(uri, 25.0, SIZE) as sink:
@@ -234,6 +229,7 @@ def test_json_lines_hold_the_masks(tmp_path: Path) -> None:
     assert np.array_equal(decode_rle(one["segmentation"]), _pair(2)[1].mask)
     assert (one["id"], one["box_xywh"], one["confidence"]) == (1, [22, 40, 50, 40], 0.875)
     assert (two["id"], two["lost"], two["area_px"]) == (2, True, 0)
+    assert (one["event"], two["event"]) == (None, "lost")
     assert (one["name"], one["colour"]) == ("", [128, 0, 0])
     assert (two["name"], two["colour"]) == ("Tässchen", [0, 128, 0])
     assert not decode_rle(two["segmentation"]).any()
@@ -311,6 +307,7 @@ def test_a_disk_that_is_full_at_the_first_picture_leaves_nothing(
     assert (list(tmp_path.iterdir()), sink.files) == ([], ())
 
 
+@pytest.mark.usefixtures("without_pyav")
 def test_what_a_full_disk_broke_is_told_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from edge_vos.errors import SourceError, SourceLost
-from edge_vos.runtime.sinks.matroska import MatroskaWriter
+from edge_vos.runtime.sinks.video.matroska import MatroskaWriter
 from edge_vos.runtime.sources import camera
 from edge_vos.runtime.sources.opening import Frame, open_source
-from edge_vos.runtime.sources.video_file import _Clock
+from edge_vos.runtime.sources.video_file import Clock
 
 SIZE = (48, 64)
 CLIPS = Path(__file__).parents[4] / "shared" / "data" / "clips"
@@ -266,7 +266,7 @@ def test_a_recording_with_pauses_is_whole(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("positions", [[0.0] * 4, [math.nan] * 4, [7.0, 6.0, -1.0, math.inf]])
 def test_times_that_do_not_rise_are_made_up(positions: list[float]) -> None:
-    clock = _Clock(0.04)
+    clock = Clock(0.04)
     assert [clock.tick(s) for s in positions] == pytest.approx([0.0, 0.04, 0.08, 0.12])
 
 

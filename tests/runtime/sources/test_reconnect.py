@@ -1,5 +1,6 @@
 """Live sources under faults: unplugged, stalled, broken frames, a server that goes and comes."""
 
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -20,16 +21,16 @@ from edge_vos.runtime.interactive.controls import Controls
 from edge_vos.runtime.model import LoadedModel
 from edge_vos.runtime.pipeline import RunOptions, run
 from edge_vos.runtime.segmenter import Segmenter
-from edge_vos.runtime.sinks.matroska import MatroskaWriter
+from edge_vos.runtime.sinks.video.matroska import MatroskaWriter
 from edge_vos.runtime.sources import stream
 from edge_vos.runtime.sources.camera import CameraMode
 from edge_vos.runtime.sources.frame import Source
 from edge_vos.runtime.sources.opening import open_source
-from edge_vos.runtime.sources.reconnect import LiveFeed, Patience
+from edge_vos.runtime.sources.reconnect import LiveFeed, ReconnectPolicy
 from edge_vos.runtime.sources.stream import csi_pipeline, open_network
 
 SIZE = (48, 64)
-QUICK = Patience(stall_s=0.2, reconnect_s=0.5, first_wait_s=0.02, longest_wait_s=0.1)
+QUICK = ReconnectPolicy(stall_s=0.2, reconnect_s=0.5, first_wait_s=0.02, longest_wait_s=0.1)
 
 
 class Device:
@@ -58,7 +59,9 @@ class Device:
         self.released.set()
 
 
-def _feed(*scripts: str, patience: Patience = QUICK) -> tuple[LiveFeed, list[Device], list[str]]:
+def _feed(
+    *scripts: str, policy: ReconnectPolicy = QUICK
+) -> tuple[LiveFeed, list[Device], list[str]]:
     """Make a feed whose connections follow the scripts; an empty one cannot be opened."""
     devices, notices, later = [Device(scripts[0])], [], iter(scripts[1:])
 
@@ -69,7 +72,7 @@ def _feed(*scripts: str, patience: Patience = QUICK) -> tuple[LiveFeed, list[Dev
         devices.append(Device(script))
         return devices[-1]
 
-    return LiveFeed("Camera 0", devices[0], connect, patience, notices.append), devices, notices
+    return LiveFeed("Camera 0", devices[0], connect, policy, notices.append), devices, notices
 
 
 def _take(feed: LiveFeed) -> tuple[int, SourceLost | None]:
@@ -131,15 +134,15 @@ def test_frames_that_cannot_be_decoded_are_left_out() -> None:
     assert notices[0] == "Camera 0 stopped giving frames; trying again"
 
 
-def test_without_patience_it_is_lost_at_once() -> None:
-    feed, devices, notices = _feed("..", "....", patience=Patience(reconnect_s=0.0))
+def test_without_reconnecting_it_is_lost_at_once() -> None:
+    feed, devices, notices = _feed("..", "....", policy=ReconnectPolicy(reconnect_s=0.0))
     assert _take(feed)[0] == 2
     assert (len(devices), notices) == (1, [])
 
 
 def test_closing_ends_the_wait_for_a_lost_camera() -> None:
-    patience = Patience(reconnect_s=1000.0, first_wait_s=500.0)
-    feed, _, notices = _feed(".", patience=patience)
+    policy = ReconnectPolicy(reconnect_s=1000.0, first_wait_s=500.0)
+    feed, _, notices = _feed(".", policy=policy)
     answers: list[object] = []
     taker = threading.Thread(target=lambda: answers.append(_take(feed)))
     taker.start()
@@ -151,8 +154,8 @@ def test_closing_ends_the_wait_for_a_lost_camera() -> None:
 
 
 def test_a_run_that_is_stopped_gives_a_lost_camera_back(tiny_model: LoadedModel) -> None:
-    patience = Patience(reconnect_s=1000.0, first_wait_s=500.0)
-    feed, devices, notices = _feed("..", patience=patience)
+    policy = ReconnectPolicy(reconnect_s=1000.0, first_wait_s=500.0)
+    feed, devices, notices = _feed("..", policy=policy)
     source = Source("0", feed, fps=30.0, size=SIZE, frames=None, is_live=True, release=feed.close)
     controls, threads = Controls(), set(threading.enumerate())
 
@@ -186,11 +189,11 @@ def test_a_camera_that_comes_back_to_a_closed_feed_is_given_back() -> None:
     assert len(notices) == 1
 
 
-def test_negative_patience_is_refused() -> None:
+def test_a_negative_time_is_refused() -> None:
     with pytest.raises(SourceError):
-        Patience(stall_s=0)
+        ReconnectPolicy(stall_s=0)
     with pytest.raises(SourceError):
-        Patience(first_wait_s=float("nan"))
+        ReconnectPolicy(first_wait_s=float("nan"))
 
 
 class Server:
@@ -264,7 +267,7 @@ def test_an_mjpeg_stream_is_read_and_found_again(serve: Callable[..., Server]) -
 
 def test_a_stream_that_falls_silent_is_a_time_out(serve: Callable[..., Server]) -> None:
     server = serve(-5)
-    with open_network(server.url, Patience(stall_s=0.3, reconnect_s=0.0)) as source:
+    with open_network(server.url, ReconnectPolicy(stall_s=0.3, reconnect_s=0.0)) as source:
         with pytest.raises(SourceTimeout, match=r"gave no frame for 0\.3 s"):
             list(source)
         server.hold.set()
@@ -340,3 +343,37 @@ def test_a_jetson_camera_is_read_through_gstreamer(monkeypatch: pytest.MonkeyPat
     assert pipeline.startswith("nvarguscamerasrc sensor-id=1 ! video/x-raw(memory:NVMM), width=640")
     assert pipeline.endswith("appsink drop=true max-buffers=1 sync=false")
     assert (source.fps, source.size) == (60.0, SIZE)
+
+
+def test_a_stream_over_udp_is_read_while_it_lasts() -> None:
+    """As drones and encoders send it: MPEG-TS in datagrams, to whoever listens."""
+    av = pytest.importorskip("av", reason="sends with PyAV")
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    stop = threading.Event()
+
+    def send() -> None:
+        address = f"udp://127.0.0.1:{port}?pkt_size=1316"
+        with av.open(address, "w", format="mpegts") as output:
+            stream = output.add_stream("mpeg4", rate=50)
+            stream.height, stream.width, stream.pix_fmt = *SIZE, "yuv420p"
+            stream.gop_size = 5
+            for index in range(1500):
+                if stop.wait(0.005):
+                    break
+                image = np.full((*SIZE, 3), 120, np.uint8)
+                frame = av.VideoFrame.from_ndarray(image, format="bgr24")
+                frame.pts = index
+                output.mux(stream.encode(frame))
+
+    sender = threading.Thread(target=send)
+    sender.start()
+    try:
+        with open_source(f"udp://127.0.0.1:{port}", reconnect_s=0.0) as source:
+            assert (source.is_live, source.size) == (True, SIZE)
+            frames = [frame for frame, _ in zip(source, range(5), strict=False)]
+    finally:
+        stop.set()
+        sender.join(10)
+    assert np.abs(frames[-1].image.astype(int) - 120).max() < 10

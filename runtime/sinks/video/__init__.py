@@ -1,0 +1,1 @@
+"""Write video: what a container holds, and who encodes it."""

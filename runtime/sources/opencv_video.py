@@ -1,0 +1,58 @@
+"""Decode a video file with OpenCV, which the base install has."""
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_vos.errors import SourceError
+from edge_vos.runtime.sources.frame import Sound
+
+
+class OpencvVideo:
+    """Decode a file; see ``VideoReader``.
+
+    Args:
+        uri: what the user asked for.
+        path: the file, or its address.
+
+    Raises:
+        SourceError: if it cannot be opened as a video.
+    """
+
+    def __init__(self, uri: str, path: str) -> None:
+        self._path = path
+        self._capture = cv2.VideoCapture(path)
+        if not self._capture.isOpened():
+            raise not_a_video(uri)
+        self.fps = float(self._capture.get(cv2.CAP_PROP_FPS))
+        # Containers without an index answer with nonsense, also negative.
+        self.announced_frames = max(0, int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT)))
+
+    def read(self) -> tuple[NDArray[np.uint8], float] | None:
+        """Return the next frame and its time; None at the end."""
+        ok, image = self._capture.read()
+        if not ok:
+            return None
+        return np.asarray(image, np.uint8), float(self._capture.get(cv2.CAP_PROP_POS_MSEC)) / 1e3
+
+    def rewind(self, time_s: float) -> None:  # noqa: ARG002
+        """Begin again; what comes before the time is decoded, because seeking is inexact."""
+        self._capture.release()
+        self._capture = cv2.VideoCapture(self._path)
+
+    def sound(self) -> Sound | None:
+        """Return None: OpenCV knows no sound."""
+        return None
+
+    def release(self) -> None:
+        """Close the file."""
+        self._capture.release()
+
+
+def not_a_video(uri: str) -> SourceError:
+    """Make the error for a file that nobody can open."""
+    return SourceError(
+        f"The file {uri!r} cannot be opened as a video",
+        "an intact file that FFmpeg reads, such as .mp4, .mkv, .avi, .webm",
+        f"ffprobe {uri}",
+    )

@@ -1,0 +1,105 @@
+"""Carry given masks to the other frames of DAVIS sequences: one mask against two.
+
+Not part of the test suite. With one mask, the first, the rest follows; with two, the first and the
+last, it is followed from both sides. J and F are means over the same frames, all but the first and
+the last, and are per cent.
+
+Run ``python tests/benchmarks/propagate.py DAVIS --sequences bus,swing``.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from edge_vos.errors import EdgeVosError
+from edge_vos.evaluate.davis import read_davis
+from edge_vos.evaluate.metrics import boundary_accuracy, region_similarity
+from edge_vos.evaluate.sequences import VideoSequence, object_ids
+from edge_vos.runtime.model import LoadedModel, open_bundle
+from edge_vos.runtime.propagation import Job, Keyframe, propagate
+
+
+@dataclass(frozen=True)
+class Carried:
+    """Hold what one sequence gave, in per cent.
+
+    Args:
+        name: of the sequence.
+        frames: that were scored.
+        one: mean of J and F with the first mask given.
+        two: the same with the first and the last.
+    """
+
+    name: str
+    frames: int
+    one: float
+    two: float
+
+
+def carry(model: LoadedModel, sequence: VideoSequence) -> Carried:
+    """Carry the masks of one sequence both ways."""
+    last = len(sequence) - 1
+    frames = last - 1
+    one, two = (score(model, sequence, given) for given in ((0,), (0, last)))
+    return Carried(sequence.name, frames, one, two)
+
+
+def score(model: LoadedModel, sequence: VideoSequence, given: Sequence[int]) -> float:
+    """Return the mean of J and F over objects and frames when the masks of some are given."""
+    keys = []
+    for index in given:
+        _, mask = sequence.read(index)
+        if mask is None:
+            raise EdgeVosError(f"{sequence.name} has no mask of frame {index}")
+        keys.append(Keyframe(index, mask))
+    objects = sorted(object_ids(keys[0].mask))
+    values = []
+    for frame, result in propagate(model, Job(sequence.frames, keys, 24.0, {}, {})):
+        _, truth = sequence.read(frame.index)
+        if truth is None or frame.index in (0, len(sequence) - 1):
+            continue
+        for i in objects:
+            pair = (result.mask == i, truth == i)
+            values.append((region_similarity(*pair) + boundary_accuracy(*pair)) / 2)
+    return 100 * float(np.mean(values))
+
+
+def main() -> int:
+    """Parse the command line and run."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("davis", type=Path, help="the folder of DAVIS")
+    parser.add_argument("--sequences", help="only these: A,B")
+    parser.add_argument("--bundle", type=Path, help="the shipped one by default")
+    parser.add_argument("--threads", type=int, help="of the engine, not its own choice")
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+    options = parser.parse_args()
+    cv2.setNumThreads(1)
+    try:
+        names = options.sequences.split(",") if options.sequences else None
+        dataset = read_davis(options.davis, "davis2016", names)
+        model = open_bundle(options.bundle, threads=options.threads)
+        carried = [carry(model, sequence) for sequence in dataset.sequences]
+        model.runner.close()
+    except EdgeVosError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    one, two = (float(np.mean([getattr(c, which) for c in carried])) for which in ("one", "two"))
+    if options.json:
+        found = [asdict(each) for each in carried]
+        print(json.dumps({"sequences": found, "one": one, "two": two}, indent=2))
+        return 0
+    print("J&F with          one mask  two masks  gain")
+    for each in carried:
+        print(f"{each.name:16} {each.one:9.1f} {each.two:10.1f} {each.two - each.one:+5.1f}")
+    print(f"{'mean':16} {one:9.1f} {two:10.1f} {two - one:+5.1f}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
