@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from edge_vos.bundle import Bundle, shipped_bundle_path, read_bundle
+from edge_vos.bundle import Bundle, read_bundle, shipped_bundle_path
 from edge_vos.engines import find_engine
 from edge_vos.errors import EngineError
 from edge_vos.runtime.backends import load_opener
