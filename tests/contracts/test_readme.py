@@ -13,7 +13,13 @@ from typer.main import get_command
 from edge_vos.cli import app
 
 REPOSITORY = Path(__file__).parents[2]
-PAGES = sorted([*REPOSITORY.glob("*.md"), *REPOSITORY.glob("edge_vos/weights/*.md")])
+PAGES = sorted(
+    [
+        *REPOSITORY.glob("*.md"),
+        *REPOSITORY.glob("edge_vos/weights/*.md"),
+        REPOSITORY / "docs" / "video.md",
+    ]
+)
 
 
 def _fenced(page: Path, language: str) -> list[str]:
@@ -69,6 +75,15 @@ def test_the_python_example_runs(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert len(done.stdout.splitlines()) == 30
+
+
+def test_the_video_pages_example_tells_what_is_lost(tmp_path: Path) -> None:
+    (example,) = _fenced(REPOSITORY / "docs" / "video.md", "python")
+    done = subprocess.run(
+        [sys.executable, "-c", example], capture_output=True, text=True, cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+    assert re.match(r"\d\.\d\d s: object 1 lost\n", done.stdout)
 
 
 def test_the_make_targets_exist() -> None:
