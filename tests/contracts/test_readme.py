@@ -1,4 +1,4 @@
-"""The README's commands and its Python are tried, not only printed."""
+"""The commands of the README and of every page are tried, not only printed."""
 
 import itertools
 import re
@@ -36,7 +36,9 @@ def _shell_lines() -> list[str]:
 COMMANDS = [line for line in _shell_lines() if line.startswith("edge-vos ")]
 # These need nothing but the package, and a second or two.
 CHEAP = [
-    line for line in COMMANDS if "synthetic://" in line or line.startswith("edge-vos inspect ")
+    line
+    for line in dict.fromkeys(COMMANDS)
+    if "synthetic://" in line or line.partition(" #")[0] in ("edge-vos inspect", "edge-vos doctor")
 ]
 
 
