@@ -9,7 +9,7 @@ from edge_vos.cli.options import (
     EngineOption,
     FramesOption,
     JsonOption,
-    MaskOption,
+    MasksOption,
     ModelOption,
     NameOption,
     NegativeOption,
@@ -28,7 +28,7 @@ def segment(
             "a stream (rtsp://, http://) or synthetic://?objects=3."
         ),
     ],
-    mask: MaskOption = None,
+    mask: MasksOption = None,
     box: BoxOption = None,
     point: PointOption = None,
     negative: NegativeOption = None,
@@ -43,7 +43,8 @@ def segment(
             "-o",
             metavar="URI",
             help="clip.mkv|mp4|avi, matte:|green:|blur: before one, a folder (palette PNGs), "
-            "masks.jsonl, window or none; repeat.",
+            "masks.jsonl, coco:|ytvis:FILE.json, mots:FILE.txt, cvat:FILE.xml, yolo:|labelme:"
+            "FOLDER, window or none; repeat.",
         ),
     ] = None,
     frames: FramesOption = None,
@@ -56,9 +57,16 @@ def segment(
     What to follow is shown in the first frame; a synthetic scene shows it by itself. Ctrl-C ends
     the run as the end of the video does: outputs are completed, and the exit code is 0.
 
+    Several masks, for frames of a folder, are carried to all the others, from both sides; a mask
+    is for the frame that it is named after, or for FRAME in --mask FRAME=FILE.
+
     Examples: edge-vos segment clip.mp4 --box 210,80,160,240 -o overlay.mp4 -o masks/
 
     edge-vos segment frames/ --mask 00000.png -o masks.jsonl --json
+
+    edge-vos segment frames/ --mask 00000.png --mask 00120.png -o coco:labels.json
+
+    edge-vos segment frames/ --mask annotations.xml -o yolo:dataset
 
     edge-vos segment clip.mp4 --point 320,240 --negative 40,40 --name cup -o green:cut-out.mkv
 
@@ -71,7 +79,11 @@ def segment(
         SessionRequest(
             source=source,
             prompts=Prompts(
-                mask, tuple(box or ()), tuple(point or ()), tuple(negative or ()), tuple(name or ())
+                tuple(mask or ()),
+                tuple(box or ()),
+                tuple(point or ()),
+                tuple(negative or ()),
+                tuple(name or ()),
             ),
             outputs=tuple(output or ()),
             model=model,

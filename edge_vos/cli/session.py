@@ -73,14 +73,17 @@ def run_session(request: SessionRequest) -> None:
             else "Leave `-o window` out, and record with `-o clip.mkv`",
         )
     prepare_process()
+    from edge_vos.cli.propagation import frame_files, given_frames, run_propagation
     from edge_vos.runtime.interactive.controls import Controls
     from edge_vos.runtime.model import open_bundle
     from edge_vos.runtime.pipeline import RunOptions, run
     from edge_vos.runtime.segmenter import Segmenter
+    from edge_vos.runtime.sinks.label_file import Origin
     from edge_vos.runtime.sinks.opening import is_interactive, open_sinks
     from edge_vos.runtime.sources.opening import open_source
 
     interactive = any(is_interactive(uri) for uri in request.outputs)
+    assumed: list[str] = []
     with ExitStack() as stack:
         controls = Controls()
         source = open_source(
@@ -92,10 +95,16 @@ def run_session(request: SessionRequest) -> None:
         until_run = stack.enter_context(ExitStack())
         until_run.callback(source.close)
         _check_prompts(request, source, interactive)
+        files = frame_files(source)
+        if given := given_frames(request, files):
+            until_run.pop_all()
+            run_propagation(request, source, files, given, stack)
+            return
         model = open_bundle(request.model, request.engine, request.threads)
         stack.callback(model.runner.close)
         segmenter = Segmenter(model)
-        request.prompts.give(segmenter, source.size)
+        first = files[0].name if files else ""
+        request.prompts.give(segmenter, source.size, first, assumed)
         if not interactive:
             _check_names(request, len(segmenter.object_ids))
         controls.objects = model.manifest.channels - 1
@@ -112,13 +121,14 @@ def run_session(request: SessionRequest) -> None:
             overwrite=request.overwrite,
             controls=controls,
             inputs=(*source.files, *((mask,) if (mask := request.prompts.mask) else ())),
+            origin=Origin(files),
         )
         for sink in sinks:
             if url := getattr(sink, "url", None):
                 print(f"Open {url}", file=sys.stderr, flush=True)
         until_run.pop_all()  # from here on the run closes the source, in the thread that reads it
         total = request.frames if request.frames is not None else source.frames
-        with _progress(total) as advance:
+        with progress(total) as advance:
 
             def observe(frame: "Frame", result: "FrameResult") -> None:
                 watch(frame, result)
@@ -137,18 +147,19 @@ def run_session(request: SessionRequest) -> None:
                 controls,
                 observe,
             )
-    files = [file for sink in sinks for file in sink.files]
+    written = [file for sink in sinks for file in sink.files]
     for sink in sinks:
         for failure in getattr(sink, "failures", ()):
             print(failure, file=sys.stderr, flush=True)
     print_report(
         report,
-        files,
+        written,
         watch,
         model,
         live=request.live,
         json_output=request.json_output,
         hint=not request.outputs,
+        assumed=assumed,
     )
     if report.lost is not None:
         raise report.lost
@@ -259,7 +270,8 @@ def _check_names(request: SessionRequest, prompted: int) -> None:
 
 
 @contextmanager
-def _progress(total: int | None) -> Iterator[Callable[[], None]]:
+def progress(total: int | None) -> Iterator[Callable[[], None]]:
+    """Show how far a run is, where a person looks on; each call of what it gives is a frame."""
     if not sys.stderr.isatty():
         yield lambda: None
         return

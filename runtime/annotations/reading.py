@@ -38,17 +38,20 @@ def read_annotation(path: str | Path, wanted: FrameName) -> Annotation:
 def _content(path: Path) -> bytes:
     try:
         with path.open("rb") as file:
-            data = file.read(LARGEST_BYTES + 1)
+            parts, size = [], 0
+            while size <= LARGEST_BYTES and (part := file.read(1 << 20)):
+                parts.append(part)
+                size += len(part)
     except FileNotFoundError as error:
         raise MaskError("There is no such file", KINDS) from error
     except OSError as error:
         raise MaskError(f"It cannot be opened ({error.strerror or error})", KINDS) from error
-    if len(data) > LARGEST_BYTES:
+    if size > LARGEST_BYTES:
         raise MaskError(
             f"It is larger than {LARGEST_BYTES >> 20} MB", "the annotation of a few pictures",
             "Cut out the picture that you mean",
         )  # fmt: skip
-    return data
+    return b"".join(parts)
 
 
 def _read(data: bytes, wanted: FrameName) -> Annotation:

@@ -61,7 +61,7 @@ def _mask(state: ObjectState, mask: NDArray[np.uint8]) -> str:
     runs = np.diff(np.concatenate(([0], changes, [pixels.size])))
     rle = ", ".join(map(str, runs.tolist()))
     return (
-        f"<mask label={quoteattr(state.name or UNNAMED)} source=\"auto\" occluded=\"0\" "
+        f'<mask label={quoteattr(state.name or UNNAMED)} source="auto" occluded="0" '
         f'rle="{rle}" left="{left}" top="{top}" width="{width}" height="{height}" '
         f'z_order="0" group_id="{state.number}"></mask>'
     )

@@ -21,6 +21,11 @@ from edge_vos.runtime.sinks.output import Sink, make_folder, unwritable
 from edge_vos.runtime.sources.frame import Frame
 
 _QUALITY = 95
+_DATA_SET = """\
+# Both are the same pictures: divide them as you want.
+train: images
+val: images
+"""
 
 
 class FolderFormat(Protocol):
@@ -126,8 +131,7 @@ class Yolo:
     def last(self) -> Iterator[tuple[str, bytes]]:
         """Return the description of the data set."""
         names = "".join(f"  {i}: {json.dumps(name)}\n" for name, i in self._classes.items())
-        text = f"# train and val are the same pictures: divide them as you want\ntrain: images\nval: images\nnames:\n{names}"
-        yield "data.yaml", text.encode()
+        yield "data.yaml", f"{_DATA_SET}names:\n{names}".encode()
 
 
 class LabelMe:

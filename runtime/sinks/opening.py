@@ -10,7 +10,9 @@ from edge_vos.errors import SinkError
 from edge_vos.runtime.interactive.controls import Controls
 from edge_vos.runtime.interactive.interaction import Prompting
 from edge_vos.runtime.interactive.window import Window
+from edge_vos.runtime.sinks import label_kinds
 from edge_vos.runtime.sinks.drawing import Painter
+from edge_vos.runtime.sinks.label_file import Origin
 from edge_vos.runtime.sinks.matte import RENDERS
 from edge_vos.runtime.sinks.output import JsonLines, MaskFolder, Nothing, Sink, make_folder
 from edge_vos.runtime.sinks.output_path import Target, check_apart, check_spares
@@ -24,7 +26,7 @@ __all__ = ["Sink", "open_sink", "open_sinks"]
 
 KINDS = (
     "clip.mkv, clip.mp4, clip.avi, matte:clip.mkv, green:clip.mkv, blur:clip.mkv, masks.jsonl, "
-    "a folder for palette PNGs, window, serve://127.0.0.1:8080 or none"
+    f"a folder for palette PNGs, {label_kinds.KINDS}, window, serve://127.0.0.1:8080 or none"
 )
 DAVIS, SERVE = "davis://", "serve://"
 
@@ -42,6 +44,7 @@ def open_sinks(
     overwrite: bool = False,
     controls: Controls | None = None,
     inputs: Iterable[Path] = (),
+    origin: Origin | None = None,
 ) -> list[Sink]:
     """Open several sinks, or none of them: see :func:`open_sink`.
 
@@ -54,6 +57,7 @@ def open_sinks(
         overwrite: replace what exists.
         controls: of the run that a window or a page shows.
         inputs: files that the run reads, such as ``source.files``: no sink may replace them.
+        origin: the frames' own files, which labels name.
 
     Raises:
         SinkError: if one cannot be opened, two are the same, or one would replace an input.
@@ -72,7 +76,15 @@ def open_sinks(
     try:
         for uri in asked:
             sinks.append(
-                open_sink(uri, fps, size, overwrite=overwrite, prompting=prompting, painter=painter)
+                open_sink(
+                    uri,
+                    fps,
+                    size,
+                    overwrite=overwrite,
+                    prompting=prompting,
+                    painter=painter,
+                    origin=origin,
+                )
             )
         if any(is_interactive(uri) for uri in asked):
             sinks.append(Recorder(prompting, fps, size, painter.paint))
@@ -91,6 +103,7 @@ def open_sink(
     overwrite: bool = False,
     prompting: Prompting | None = None,
     painter: Painter | None = None,
+    origin: Origin | None = None,
 ) -> Sink:
     """Open a video file, a folder of masks, JSON lines, a window, a page, or nothing.
 
@@ -98,12 +111,14 @@ def open_sink(
         uri: ``clip.mkv``, ``clip.mp4``, ``clip.avi``: the overlay; the same after ``matte:``,
             ``green:`` or ``blur:``: the alpha, the objects before green or before a blurred
             background; ``masks/`` or ``davis://masks``: palette PNGs; ``masks.jsonl``: COCO run
-            lengths; ``window``; ``serve://HOST:PORT``: a page; ``none``.
+            lengths; ``coco:``, ``ytvis:``, ``mots:``, ``cvat:``, ``yolo:`` or ``labelme:`` before a
+            path: labels for other tools; ``window``; ``serve://HOST:PORT``: a page; ``none``.
         fps: nominal, of a video.
         size: height and width of the first frame.
         overwrite: replace what exists.
         prompting: what keys, mouse and buttons act on, shared by the sinks that show.
         painter: draws overlays, shared by the sinks that need one.
+        origin: the frames' own files, which labels name.
 
     Raises:
         SinkError: if it exists, cannot be written, or is of an unknown kind.
@@ -111,6 +126,9 @@ def open_sink(
     painter = painter if painter is not None else Painter()
     target = _target(uri)
     if target is not None:
+        if label_kinds.label_scheme(uri):
+            target.check_free(overwrite)
+            return label_kinds.open_labels(uri, target.path, origin or Origin())
         return _open_target(target, fps, size, overwrite, painter)
     if is_interactive(uri):
         prompting = prompting if prompting is not None else Prompting(Controls())
@@ -124,6 +142,8 @@ def _target(uri: str) -> Target | None:
     """Return where a sink writes to; a window, a page and ``none`` write nothing."""
     if uri == "none" or is_interactive(uri):
         return None
+    if labels := label_kinds.label_scheme(uri):
+        return _label_target(uri, labels)
     scheme = _scheme(uri)
     place = uri.removeprefix(f"{scheme}:" if scheme else DAVIS)
     if not place.strip():
@@ -137,6 +157,17 @@ def _target(uri: str) -> Target | None:
     if "://" in uri or (suffix not in SUFFIXES and (suffix != ".jsonl" or scheme)):
         raise SinkError(f"The output {uri!r} is of an unknown kind", KINDS)
     return Target(uri, path, is_folder=False)
+
+
+def _label_target(uri: str, scheme: str) -> Target:
+    place = uri.removeprefix(f"{scheme}:")
+    suffix = label_kinds.FILE_SUFFIXES.get(scheme)
+    if not place.strip() or (suffix is not None and Path(place).suffix.lower() != suffix):
+        raise SinkError(
+            f"The output {uri!r} has no path that ends in {suffix}" if suffix is not None
+            else f"The output {uri!r} has no path", label_kinds.KINDS,
+        )  # fmt: skip
+    return Target(uri, Path(place), is_folder=suffix is None)
 
 
 def _scheme(uri: str) -> str:

@@ -22,7 +22,8 @@ from edge_vos.evaluate.davis import read_davis
 from edge_vos.evaluate.metrics import boundary_accuracy, region_similarity
 from edge_vos.evaluate.sequences import VideoSequence, object_ids
 from edge_vos.runtime.model import LoadedModel, open_bundle
-from edge_vos.runtime.propagation import Job, Keyframe, propagate
+from edge_vos.runtime.propagation.job import Job, Keyframe
+from edge_vos.runtime.propagation.propagate import propagate
 
 
 @dataclass(frozen=True)
