@@ -12,6 +12,7 @@ from edge_vos.errors import UsageError
 if TYPE_CHECKING:
     from edge_vos.cli.session import SessionRequest
     from edge_vos.runtime.model import LoadedModel
+    from edge_vos.runtime.pipeline import Ending
     from edge_vos.runtime.propagation.job import Job
     from edge_vos.runtime.sources.frame import Source
 
@@ -144,7 +145,9 @@ def run_propagation(
             if count == total or controls.stop.is_set():
                 break
         carried.close()
-    ended = "stopped" if controls.stop.is_set() else "end" if count == len(files) else "frames"
+    ended: Ending = "end" if count == len(files) else "frames"
+    if controls.stop.is_set():
+        ended = "stopped"
     report = RunReport(
         frames=count,
         dropped=0,

@@ -1,7 +1,9 @@
 """Read the objects of a frame from a file of whatever kind, told by what is in it."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from edge_vos.errors import MaskError
 from edge_vos.runtime.annotations import coco, cvat, label_studio, labelme, picture, yolo
@@ -14,7 +16,11 @@ KINDS = (
 )
 LARGEST_BYTES = 1 << 26
 
-_JSON_KINDS = (labelme, coco, label_studio)
+_JSON_KINDS: tuple[tuple[Callable[[Any], bool], Callable[[Any, FrameName], Annotation]], ...] = (
+    (labelme.is_kind, labelme.read),
+    (coco.is_kind, coco.read),
+    (label_studio.is_kind, label_studio.read),
+)
 
 
 def read_annotation(path: str | Path, wanted: FrameName) -> Annotation:
@@ -66,9 +72,9 @@ def _read(data: bytes, wanted: FrameName) -> Annotation:
         return cvat.read(text, wanted)
     if begin in ("{", "["):
         document = parse_json(text)
-        for kind in _JSON_KINDS:
-            if kind.is_kind(document):
-                return kind.read(document, wanted)
+        for is_kind, read in _JSON_KINDS:
+            if is_kind(document):
+                return read(document, wanted)
         keys = list(document)[:6] if isinstance(document, dict) else type(document).__name__
         raise MaskError(f"Its JSON, of {json.dumps(keys)[:80]}, is of no known kind", KINDS)
     if yolo.is_kind(text):

@@ -7,7 +7,7 @@ pixel near the outline. Where it knows nothing it adds nothing.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import cv2
 import numpy as np
@@ -136,8 +136,9 @@ def describe(
     Returns:
         (H, W, F) float32, and (H, W) bool.
     """
-    colours = cv2.cvtColor(image, cv2.COLOR_BGR2LAB).astype(np.float32) / 64 - 2
-    channels = [colours[..., k] for k in range(3)]
+    lab = cv2.cvtColor(image, cv2.COLOR_BGR2LAB).astype(np.float32)
+    colours: Array = np.asarray(lab / 64 - 2, np.float32)
+    channels: list[NDArray[Any]] = [colours[..., k] for k in range(3)]
     for sigma in (2, 6):
         blurred = cv2.GaussianBlur(colours, (0, 0), sigma)
         channels += [blurred[..., k] for k in range(3)]

@@ -67,7 +67,8 @@ def _moved(model: LoadedModel, job: Job, anchors: Sequence[Keyframe]) -> Iterato
         height, width = frame.image.shape[:2]
         for place in range(_MOVED // len(anchors)):
             turn, scale = random.normal(0, _TURN_DEGREES), np.exp(random.normal(0, _SCALE))
-            matrix = cv2.getRotationMatrix2D((width / 2, height / 2), turn, float(scale))
+            turned = cv2.getRotationMatrix2D((width / 2, height / 2), turn, float(scale))
+            matrix = np.asarray(turned, np.float64)
             matrix[:, 2] += random.normal(0, (_SHIFT_X * width, _SHIFT_Y * height))
             moved = cv2.warpAffine(
                 frame.image, matrix, (width, height), borderMode=cv2.BORDER_REFLECT

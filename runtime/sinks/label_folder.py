@@ -198,10 +198,13 @@ def _relative(file: Path, folder: Path) -> str:
 
 def _picture(origin: Origin, frame: Frame) -> bytes:
     file = origin.file(frame)
+    if file is None:
+        _, encoded = cv2.imencode(".jpg", frame.image, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
+        return bytes(encoded.data)
     try:
-        if file is not None:
-            return file.read_bytes()
+        return file.read_bytes()
     except OSError as error:
-        raise unwritable(file, error) from error
-    _, encoded = cv2.imencode(".jpg", frame.image, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
-    return bytes(encoded.data)
+        raise SinkError(
+            f"The frame {file} cannot be copied ({error.strerror or error})",
+            "the file that was read",
+        ) from error
