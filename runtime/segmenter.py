@@ -61,12 +61,14 @@ class FrameResult:
         given = [state for state in self.objects if state.number != state.id]
         if not given:
             return self.mask
-        largest = max(state.number for state in self.objects)
-        kind = np.uint8 if largest < 1 << 8 else np.uint16 if largest < 1 << 16 else np.int32
-        table = np.arange(256).astype(kind)
+        table = np.arange(256, dtype=np.int32)
         for state in given:
             table[state.id] = state.number
-        return table[self.mask]
+        numbered = table[self.mask]
+        largest = max(state.number for state in self.objects)
+        if largest < 1 << 8:
+            return numbered.astype(np.uint8)
+        return numbered.astype(np.uint16) if largest < 1 << 16 else numbered
 
     def to_supervision(self) -> "Detections":
         """Return the objects that are seen as ``supervision.Detections``.

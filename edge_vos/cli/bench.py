@@ -99,7 +99,7 @@ def bench(
 
     length = _length(quick, sustained, frames)
     refuse_report_paths(output or ())
-    live = _live(source, record, Prompts(mask, tuple(box or ())))
+    live = _live(source, record, Prompts(() if mask is None else (str(mask),), tuple(box or ())))
     dataset = _dataset(davis, sequences)
     if matrix:
         from edge_vos.cli.bench_matrix import bench_matrix

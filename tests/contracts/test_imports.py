@@ -72,6 +72,9 @@ DECODES_VIDEO = {
 OPENS_SCENES = "edge_vos.runtime.sources.opening"
 """Imports the generated scene in the function that opens ``synthetic://``."""
 
+HANDS_RESULTS_ON = {"edge_vos.runtime.supervision", "edge_vos.runtime.segmenter"}
+"""Make ``supervision.Detections`` in a function; the segmenter names the type."""
+
 MEASURES_THE_MACHINE = "edge_vos.devices.bench.roofline"
 """Multiplies matrices with the default engine, to see what the machine can do."""
 
@@ -163,6 +166,7 @@ def test_other_packages_are_those_that_the_area_may_use(module: str) -> None:
     allowed |= {"torch"} if module == RUNS_TORCH else set()
     allowed |= {"av"} if module in DECODES_VIDEO else set()
     allowed |= {"onnxruntime"} if module == MEASURES_THE_MACHINE else set()
+    allowed |= {"supervision"} if module in HANDS_RESULTS_ON else set()
     roots = {name.split(".")[0] for name in _imports(module)}
     wrong = sorted(roots - allowed - {"edge_vos"})
     assert not wrong, f"{module} imports {wrong}"
