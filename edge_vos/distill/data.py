@@ -1,62 +1,18 @@
 """Training clips from videos with masks and from stills, made on the fly and reproducibly.
 
-Everything is decoded once into memory; a clip then costs a few image warps. The random numbers of
-a batch depend on the seed and the step alone, so a resumed run sees the batches it would have seen.
+A clip costs a few image warps. The random numbers of a batch depend on the seed and the step alone,
+so a resumed run sees the batches it would have seen, whoever makes them.
 """
 
-import queue
-import re
-import threading
-from collections.abc import Generator
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_vos.distill.footage import DECODE_HEIGHT, Footage, Image, Still, Video
 from edge_vos.distill.motion import Camera, Warp, jitter_colour, random_path, smooth_warp, soften
-from edge_vos.errors import DatasetError
-
-Image = NDArray[np.uint8]
-DECODE_HEIGHT = 360
-
-_TRACK = re.compile(r"-\d{5}-\d+(~\d+)?$")  # what ``tracks.follow`` adds to a clip's name
-
-
-@dataclass(frozen=True)
-class Video:
-    """Hold one decoded sequence: BGR frames and binary masks (0 or 1) of one object."""
-
-    name: str
-    frames: list[Image]
-    masks: list[Image]
-
-
-@dataclass(frozen=True)
-class Still:
-    """Hold one decoded photograph and its label map; label 0 is the background."""
-
-    frame: Image
-    labels: Image
-    parts: tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class Footage:
-    """Hold all decoded training material."""
-
-    videos: list[Video]
-    stills: list[Still]
-
-    @cached_property
-    def scenes(self) -> list[list[Video]]:
-        """Return the videos by what was filmed: tracks from one clip are one scene."""
-        scenes: dict[str, list[Video]] = {}
-        for video in self.videos:
-            scenes.setdefault(_TRACK.sub("", video.name), []).append(video)
-        return list(scenes.values())
 
 
 @dataclass(frozen=True)
@@ -73,6 +29,8 @@ class ClipConfig:
         paste_share: share of clips onto which another object is pasted.
         hide_share: share of clips in which everything is hidden for a while and comes back.
         ring_dropout: share of frames that must do without the ring of the memory.
+        source_height: lines at which pictures are decoded; 0 is as many as are trained, and 360 at
+            least.
     """
 
     size: tuple[int, int] = (224, 336)
@@ -84,6 +42,12 @@ class ClipConfig:
     paste_share: float = 0.6
     hide_share: float = 0.15
     ring_dropout: float = 0.2
+    source_height: int = 0
+
+    @property
+    def decode_height(self) -> int:
+        """Return the lines at which pictures are to be decoded."""
+        return self.source_height or max(DECODE_HEIGHT, self.size[0])
 
 
 @dataclass(frozen=True)
@@ -104,55 +68,6 @@ class Batch:
     active: NDArray[np.float32]
     ring: NDArray[np.float32]
     labels: NDArray[np.uint8] | None
-
-
-def load_videos(root: Path, exclude: tuple[str, ...] = ()) -> list[Video]:
-    """Decode every sequence of a DAVIS 2016 folder but the excluded ones.
-
-    Raises:
-        DatasetError: if the folder is not in DAVIS layout or a mask is missing.
-    """
-    folder = root / "JPEGImages" / "480p"
-    if not folder.is_dir():
-        raise DatasetError(f"{root} has no JPEGImages/480p", "a folder in DAVIS 2016 layout")
-    videos = []
-    for sequence in sorted(folder.iterdir()):
-        if sequence.name in exclude:
-            continue
-        frames, masks = [], []
-        for path in sorted(sequence.glob("*.jpg")):
-            mask_path = root / "Annotations" / "480p" / sequence.name / f"{path.stem}.png"
-            frame, mask = _read(path, cv2.IMREAD_COLOR), _read(mask_path, cv2.IMREAD_GRAYSCALE)
-            frames.append(_limit_height(frame, cv2.INTER_AREA))
-            masks.append(_limit_height((mask > 0).astype(np.uint8), cv2.INTER_NEAREST))
-        videos.append(Video(sequence.name, frames, masks))
-    return videos
-
-
-def load_stills(folder: Path) -> list[Still]:
-    """Decode ``images/*.jpg`` with ``labels/*.png`` or ``masks/*.png`` beside it.
-
-    Raises:
-        DatasetError: if there is neither a labels nor a masks folder.
-    """
-    maps = next((folder / n for n in ("labels", "masks") if (folder / n).is_dir()), None)
-    if maps is None:
-        raise DatasetError(f"{folder} has no masks", "a folder labels/ or masks/ beside images/")
-    stills = []
-    for path in sorted((folder / "images").glob("*.jpg")):
-        map_path = maps / f"{path.stem}.png"
-        if not map_path.is_file():
-            continue
-        frame = _limit_height(_read(path, cv2.IMREAD_COLOR), cv2.INTER_AREA)
-        labels = _limit_height(_read(map_path, cv2.IMREAD_GRAYSCALE), cv2.INTER_NEAREST)
-        if labels.shape != frame.shape[:2]:
-            continue
-        counts = np.bincount(labels.ravel(), minlength=256)
-        counts[0] = 0
-        parts = tuple(int(i) for i in np.flatnonzero(counts > 0.004 * labels.size))
-        if parts:
-            stills.append(Still(frame, labels, parts))
-    return stills
 
 
 def make_batch(footage: Footage, config: ClipConfig, seed: int, step: int) -> Batch:
@@ -176,41 +91,6 @@ def make_batch(footage: Footage, config: ClipConfig, seed: int, step: int) -> Ba
     ring = rng.random((config.clips, config.frames)) >= config.ring_dropout
     images = np.stack([clip[0] for clip in clips])
     return Batch(images, labels[:, 0], active, ring.astype(np.float32), labels)
-
-
-def prefetch(
-    footage: Footage, config: ClipConfig, seed: int, start: int, depth: int = 3
-) -> Generator[Batch, None, None]:
-    """Yield the batches from step ``start`` on, made ahead in a thread."""
-    batches: queue.Queue[Batch | BaseException] = queue.Queue(depth)
-    stop = threading.Event()
-
-    def work() -> None:
-        step = start
-        while not stop.is_set():
-            try:
-                item: Batch | BaseException = make_batch(footage, config, seed, step)
-            except Exception as error:
-                item = error
-            while not stop.is_set():
-                try:
-                    batches.put(item, timeout=0.5)
-                    break
-                except queue.Full:
-                    continue
-            step += 1
-
-    thread = threading.Thread(target=work, name="clips", daemon=True)
-    thread.start()
-    try:
-        while True:
-            item = batches.get()
-            if isinstance(item, BaseException):
-                raise item
-            yield item
-    finally:
-        stop.set()
-        thread.join()
 
 
 def _make_clip(
@@ -267,7 +147,7 @@ def _clip_from_video(
 
 
 def _clip_from_still(
-    stills: list[Still], config: ClipConfig, rng: np.random.Generator
+    stills: Sequence[Still], config: ClipConfig, rng: np.random.Generator
 ) -> tuple[list[Image], list[Image]]:
     still = stills[int(rng.integers(len(stills)))]
     mask = _choose_parts(still, config.objects, rng)
@@ -356,18 +236,3 @@ def _hide_objects(
         box = np.s_[max(0, int(top)) : int(bottom), max(0, int(left)) : int(right)]
         frames[index][box] = cover[box]
         labels[index][box] = 0
-
-
-def _read(path: Path, flag: int) -> Image:
-    image = cv2.imread(str(path), flag)
-    if image is None:
-        raise DatasetError(f"{path} is missing or cannot be decoded", "an image file")
-    return image.astype(np.uint8, copy=False)
-
-
-def _limit_height(image: Image, interpolation: int) -> Image:
-    height, width = image.shape[:2]
-    if height <= DECODE_HEIGHT:
-        return image
-    size = (round(width * DECODE_HEIGHT / height), DECODE_HEIGHT)
-    return cv2.resize(image, size, interpolation=interpolation).astype(np.uint8, copy=False)

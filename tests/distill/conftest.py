@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from edge_vos.distill.config import TrainConfig
-from edge_vos.distill.data import ClipConfig, Footage, Still, Video
+from edge_vos.distill.data import ClipConfig
+from edge_vos.distill.footage import Footage, Still, Video
 
 
 @pytest.fixture
