@@ -123,8 +123,8 @@ def student(
     edge-vos train student --data train.pack --from student.safetensors --config quality --minutes 9
     """
     require_training()
+    from edge_vos.distill.clip_config import ClipConfig
     from edge_vos.distill.config import TrainConfig
-    from edge_vos.distill.data import ClipConfig
 
     options = RunOptions(
         run, resume, steps, minutes, seed, threads, config, json_output,
@@ -151,7 +151,7 @@ def pack(
     height: Annotated[
         int, typer.Option(min=16, help="Lines to which larger pictures are scaled down.")
     ] = 360,
-    limit_mib: Annotated[float, typer.Option(min=0.01, help="Largest file, in MiB.")] = 45.0,
+    limit_mib: Annotated[float, typer.Option(min=0.001, help="Largest file, in MiB.")] = 45.0,
     json_output: JsonOption = False,
 ) -> None:
     """Pack training material into one file: a run elsewhere then needs no folder, no download.

@@ -11,43 +11,22 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_vos.distill.footage import DECODE_HEIGHT, Footage, Image, Still, Video
-from edge_vos.distill.motion import Camera, Warp, jitter_colour, random_path, smooth_warp, soften
+from edge_vos.distill.clip_config import ClipConfig
+from edge_vos.distill.composites import add_layers, drop_hidden, ground, swapped
+from edge_vos.distill.footage import Footage, Image, Still
+from edge_vos.distill.layers import is_one_thing
+from edge_vos.distill.motion import (
+    Camera,
+    Warp,
+    jitter_colour,
+    moving_light,
+    random_path,
+    smooth_warp,
+    soften,
+)
 
-
-@dataclass(frozen=True)
-class ClipConfig:
-    """Describe the clips of a batch.
-
-    Args:
-        size: (height, width) in pixels of the training image.
-        clips: clips in a batch.
-        frames: frames in a clip; the first one carries the prompt.
-        objects: largest number of labelled objects in a clip.
-        max_gap: largest distance, in frames, between neighbours taken from a video.
-        still_share: share of clips made from stills.
-        paste_share: share of clips onto which another object is pasted.
-        hide_share: share of clips in which everything is hidden for a while and comes back.
-        ring_dropout: share of frames that must do without the ring of the memory.
-        source_height: lines at which pictures are decoded; 0 is as many as are trained, and 360 at
-            least.
-    """
-
-    size: tuple[int, int] = (224, 336)
-    clips: int = 4
-    frames: int = 4
-    objects: int = 2
-    max_gap: int = 8
-    still_share: float = 0.4
-    paste_share: float = 0.6
-    hide_share: float = 0.15
-    ring_dropout: float = 0.2
-    source_height: int = 0
-
-    @property
-    def decode_height(self) -> int:
-        """Return the lines at which pictures are to be decoded."""
-        return self.source_height or max(DECODE_HEIGHT, self.size[0])
+TRIES = 20
+"""Clips that are made before one without a visible object is taken."""
 
 
 @dataclass(frozen=True)
@@ -96,34 +75,50 @@ def make_batch(footage: Footage, config: ClipConfig, seed: int, step: int) -> Ba
 def _make_clip(
     footage: Footage, config: ClipConfig, rng: np.random.Generator
 ) -> tuple[Image, Image]:
+    for _ in range(TRIES):
+        frames, labels = _content(footage, config, rng)
+        if config.swap_share and rng.random() < config.swap_share:
+            other = _content(footage, config, rng)
+            frames, labels = swapped((frames, labels), other, config.objects, rng)
+        if not config.composes or drop_hidden(labels):
+            break
+    if config.hide_share and rng.random() < config.hide_share:
+        _hide_objects(frames, labels, footage, rng)
+    if rng.random() < config.blur_share:
+        frames = soften(frames, rng)
+    if config.light_share and rng.random() < config.light_share:
+        frames = moving_light(frames, rng)
+    rgb = [frame[..., ::-1] for frame in jitter_colour(frames, rng)]
+    return np.stack(rgb), np.stack(labels)
+
+
+def _content(
+    footage: Footage, config: ClipConfig, rng: np.random.Generator
+) -> tuple[list[Image], list[Image]]:
+    """Make a clip of one source, or a ground, and put over it what belongs there."""
+    if config.ground_share and rng.random() < config.ground_share:
+        clip = ground(footage, config, rng)
+        add_layers(clip, footage, config, rng)
+        return clip
     still = not footage.videos or (bool(footage.stills) and rng.random() < config.still_share)
-    for _ in range(20):
+    for _ in range(TRIES):
         if still:
             frames, labels = _clip_from_still(footage.stills, config, rng)
         else:
             frames, labels = _clip_from_video(footage, config, rng)
         if (labels[0] > 0).mean() > 0.002:
             break
-    if rng.random() < config.paste_share:
+    if config.layer_share and rng.random() < config.layer_share:
+        add_layers((frames, labels), footage, config, rng)
+    elif rng.random() < config.paste_share:
         _paste_object(frames, labels, footage, config, rng)
-    if config.hide_share and rng.random() < config.hide_share:
-        _hide_objects(frames, labels, footage, rng)
-    if rng.random() < 0.15:
-        frames = soften(frames, rng)
-    rgb = [frame[..., ::-1] for frame in jitter_colour(frames, rng)]
-    return np.stack(rgb), np.stack(labels)
-
-
-def _choose_video(footage: Footage, rng: np.random.Generator) -> Video:
-    """Choose a scene, each as likely as any other however many tracks it has, then one of them."""
-    scene = footage.scenes[int(rng.integers(len(footage.scenes)))]
-    return scene[int(rng.integers(len(scene)))] if len(scene) > 1 else scene[0]
+    return frames, labels
 
 
 def _clip_from_video(
     footage: Footage, config: ClipConfig, rng: np.random.Generator
 ) -> tuple[list[Image], list[Image]]:
-    video = _choose_video(footage, rng)
+    video = footage.draw_video(rng)
     gaps = rng.integers(1, config.max_gap + 1, config.frames - 1)
     if rng.random() < 0.5:
         gaps[:] = gaps[0]
@@ -132,10 +127,10 @@ def _clip_from_video(
     if indices[-1] > last:
         indices = indices * last // indices[-1]
     indices += rng.integers(0, last - indices[-1] + 1)
-    if rng.random() < 0.5:
+    if rng.random() < config.reverse_share:
         indices = indices[::-1]
     masks = [video.masks[i] for i in indices]
-    camera = Camera.on_object(masks[0], config.size, rng)
+    camera = Camera.on_object(masks[0], config.size, rng, (config.least_zoom, 2.0))
     wobble = 0.05 if rng.random() < 0.5 else 0.0
     path = random_path(config.frames, wobble, rng)
     frames, labels = [], []
@@ -150,8 +145,9 @@ def _clip_from_still(
     stills: Sequence[Still], config: ClipConfig, rng: np.random.Generator
 ) -> tuple[list[Image], list[Image]]:
     still = stills[int(rng.integers(len(stills)))]
-    mask = _choose_parts(still, config.objects, rng)
-    camera = Camera.on_object((mask > 0).astype(np.uint8), config.size, rng)
+    mask = _choose_parts(still, config, rng)
+    whole = (mask > 0).astype(np.uint8)
+    camera = Camera.on_object(whole, config.size, rng, (config.least_zoom, 2.0))
     path = random_path(config.frames, 0.3, rng)
     bends = smooth_warp(config.size, config.frames, 0.04, rng)
     frames, labels = [], []
@@ -162,11 +158,13 @@ def _clip_from_still(
     return frames, labels
 
 
-def _choose_parts(still: Still, objects: int, rng: np.random.Generator) -> Image:
+def _choose_parts(still: Still, config: ClipConfig, rng: np.random.Generator) -> Image:
     """Label the whole figure, one part of it, or several parts as objects of their own."""
     if len(still.parts) == 1 or rng.random() < 0.5:
-        return (still.labels > 0).astype(np.uint8)
-    chosen = rng.permutation(still.parts)[: int(rng.integers(1, objects + 1))]
+        whole = (still.labels > 0).astype(np.uint8)
+        if len(still.parts) == 1 or not config.composes or is_one_thing(whole):
+            return whole
+    chosen = rng.permutation(still.parts)[: int(rng.integers(1, config.objects + 1))]
     mask = np.zeros_like(still.labels)
     for number, part in enumerate(chosen, start=1):
         mask[still.labels == part] = number
@@ -188,7 +186,7 @@ def _paste_object(
     else:
         if not footage.videos:
             return
-        video = _choose_video(footage, rng)
+        video = footage.draw_video(rng)
         start = int(rng.integers(0, max(1, len(video.frames) - 3 * len(frames))))
         indices = np.minimum(start + 3 * np.arange(len(frames)), len(video.frames) - 1)
         sources = [video.frames[i] for i in indices]
@@ -201,11 +199,17 @@ def _paste_object(
     behind = rng.random() < 0.25
     for index, move in enumerate(path):
         warp: Warp = camera.warp(move)
-        source, cut = warp.image(sources[index]), warp.mask(cuts[index], mirror=False) > 0
+        cut = warp.mask(cuts[index], mirror=False) > 0
         if behind:
             cut &= labels[index] == 0
-        alpha = cv2.GaussianBlur(cut.astype(np.float32), (3, 3), 0)[..., None]
-        frames[index] = (source * alpha + frames[index] * (1 - alpha)).astype(np.uint8)
+        rows, columns = np.flatnonzero(cut.any(1)), np.flatnonzero(cut.any(0))
+        if not rows.size:
+            continue
+        # Two pixels around it are as far as its soft edge reaches.
+        box = np.s_[max(rows[0] - 2, 0) : rows[-1] + 3, max(columns[0] - 2, 0) : columns[-1] + 3]
+        source = Warp(warp.map_x[box], warp.map_y[box]).image(sources[index])
+        alpha = cv2.GaussianBlur(cut[box].astype(np.float32), (3, 3), 0)[..., None]
+        frames[index][box] = (source * alpha + frames[index][box] * (1 - alpha)).astype(np.uint8)
         labels[index] = np.where(cut, number, labels[index]).astype(np.uint8)
 
 
@@ -220,7 +224,7 @@ def _hide_objects(
     if footage.stills and rng.random() < 0.5:
         source = footage.stills[int(rng.integers(len(footage.stills)))].frame
     elif footage.videos:
-        video = _choose_video(footage, rng)
+        video = footage.draw_video(rng)
         source = video.frames[int(rng.integers(len(video.frames)))]
     else:
         return

@@ -85,6 +85,11 @@ class Footage:
             scenes.setdefault(_TRACK.sub("", video.name), []).append(video)
         return list(scenes.values())
 
+    def draw_video(self, rng: np.random.Generator) -> Video:
+        """Choose a scene, each as likely as any other however many tracks it has, and a track."""
+        scene = self.scenes[int(rng.integers(len(self.scenes)))]
+        return scene[int(rng.integers(len(scene)))] if len(scene) > 1 else scene[0]
+
 
 @dataclass(frozen=True)
 class VideoFiles:

@@ -22,7 +22,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_vos.distill.data import Batch, ClipConfig, make_batch
+from edge_vos.distill.clip_config import ClipConfig
+from edge_vos.distill.data import Batch, make_batch
 from edge_vos.distill.footage import Footage
 from edge_vos.errors import EngineError, UsageError
 

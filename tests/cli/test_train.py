@@ -136,7 +136,7 @@ def test_the_pack_says_what_is_wrong(square_davis: Path, tmp_path: Path) -> None
         (): DatasetError,
         ("--davis", tmp_path): DatasetError,
         ("--davis", square_davis, "--exclude", "circle"): DatasetError,
-        ("--davis", square_davis, "--limit-mib", 0.01): SinkError,
+        ("--davis", square_davis, "--limit-mib", 0.001): SinkError,
     }
     for arguments, error in cases.items():
         result = CliRunner().invoke(app, ["train", "pack", "-o", str(path), *map(str, arguments)])

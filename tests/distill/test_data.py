@@ -2,8 +2,9 @@
 
 import numpy as np
 
+from edge_vos.distill.clip_config import ClipConfig
 from edge_vos.distill.config import TrainConfig
-from edge_vos.distill.data import ClipConfig, make_batch
+from edge_vos.distill.data import make_batch
 from edge_vos.distill.footage import Footage, Video
 from edge_vos.distill.motion import Camera, Move, random_path, smooth_warp
 

@@ -6,7 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
-from edge_vos.distill.data import ClipConfig, make_batch
+from edge_vos.distill.clip_config import ClipConfig
+from edge_vos.distill.data import make_batch
 from edge_vos.distill.footage import (
     Footage,
     OnDemand,

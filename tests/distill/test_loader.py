@@ -10,8 +10,9 @@ import numpy as np
 import psutil
 import pytest
 
+from edge_vos.distill.clip_config import ClipConfig
 from edge_vos.distill.config import TrainConfig
-from edge_vos.distill.data import Batch, ClipConfig, make_batch
+from edge_vos.distill.data import Batch, make_batch
 from edge_vos.distill.footage import Footage, Still, Video
 from edge_vos.distill.loader import batches
 from edge_vos.errors import DatasetError, EngineError
