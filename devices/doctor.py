@@ -9,7 +9,7 @@ from pathlib import Path
 
 import cv2
 
-from edge_vos.devices.capabilities import Run, find_offers, run_quietly
+from edge_vos.devices.capabilities import Run, find_capabilities, run_quietly
 from edge_vos.devices.profiles.profile import Profile, profile_of
 from edge_vos.devices.telemetry.cameras import LISTER, Camera, find_cameras
 from edge_vos.devices.telemetry.conditions import read_conditions
@@ -56,15 +56,15 @@ class Engine:
             the delegate that the backend needs once a bundle is opened.
         version: empty where it is not installed.
         install: the command that brings it.
-        offers: providers, delegates or backends that it was built with; what is offered need not
-            work on this machine.
+        capabilities: providers, delegates or backends that it was built with; they need not work
+            on this machine.
     """
 
     name: str
     available: bool | None
     version: str
     install: str
-    offers: tuple[str, ...] = ()
+    capabilities: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -182,7 +182,7 @@ def find_power(root: Path = ROOT, run: Run = run_quietly) -> tuple[str, ...]:
 
 
 def find_engines() -> tuple[Engine, ...]:
-    """Ask every backend whether its engine is installed, and see what it offers.
+    """Ask every backend whether its engine is installed, and see what it was built with.
 
     None of them is imported into this process.
     """
@@ -191,8 +191,8 @@ def find_engines() -> tuple[Engine, ...]:
         backend = load_backend(name)
         installed = backend.is_available()
         available = None if installed and name in _DELEGATED else installed
-        offers = find_offers(name) if installed else ()
-        found.append(Engine(name, available, backend.version(), backend.INSTALL, offers))
+        capabilities = find_capabilities(name) if installed else ()
+        found.append(Engine(name, available, backend.version(), backend.INSTALL, capabilities))
     return tuple(found)
 
 

@@ -117,8 +117,21 @@ class Bundle:
 
 
 def default_bundle_path() -> Path:
-    """Return where the bundle that ships with the package lies."""
-    return Path(__file__).parent / "weights" / "student-240x432.bundle"
+    """Return where the bundle that ships with the package lies.
+
+    Raises:
+        BundleError: if this copy of the package was packed without one, as `deploy` packs it.
+    """
+    path = Path(__file__).parent / "weights" / "student-240x432.bundle"
+    if path.is_dir():
+        return path
+    beside = Path(__file__).parents[2] / "bundles"
+    there = [str(found) for found in sorted(beside.glob("*.bundle"))]
+    raise BundleError(
+        "This edge-vos has no bundle of its own",
+        f"the path of one, such as {there[0]}" if there else "the path of one",
+        f"ls {beside}",
+    )
 
 
 def read_bundle(path: str | Path) -> Bundle:

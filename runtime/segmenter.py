@@ -25,7 +25,7 @@ from edge_vos.runtime.names import check_name
 from edge_vos.runtime.preprocess import NEUTRAL, Letterbox, check_frame
 from edge_vos.runtime.presence import Presence
 from edge_vos.runtime.sources.frame import Frame
-from edge_vos.runtime.timing import Laps
+from edge_vos.runtime.timing import StageTimer
 
 _log = logging.getLogger(__name__)
 
@@ -246,7 +246,7 @@ class Segmenter:
             PromptError: if there is no object yet, or a prompt does not fit the frame.
             EngineError: if the engine fails.
         """
-        laps = Laps()
+        timer = StageTimer()
         image = frame.image if isinstance(frame, Frame) else frame
         prompts, self._pending = self._pending, []
         letterbox = self._fit(check_frame(image))
@@ -258,21 +258,21 @@ class Segmenter:
             )
         letterbox.image(image, out=self._inputs["image"])
         self._fill(letterbox, mask, given, living)
-        laps.lap("pre")
+        timer.end("pre")
         outputs = self.model.runner.run(self._inputs)
-        laps.lap("infer")
+        timer.end("infer")
         probability = outputs["probability"][0]
         mask, objects = label_frame(probability, living, letterbox, self._inputs["image"])
         if self._presence is not None:
             looks = find_looks(outputs["key"][0], probability, living)
             objects = self._presence.confirm(mask, objects, looks, given)
         objects = tuple(replace(state, name=self._names.get(state.id, "")) for state in objects)
-        laps.lap("post")
+        timer.end("post")
         self._remember(outputs, objects, given)
-        laps.lap("memory")
+        timer.end("memory")
         self._living = set(living)
         self._frame_index += 1
-        return FrameResult(mask, probability, objects, laps.ms, self._frame_index - 1)
+        return FrameResult(mask, probability, objects, timer.ms, self._frame_index - 1)
 
     def _add(self, prompt: _Prompt, name: str | None = None) -> None:
         called = None if name is None else check_name(name)

@@ -132,7 +132,7 @@ def _blocks(message: bytes, field: int) -> list[bytes]:
 
 
 def _fields(message: bytes) -> Iterator[tuple[int, int | bytes]]:
-    """Decode the fields of a protobuf message that are numbers or of a length."""
+    """Decode the fields of a protobuf message that are numbers or of a limit."""
     at = 0
     while at < len(message):
         key, at = _varint(message, at)

@@ -107,8 +107,8 @@ def _stages(report: BenchReport) -> Image:
 
 
 def _memory(report: BenchReport) -> Image:
-    at_s = np.array([moment.at_s for moment in report.vitals])
-    mb = np.array([moment.rss_bytes / 1e6 for moment in report.vitals])
+    at_s = np.array([moment.at_s for moment in report.machine_samples])
+    mb = np.array([moment.rss_bytes / 1e6 for moment in report.machine_samples])
     last, top = float(at_s[-1]), float(mb.max()) * 1.1
     panel = _panel("resident memory, MB, over seconds")
     _axes(panel, last, top)

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from edge_vos.devices.bench.roofline import Roofline
-from edge_vos.devices.telemetry.conditions import Conditions, Vitals, name_flags
+from edge_vos.devices.telemetry.conditions import Conditions, MachineSample, name_flags
 from edge_vos.devices.telemetry.probe import DeviceInfo
 
 SCHEMA_VERSION = 1
@@ -132,7 +132,7 @@ class BenchReport:
         first_inference_ms: the engine's first call.
         model_size_bytes: the engine's file.
         memory: of the process.
-        foreign_cpu_percent: share of all cores' time that other processes took meanwhile, 0-100;
+        other_cpu_percent: share of all cores' time that other processes took meanwhile, 0-100;
             None where that is not known.
         warnings: what makes these figures untrustworthy.
         measured_at: when it ended, UTC, as in 2026-01-31T12:00:00Z.
@@ -140,7 +140,7 @@ class BenchReport:
         accuracy: on the same artifact; None where the bundle holds no recording.
         placement: of the operators, as the bundle's own report says; empty where it does not.
         conditions: how the machine was set.
-        vitals: memory, clock, heat and power, about once a second.
+        machine_samples: memory, clock, heat and power, about once a second.
         energy_per_step_mj: of the whole board; None where its power is not told.
         package_energy_per_step_mj: of the CPU's packages alone; None where it cannot be read.
         roofline: against what the machine can multiply; None where that cannot be measured.
@@ -171,14 +171,14 @@ class BenchReport:
     first_inference_ms: float
     model_size_bytes: int
     memory: MemoryUse
-    foreign_cpu_percent: float | None
+    other_cpu_percent: float | None
     warnings: tuple[str, ...]
     measured_at: str
     drift: Drift
     accuracy: Accuracy | None
     placement: dict[str, Any]
     conditions: Conditions
-    vitals: tuple[Vitals, ...]
+    machine_samples: tuple[MachineSample, ...]
     energy_per_step_mj: float | None
     roofline: Roofline | None
     samples_ms: dict[str, list[float]]
@@ -211,7 +211,7 @@ class BenchReport:
     def facts(self) -> dict[str, str]:
         """Return every other figure, ready to print, by its name."""
         device = self.device
-        foreign = self.foreign_cpu_percent
+        other = self.other_cpu_percent
         return {
             "FPS": f"{self.fps:.1f} at the wall clock ({self.samples} steps, "
             f"{self.duration_s:.1f} s, after {self.warmup} to warm up)",
@@ -225,7 +225,7 @@ class BenchReport:
             f"net {_mb(self.memory.net_rss_bytes)}; model file {_mb(self.model_size_bytes)}",
             "device": f"{device.name}, {device.cores} cores, {device.memory_bytes / 1e9:.0f} GB, "
             f"{device.system} {device.machine}",
-            "others' CPU": "not known" if foreign is None else f"{foreign:.1f} %",
+            "others' CPU": "not known" if other is None else f"{other:.1f} %",
             f"first and last {self.drift.window_s:.0f} s": f"p50 {self.drift.first_ms['p50']:.2f} "
             f"and {self.drift.last_ms['p50']:.2f} ms",
             "accuracy": _accuracy(self.accuracy),
@@ -235,7 +235,7 @@ class BenchReport:
             "energy": _energy(self.energy_per_step_mj, self.package_energy_per_step_mj),
             "placement": _placement(self.placement),
             "machine set to": _setting(self.conditions),
-            **_span_facts(self.vitals),
+            **_span_facts(self.machine_samples),
         }
 
     def _live_facts(self) -> dict[str, str]:
@@ -344,15 +344,16 @@ def _setting(conditions: Conditions) -> str:
     return ", ".join(part for part in known if part) or "not known: this machine does not tell"
 
 
-def _span_facts(vitals: Sequence[Vitals]) -> dict[str, str]:
+def _span_facts(machine_samples: Sequence[MachineSample]) -> dict[str, str]:
     """Return what the clock, heat, GPU and memory were between, where they are told."""
     series: dict[str, tuple[str, list[float | None]]] = {
-        "clock": ("MHz", [one.clock_mhz for one in vitals]),
-        "temperature": ("°C", [one.temperature_c for one in vitals]),
-        "GPU load": ("%", [one.gpu_percent for one in vitals]),
-        "GPU clock": ("MHz", [one.gpu_mhz for one in vitals]),
+        "clock": ("MHz", [one.clock_mhz for one in machine_samples]),
+        "temperature": ("°C", [one.temperature_c for one in machine_samples]),
+        "GPU load": ("%", [one.gpu_percent for one in machine_samples]),
+        "GPU clock": ("MHz", [one.gpu_mhz for one in machine_samples]),
         "board's memory": ("MB", [
-            None if one.board_used_bytes is None else one.board_used_bytes / 1e6 for one in vitals
+            None if one.board_used_bytes is None else one.board_used_bytes / 1e6
+            for one in machine_samples
         ]),
     }  # fmt: skip
     told = {

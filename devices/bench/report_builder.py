@@ -8,12 +8,12 @@ from edge_vos.devices.bench.measurement import Measurement
 from edge_vos.devices.bench.report import Accuracy, BenchReport, MemoryUse
 from edge_vos.devices.bench.roofline import measure_roofline, measure_stages
 from edge_vos.devices.bench.warnings import (
-    doubt_drift,
-    doubt_machine,
-    doubt_samples,
-    doubt_sharing,
-    doubt_source,
-    doubt_steadiness,
+    drift_warning,
+    machine_warnings,
+    samples_warnings,
+    sharing_warnings,
+    source_warnings,
+    variation_warnings,
 )
 from edge_vos.devices.telemetry.conditions import energy_mj
 from edge_vos.devices.telemetry.probe import probe_device
@@ -23,7 +23,7 @@ from edge_vos.runtime.timing import percentiles
 _UNVERIFIED = "This bundle did not pass its verification: its masks may be wrong."
 
 
-def assemble_report(
+def build_report(
     model: LoadedModel,
     bundle: Bundle,
     measurement: Measurement,
@@ -41,7 +41,7 @@ def assemble_report(
     """
     manifest = bundle.manifest
     latency_ms = {stage: percentiles(ms) for stage, ms in measurement.samples_ms.items()}
-    warnings = find_doubts(measurement, manifest)
+    warnings = find_warnings(measurement, manifest)
     if accuracy and not accuracy.passed:
         warnings += (f"Its masks are off on this machine: mask IoU {accuracy.mask_iou:.3f}.",)
     roofline = measure_roofline(
@@ -77,16 +77,16 @@ def assemble_report(
         first_inference_ms=measurement.first_infer_ms,
         model_size_bytes=bundle.model_bytes,
         memory=memory,
-        foreign_cpu_percent=measurement.foreign_cpu_percent,
+        other_cpu_percent=measurement.other_cpu_percent,
         warnings=warnings,
         measured_at=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         drift=measurement.drift,
         accuracy=accuracy,
         placement=manifest.report.get("placement", {}),
         conditions=measurement.after,
-        vitals=measurement.vitals,
+        machine_samples=measurement.machine_samples,
         energy_per_step_mj=energy_mj(
-            measurement.vitals, measurement.duration_s, measurement.samples
+            measurement.machine_samples, measurement.duration_s, measurement.samples
         ),
         package_energy_per_step_mj=None
         if measurement.package_mj is None
@@ -97,20 +97,20 @@ def assemble_report(
     )
 
 
-def find_doubts(measurement: Measurement, manifest: Manifest) -> tuple[str, ...]:
+def find_warnings(measurement: Measurement, manifest: Manifest) -> tuple[str, ...]:
     """Say what makes the figures untrustworthy."""
     drift = measurement.drift
-    slowed = doubt_drift(
+    slowed = drift_warning(
         drift.first_ms["p50"], drift.last_ms["p50"], drift.window_s, measurement.samples
     )
     whole_ms = measurement.samples_ms["end_to_end"]
     lasts_ms = measurement.samples_ms.get("interval", whole_ms)
     ended = measurement.live.ended if measurement.live else "stopped"
     return (
-        *doubt_sharing(measurement.foreign_cpu_percent),
-        *doubt_samples(measurement.samples),
-        *doubt_source(ended),
-        *([slowed] if slowed else doubt_steadiness(whole_ms, lasts_ms)),
-        *doubt_machine(measurement.before, measurement.after, measurement.vitals),
+        *sharing_warnings(measurement.other_cpu_percent),
+        *samples_warnings(measurement.samples),
+        *source_warnings(ended),
+        *([slowed] if slowed else variation_warnings(whole_ms, lasts_ms)),
+        *machine_warnings(measurement.before, measurement.after, measurement.machine_samples),
         *([] if manifest.gate_passed else [_UNVERIFIED]),
     )

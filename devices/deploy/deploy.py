@@ -24,7 +24,7 @@ from edge_vos.devices.deploy.package import (
 from edge_vos.devices.deploy.remote import DirRemote, Remote, quote
 from edge_vos.devices.deploy.store import (
     Copied,
-    Place,
+    DeviceFolder,
     assemble,
     checked,
     copy,
@@ -59,7 +59,7 @@ except EdgeVosError as error:
     sys.exit(str(error))
 """
 
-Say = Callable[[str], None]
+OnStep = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -112,12 +112,12 @@ class Deployment:
     next_step: str
 
 
-def deploy(request: DeployRequest, say: Say = lambda _: None) -> Deployment:
+def deploy(request: DeployRequest, on_step: OnStep = lambda _: None) -> Deployment:
     """Check the device, copy, build the engine, verify, measure, install and clean up.
 
     Args:
         request: what to put where.
-        say: told what is done now.
+        on_step: told what is done now.
 
     Raises:
         BundleError: if the bundle is broken.
@@ -127,45 +127,49 @@ def deploy(request: DeployRequest, say: Say = lambda _: None) -> Deployment:
     bundle, remote = read_bundle(request.bundle), request.remote
     if remote.is_android:
         phone.check_runner(bundle.manifest.backend, request.runner)
-    say(f"looking at {remote.name}")
-    place = visit(remote)
+    on_step(f"looking at {remote.name}")
+    device_folder = visit(remote)
     try:
-        return _deploy(request, bundle, place, say)
+        return _deploy(request, bundle, device_folder, on_step)
     finally:
-        remove(remote, quote("rm", "-rf", place.run))
+        remove(remote, quote("rm", "-rf", device_folder.run))
 
 
-def _deploy(request: DeployRequest, bundle: Bundle, place: Place, say: Say) -> Deployment:
+def _deploy(
+    request: DeployRequest, bundle: Bundle, device_folder: DeviceFolder, on_step: OnStep
+) -> Deployment:
     remote = request.remote
-    python = None if remote.is_android else find_python(request, place, bundle, say)
+    python = None if remote.is_android else find_python(request, device_folder, bundle, on_step)
     with tempfile.TemporaryDirectory(prefix="edge-vos-deploy-") as scratch:
         runtime = request.runner
         if python is not None:
             runtime = Path(scratch) / "edge-vos.pyz"
             runtime.write_bytes(pack())
         files = {name: bundle.folder / name for name in (MANIFEST_FILE, *bundle.manifest.files)}
-        say("copying what is not there yet")
+        on_step("copying what is not there yet")
         named = files | ({runtime.name: runtime} if runtime else {})
-        paths, copied = copy(remote, place, named)
+        paths, copied = copy(remote, device_folder, named)
     name = f"{bundle.manifest.name}-{bundle.sha256[:12]}.bundle"
     stored = {file: paths[file] for file in files}
     if python is None:
         tools = [paths[runtime.name]] if runtime else []
-        folder = assemble(remote, place, name, stored, tools=tools)
-        tool = phone.Tool(remote, place, folder, paths[runtime.name] if runtime else "")
-        return _finish_phone(request, bundle, tool, copied, name, say)
-    folder = assemble(remote, place, name, stored, paths["edge-vos.pyz"])
-    command = [python, f"{place.run}/edge-vos.pyz"]
-    return _finish(request, bundle, place, command, copied, name, folder, say)
+        folder = assemble(remote, device_folder, name, stored, tools=tools)
+        tool = phone.Tool(remote, device_folder, folder, paths[runtime.name] if runtime else "")
+        return _finish_phone(request, bundle, tool, copied, name, on_step)
+    folder = assemble(remote, device_folder, name, stored, paths["edge-vos.pyz"])
+    command = [python, f"{device_folder.run}/edge-vos.pyz"]
+    return _finish(request, bundle, device_folder, command, copied, name, folder, on_step)
 
 
-def find_python(request: DeployRequest, place: Place, bundle: Bundle, say: Say) -> str:
+def find_python(
+    request: DeployRequest, device_folder: DeviceFolder, bundle: Bundle, on_step: OnStep
+) -> str:
     """Return a Python there that has what the base install has, installed first where it must be.
 
     Raises:
         DeviceError: if there is none that is new enough, or pip fails.
     """
-    remote, own = request.remote, f"{place.own}/venv/bin/python"
+    remote, own = request.remote, f"{device_folder.own}/venv/bin/python"
     here = [sys.executable] if isinstance(remote, DirRemote) else []
     names = [request.python, own] if request.python else [own, *here, *_PYTHONS]
     engine = bundle.manifest.backend
@@ -196,9 +200,9 @@ def find_python(request: DeployRequest, place: Place, bundle: Bundle, say: Say) 
     if not lacking:
         raise _no_python(remote, engine, given, "; ".join(dict.fromkeys(found)) or "none")
     name, missing = lacking[0]
-    say(f"installing on {remote.name}, once: {', '.join(missing)}")
+    on_step(f"installing on {remote.name}, once: {', '.join(missing)}")
     # The system's packages stay visible: on a Jetson TensorRT is one of them.
-    new, venv = f"{place.run}/venv", f"{place.own}/venv"
+    new, venv = f"{device_folder.run}/venv", f"{device_folder.own}/venv"
     steps = (
         quote(name, "-m", "venv", "--system-site-packages", new),
         quote(f"{new}/bin/python", "-m", "pip", "install", "--quiet",
@@ -229,20 +233,20 @@ def _no_python(remote: Remote, engine: str, given: Sequence[str], found: str) ->
 def _finish(
     request: DeployRequest,
     bundle: Bundle,
-    place: Place,
+    device_folder: DeviceFolder,
     command: Sequence[str],
     copied: Copied,
     name: str,
     folder: str,
-    say: Say,
+    on_step: OnStep,
 ) -> Deployment:
     remote = request.remote
     engine = None
     if bundle.manifest.backend == "tensorrt":
-        say("building TensorRT's engine there, unless it is kept; this takes minutes")
+        on_step("building TensorRT's engine there, unless it is kept; this takes minutes")
         program = quote(command[0], "-c", _PREPARE, command[1], folder)
         engine = checked(remote, program, "no engine", BUILD_S).out.strip().splitlines()[-1]
-    say("repeating the bundle's recording there")
+    on_step("repeating the bundle's recording there")
     threads = [] if request.threads is None else ["--threads", str(request.threads)]
     done = remote.run(quote(*command, "verify", folder, *threads, "--json"), BENCH_S)
     verdict = _document(remote, "verify", done.out, done.last_line)
@@ -253,15 +257,15 @@ def _finish(
             "the recorded masks",
             "Nothing was installed there",
         )
-    say("measuring there")
-    report_path = f"{place.run}/report.json"
+    on_step("measuring there")
+    report_path = f"{device_folder.run}/report.json"
     bench = quote(*command, "bench", folder, *threads, *request.bench_options, "-o", report_path)
     checked(remote, bench, "the benchmark failed", BENCH_S)
     report = _fetch(remote, report_path)
-    installed = install(remote, place, name)
+    installed = install(remote, device_folder, name)
     return Deployment(
         device=remote.name,
-        system=place.system,
+        system=device_folder.system,
         installed=installed,
         copied=copied.names,
         copied_bytes=copied.size_bytes,
@@ -269,19 +273,24 @@ def _finish(
         engine=engine,
         verify=verdict,
         report=report,
-        next_step=quote(command[0], place.runtime, "live", "--model", installed),
+        next_step=quote(command[0], device_folder.runtime, "live", "--model", installed),
     )
 
 
 def _finish_phone(
-    request: DeployRequest, bundle: Bundle, tool: phone.Tool, copied: Copied, name: str, say: Say
+    request: DeployRequest,
+    bundle: Bundle,
+    tool: phone.Tool,
+    copied: Copied,
+    name: str,
+    on_step: OnStep,
 ) -> Deployment:
     checkable = bundle.manifest.backend.startswith("executorch") and (
         GOLDEN_FILE in bundle.manifest.files
     )
     verdict = None
     if checkable:
-        say("repeating the bundle's recording there")
+        on_step("repeating the bundle's recording there")
         verdict = phone.verify(tool, bundle, request.threads)
         if not verdict["passed"]:
             raise GateError(
@@ -289,12 +298,12 @@ def _finish_phone(
                 "the recorded masks",
                 "Nothing was installed there",
             )
-    say("measuring there")
+    on_step("measuring there")
     report = phone.measure(tool, bundle, request.threads)
-    installed = install(tool.remote, tool.place, name)
+    installed = install(tool.remote, tool.device_folder, name)
     return Deployment(
         device=tool.remote.name,
-        system=tool.place.system,
+        system=tool.device_folder.system,
         installed=installed,
         copied=copied.names,
         copied_bytes=copied.size_bytes,

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from edge_vos.bundle import Bundle
 from edge_vos.devices.deploy.android import parse_battery, parse_thermalservice
 from edge_vos.devices.deploy.remote import Remote, quote
-from edge_vos.devices.deploy.store import Place, checked
+from edge_vos.devices.deploy.store import DeviceFolder, checked
 from edge_vos.errors import DeviceError, UsageError
 from edge_vos.runtime.backends.runner import Tensors, check_inputs
 from edge_vos.runtime.golden import Golden, check_golden, tolerance_of
@@ -50,13 +50,13 @@ class Tool:
 
     Args:
         remote: the phone.
-        place: our folder there.
+        device_folder: our folder there.
         folder: the bundle there.
         path: the executable there.
     """
 
     remote: Remote
-    place: Place
+    device_folder: DeviceFolder
     folder: str
     path: str
 
@@ -89,7 +89,7 @@ class PhoneRunner:
 
     def __init__(self, tool: Tool, bundle: Bundle, threads: int | None) -> None:
         self._tool, self._manifest = tool, bundle.manifest
-        self._work = f"{tool.place.run}/work"
+        self._work = f"{tool.device_folder.run}/work"
         files = [f"{self._work}/{spec.name}.bin" for spec in bundle.manifest.inputs]
         self._command = quote(
             tool.path,

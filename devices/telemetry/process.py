@@ -98,7 +98,7 @@ def own_cpu_s() -> float:
     return sum(os.times()[:4])
 
 
-def foreign_cpu_percent(before: CpuTimes, after: CpuTimes, own_s: float) -> float | None:
+def other_cpu_percent(before: CpuTimes, after: CpuTimes, own_s: float) -> float | None:
     """Return the share of the machine's CPU time that others used between two readings.
 
     Args:
@@ -112,8 +112,8 @@ def foreign_cpu_percent(before: CpuTimes, after: CpuTimes, own_s: float) -> floa
     total_s = after.total_s - before.total_s
     if total_s <= 0:
         return None
-    foreign_s = after.busy_s - before.busy_s - own_s
-    return min(100.0, max(0.0, 100 * foreign_s / total_s))
+    others_s = after.busy_s - before.busy_s - own_s
+    return min(100.0, max(0.0, 100 * others_s / total_s))
 
 
 class CpuWatch:
@@ -123,7 +123,7 @@ class CpuWatch:
         self._machine = machine_cpu_times()
         self._own_s = own_cpu_s()
 
-    def foreign_percent(self, children_s: float = 0.0) -> float | None:
+    def other_percent(self, children_s: float = 0.0) -> float | None:
         """Return the share of the machine's CPU time used by others since then.
 
         Args:
@@ -133,10 +133,10 @@ class CpuWatch:
             0-100 of all cores' time; None when too little time has passed.
         """
         own_s = own_cpu_s() - self._own_s + children_s
-        return foreign_cpu_percent(self._machine, machine_cpu_times(), own_s)
+        return other_cpu_percent(self._machine, machine_cpu_times(), own_s)
 
 
-class Ticker:
+class BackgroundTool:
     """Run a tool that prints a line now and then, and hand out its last one.
 
     No thread reads it, which would compete with what is measured: the pipe holds what the tool

@@ -54,8 +54,8 @@ def deploy(
     from edge_vos.cli.bench import parse_duration
     from edge_vos.devices.bench.measure import BenchRequest
     from edge_vos.devices.bench.report_file import refuse_report_path, write_new
-    from edge_vos.devices.deploy import deploy as put
     from edge_vos.devices.deploy.deploy import DeployRequest
+    from edge_vos.devices.deploy.deploy import deploy as put
     from edge_vos.devices.deploy.remote import open_remote
     from edge_vos.errors import UsageError
 

@@ -59,10 +59,10 @@ def _print(examination: "Examination", hazards: list[dict[str, str]]) -> None:
     console = Console(highlight=False, soft_wrap=True)
     for name, value in _facts(examination):
         console.print(f"[bold]{name:13}[/] {escape(value)}")
-    engines = Table("engine", "version", "runs here", "offers", box=None)
+    engines = Table("engine", "version", "runs here", "built with", box=None)
     for engine in examination.engines:
-        offers = ", ".join(engine.offers)
-        engines.add_row(engine.name, engine.version, escape(_state(engine)), escape(offers))
+        capabilities = ", ".join(engine.capabilities)
+        engines.add_row(engine.name, engine.version, escape(_state(engine)), escape(capabilities))
     console.print(engines)
     for each in examination.missing:
         console.print(f"[yellow]missing[/] {each.what} ({escape(each.why)}): ", end="")

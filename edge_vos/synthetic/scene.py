@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_vos.synthetic.textures import clutter, sprite_image
+from edge_vos.synthetic.textures import background_texture, object_texture
 
 _PLACEMENTS = 24  # tries to find a first frame in which every object shows
 _NOISE = 6  # amplitude of the sensor's noise, in grey levels
@@ -67,7 +67,7 @@ class Scene:
     Args:
         size: height and width.
         objects: how many; their ids in the mask are 1 and up, later ones lie above.
-        seed: of everything that is drawn by lot.
+        seed: of everything that is drawn at random.
     """
 
     def __init__(self, size: tuple[int, int], objects: int, seed: int = 0) -> None:
@@ -76,13 +76,15 @@ class Scene:
         rng = np.random.default_rng(seed)
         height, width = size
         self._margin = max(8, min(size) // 8)
-        self._background = clutter(rng, (height + 2 * self._margin, width + 2 * self._margin))
+        self._background = background_texture(
+            rng, (height + 2 * self._margin, width + 2 * self._margin)
+        )
         self._grain = rng.integers(0, 2 * _NOISE + 1, (height + 64, width + 64, 3), np.uint8)
         self._pan = (_wave(rng, 0, 0.9, 0.10, 0.25), _wave(rng, 0, 0.9, 0.10, 0.25))
         self._light = _wave(rng, 1.0, 0.07, 0.2, 0.5)
         # Smaller when there are many, so that they still find room.
         radius = 0.2 * min(size) * min(1.0, (4 / (objects + 1)) ** 0.5)
-        looks = [sprite_image(rng, round(2 * radius), number) for number in range(objects + 1)]
+        looks = [object_texture(rng, round(2 * radius), number) for number in range(objects + 1)]
         self._sprites = self._place(rng, looks)
 
     def render(self, time_s: float) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:

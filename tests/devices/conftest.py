@@ -21,7 +21,7 @@ from edge_vos.devices.bench.report import (
 )
 from edge_vos.devices.bench.roofline import Roofline
 from edge_vos.devices.bench.roofline_stages import StageShare
-from edge_vos.devices.telemetry.conditions import Conditions, Vitals
+from edge_vos.devices.telemetry.conditions import Conditions, MachineSample
 from edge_vos.devices.telemetry.probe import DeviceInfo
 from edge_vos.runtime.golden import Golden, Script
 from edge_vos.runtime.model import LoadedModel
@@ -50,16 +50,16 @@ REPORT = BenchReport(
     first_inference_ms=31.0,
     model_size_bytes=4_500_000,
     memory=MemoryUse(150_000_000, 70_000_000),
-    foreign_cpu_percent=0.4,
+    other_cpu_percent=0.4,
     warnings=("Something is amiss.",),
     measured_at="2026-01-31T12:00:00Z",
     drift=Drift(7.5, FIGURES, FIGURES),
     accuracy=Accuracy(True, 12, 0.9991, 1e-5),
     placement={"left_on_cpu": []},
     conditions=Conditions(("performance",), None, 0),
-    vitals=(
-        Vitals(0.0, 140_000_000, 2400.0, 51.5, None),
-        Vitals(1.0, 150_000_000, None, None, None),
+    machine_samples=(
+        MachineSample(0.0, 140_000_000, 2400.0, 51.5, None),
+        MachineSample(1.0, 150_000_000, None, None, None),
     ),
     energy_per_step_mj=None,
     roofline=Roofline(

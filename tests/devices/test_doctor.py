@@ -50,8 +50,8 @@ def test_engines_are_those_that_there_are() -> None:
     assert list(engines) == list(BACKENDS)
     assert engines["onnx"].available is True
     assert engines["onnx"].version
-    assert "CPU" in engines["onnx"].offers
-    assert all(engine.available is not False for engine in engines.values() if engine.offers)
+    assert "CPU" in engines["onnx"].capabilities
+    assert all(engine.available is not False for engine in engines.values() if engine.capabilities)
     # That the package is there does not say that it was built with the delegate.
     assert engines["executorch-vulkan"].available is not True
 

@@ -7,14 +7,14 @@ import pytest
 
 import edge_vos.devices.bench.report
 from edge_vos.devices.bench.report import SCHEMA_FILE, BenchReport, row
-from edge_vos.devices.telemetry.conditions import Conditions, Vitals
+from edge_vos.devices.telemetry.conditions import Conditions, MachineSample
 
 FIGURES = {"p50": 12.5, "p90": 13.0, "p99": 15.25, "max": 20.0}
 LATER = {
     "report": {"live", "dataset_accuracy", "package_energy_per_step_mj"},
     "report.conditions": {"power_mode", "firmware_flags"},
     "report.roofline": {"stages"},
-    "report.vitals[]": {"board_used_bytes", "gpu_percent", "gpu_mhz"},
+    "report.machine_samples[]": {"board_used_bytes", "gpu_percent", "gpu_mhz"},
 }
 """Fields that reports of before do not have; they stay valid."""
 
@@ -90,7 +90,7 @@ def test_rows_and_facts_say_it_in_words(clip_report: BenchReport) -> None:
     assert "passed, mask IoU 0.99910 over 12" in facts["accuracy"]
     assert "infer 70 %, whole step 60 %" in facts["of the machine's peak"]
     unknown = replace(
-        clip_report, threads=None, foreign_cpu_percent=None, accuracy=None, roofline=None
+        clip_report, threads=None, other_cpu_percent=None, accuracy=None, roofline=None
     ).facts()
     assert "no recording" in unknown["accuracy"]
     assert "not known" in unknown["of the machine's peak"]
@@ -109,10 +109,10 @@ def test_the_machine_is_told(clip_report: BenchReport) -> None:
         clip_report,
         placement={"accelerator": "DLA", "predicted": True, "left": {"Where": 2}},
         conditions=Conditions((), False, None, "MODE_15W", 0),
-        vitals=(
-            Vitals(0.0, 1, 1200.0, 40.0, 5000.0),
-            Vitals(1.0, 1, 1500.0, 45.0, 5000.0, 2_000_000_000, 10.0, 318.0),
-            Vitals(2.0, 1, 1500.0, 45.0, 5000.0, 2_500_000_000, 90.0, 1020.0),
+        machine_samples=(
+            MachineSample(0.0, 1, 1200.0, 40.0, 5000.0),
+            MachineSample(1.0, 1, 1500.0, 45.0, 5000.0, 2_000_000_000, 10.0, 318.0),
+            MachineSample(2.0, 1, 1500.0, 45.0, 5000.0, 2_500_000_000, 90.0, 1020.0),
         ),
         energy_per_step_mj=41.0,
         package_energy_per_step_mj=30.0,
@@ -126,7 +126,7 @@ def test_the_machine_is_told(clip_report: BenchReport) -> None:
     assert facts["board's memory"] == "2000 to 2500 MB"
     assert facts["energy"] == "41.0 mJ a step, the whole board; 30.0 mJ a step, the CPU alone"
     assert "| clock | 1200 to 1500 MHz |" in jetson.to_markdown()
-    left = replace(clip_report, placement={"left_on_cpu": ["Where"]}, vitals=()).facts()
+    left = replace(clip_report, placement={"left_on_cpu": ["Where"]}, machine_samples=()).facts()
     assert left["placement"] == "left on the CPU: Where"
     assert not {"clock", "temperature"} & set(left)
     assert "not known" in replace(clip_report, placement={}).facts()["placement"]

@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 
 from edge_vos.devices.telemetry import process as telemetry
 from edge_vos.devices.telemetry.process import (
+    BackgroundTool,
     CpuTimes,
     CpuWatch,
-    Ticker,
     ask_tool,
-    foreign_cpu_percent,
     machine_cpu_times,
+    other_cpu_percent,
     parse_cpu_times,
     parse_status_bytes,
     peak_rss_bytes,
@@ -83,10 +83,10 @@ def test_parsers_never_fail(text: str) -> None:
 
 def test_foreign_share_is_what_is_busy_and_not_ours() -> None:
     before, after = CpuTimes(100.0, 1000.0), CpuTimes(112.0, 1020.0)
-    assert foreign_cpu_percent(before, after, own_s=9.0) == pytest.approx(15.0)
-    assert foreign_cpu_percent(before, after, own_s=12.5) == 0.0  # ticks are coarse
-    assert foreign_cpu_percent(before, CpuTimes(200.0, 1020.0), own_s=0.0) == 100.0
-    assert foreign_cpu_percent(before, before, own_s=0.0) is None
+    assert other_cpu_percent(before, after, own_s=9.0) == pytest.approx(15.0)
+    assert other_cpu_percent(before, after, own_s=12.5) == 0.0  # ticks are coarse
+    assert other_cpu_percent(before, CpuTimes(200.0, 1020.0), own_s=0.0) == 100.0
+    assert other_cpu_percent(before, before, own_s=0.0) is None
 
 
 def test_a_tool_is_asked_and_may_be_missing(fake_tools: Callable[..., None]) -> None:
@@ -104,7 +104,7 @@ def test_a_tool_that_hangs_is_left(
     assert ask_tool("hangs", "-q") == ""
 
 
-def told(ticker: Ticker, line: str | None) -> bool:
+def told(ticker: BackgroundTool, line: str | None) -> bool:
     """Wait until a tool's last line is the one that is meant."""
     until_s = time.monotonic() + 20
     while ticker.last_line() != line:
@@ -118,7 +118,7 @@ def test_a_ticker_tells_the_last_whole_line_and_is_ended(
     fake_tools: Callable[..., None], tmp_path: Path
 ) -> None:
     fake_tools(tick=f"echo $$ > {tmp_path}/pid; echo one; echo two $1; printf half; exec sleep 60")
-    ticker = Ticker("tick", "--fast")
+    ticker = BackgroundTool("tick", "--fast")
     assert told(ticker, "two --fast")
     assert ticker.last_line() == "two --fast"
     pid = int((tmp_path / "pid").read_text())
@@ -133,7 +133,7 @@ def test_a_ticker_that_nobody_closes_ends_with_its_owner(
     fake_tools: Callable[..., None], tmp_path: Path
 ) -> None:
     fake_tools(tick=f"echo $$ > {tmp_path}/pid; echo one; exec sleep 60")
-    ticker = Ticker("tick")
+    ticker = BackgroundTool("tick")
     assert told(ticker, "one")
     pid = int((tmp_path / "pid").read_text())
     del ticker
@@ -143,10 +143,10 @@ def test_a_ticker_that_nobody_closes_ends_with_its_owner(
 
 def test_a_ticker_that_ended_or_is_missing_tells_nothing(fake_tools: Callable[..., None]) -> None:
     fake_tools(tick="exit 3")
-    ended = Ticker("tick")
+    ended = BackgroundTool("tick")
     assert told(ended, None)
     ended.close()
-    missing = Ticker("no-such-tool")
+    missing = BackgroundTool("no-such-tool")
     assert missing.last_line() is None
     missing.close()
 
@@ -159,8 +159,8 @@ def test_a_watch_takes_off_the_work_of_this_process_and_of_its_children(
     monkeypatch.setattr(telemetry, "machine_cpu_times", lambda: next(machine))
     monkeypatch.setattr(telemetry, "own_cpu_s", lambda: next(own))
     watch = CpuWatch()
-    assert watch.foreign_percent() == pytest.approx(30.0)
-    assert watch.foreign_percent(children_s=5.0) == pytest.approx(5.0)
+    assert watch.other_percent() == pytest.approx(30.0)
+    assert watch.other_percent(children_s=5.0) == pytest.approx(5.0)
 
 
 def test_peak_stays_when_memory_is_given_back() -> None:
