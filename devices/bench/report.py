@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from edge_vos.devices.bench.roofline import Roofline
+from edge_vos.devices.cost.roofline import Roofline
 from edge_vos.devices.telemetry.conditions import Conditions, MachineSample, name_flags
 from edge_vos.devices.telemetry.probe import DeviceInfo
 

@@ -1,12 +1,10 @@
 """Put a measurement, the bundle and the machine together into a report."""
 
-from dataclasses import replace
 from datetime import UTC, datetime
 
 from edge_vos.bundle import Bundle, Manifest
 from edge_vos.devices.bench.measurement import Measurement
 from edge_vos.devices.bench.report import Accuracy, BenchReport, MemoryUse
-from edge_vos.devices.bench.roofline import measure_roofline, measure_stages
 from edge_vos.devices.bench.warnings import (
     drift_warning,
     machine_warnings,
@@ -15,6 +13,10 @@ from edge_vos.devices.bench.warnings import (
     source_warnings,
     variation_warnings,
 )
+from edge_vos.devices.cost.engine_profile import profile_onnx
+from edge_vos.devices.cost.model_parts import is_onnx_installed
+from edge_vos.devices.cost.operators import sum_by_part
+from edge_vos.devices.cost.roofline import ELSEWHERE, Roofline, hold_against, measure_peak
 from edge_vos.devices.telemetry.conditions import energy_mj
 from edge_vos.devices.telemetry.probe import probe_device
 from edge_vos.runtime.model import LoadedModel
@@ -44,17 +46,6 @@ def build_report(
     warnings = find_warnings(measurement, manifest)
     if accuracy and not accuracy.passed:
         warnings += (f"Its masks are off on this machine: mask IoU {accuracy.mask_iou:.3f}.",)
-    roofline = measure_roofline(
-        manifest.macs,
-        latency_ms["infer"]["p50"],
-        measurement.step_ms,
-        manifest.precision,
-        model.threads,
-        manifest.backend,
-    )
-    if roofline and manifest.backend == "onnx":
-        stages = measure_stages(bundle.model_path, roofline, model.threads)
-        roofline = replace(roofline, stages=stages)
     return BenchReport(
         bundle=manifest.name,
         bundle_sha256=bundle.sha256,
@@ -91,9 +82,25 @@ def build_report(
         package_energy_per_step_mj=None
         if measurement.package_mj is None
         else measurement.package_mj / measurement.samples,
-        roofline=roofline,
+        roofline=_hold_against_peak(model, bundle, measurement, latency_ms["infer"]["p50"]),
         samples_ms={stage: list(ms) for stage, ms in measurement.samples_ms.items()},
         live=measurement.live,
+    )
+
+
+def _hold_against_peak(
+    model: LoadedModel, bundle: Bundle, measurement: Measurement, infer_ms: float
+) -> Roofline | None:
+    """Measure the machine's peak; None where it says nothing of the engine, or is not known."""
+    manifest = bundle.manifest
+    peak = None if manifest.backend in ELSEWHERE else measure_peak(model.threads)
+    if peak is None:
+        return None
+    stages = None
+    if manifest.backend == "onnx" and is_onnx_installed():
+        stages = sum_by_part(profile_onnx(bundle.model_path, peak, model.threads))
+    return hold_against(
+        peak, manifest.macs, infer_ms, measurement.step_ms, manifest.precision, stages
     )
 
 

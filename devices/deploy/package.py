@@ -29,7 +29,7 @@ SYSTEM_MODULES = {"tensorrt": ("tensorrt",)}
 
 OLDEST_PYTHON = (3, 11)
 _MAIN = b"from edge_vos.cli.packed import main\n\nmain()\n"
-_SUFFIXES = (".py", ".html", ".schema.json", ".toml")
+_SUFFIXES = (".py", ".html", ".onnx", ".schema.json", ".toml")
 _EXTRA = re.compile(r"""^(.*?)\s*;\s*extra\s*==\s*['"]([^'"]+)['"]$""")
 
 

@@ -65,8 +65,12 @@ RUNS_TORCH = "edge_vos.runtime.backends.executorch"
 OPENS_SCENES = "edge_vos.runtime.sources.opening"
 """Imports the generated scene in the function that opens ``synthetic://``."""
 
-MEASURES_THE_MACHINE = "edge_vos.devices.bench.roofline"
-"""Multiplies matrices with the default engine, to see what the machine can do."""
+MEASURES_COSTS = {
+    "edge_vos.devices.cost.roofline": {"onnxruntime"},
+    "edge_vos.devices.cost.engine_profile": {"onnxruntime"},
+    "edge_vos.devices.cost.model_parts": {"onnx"},
+}
+"""Multiply matrices with the default engine, run its profiler, and read its files."""
 
 
 def _modules() -> dict[str, Path]:
@@ -152,7 +156,7 @@ def test_other_packages_are_those_that_the_area_may_use(module: str) -> None:
     for part in module.split(".")[2:] if serves else ():
         allowed |= ENGINES.get(part.partition("_")[0], set())
     allowed |= {"torch"} if module == RUNS_TORCH else set()
-    allowed |= {"onnxruntime"} if module == MEASURES_THE_MACHINE else set()
+    allowed |= MEASURES_COSTS.get(module, set())
     roots = {name.split(".")[0] for name in _imports(module)}
     wrong = sorted(roots - allowed - {"edge_vos"})
     assert not wrong, f"{module} imports {wrong}"

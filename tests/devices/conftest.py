@@ -19,8 +19,8 @@ from edge_vos.devices.bench.report import (
     LiveRun,
     MemoryUse,
 )
-from edge_vos.devices.bench.roofline import Roofline
-from edge_vos.devices.bench.roofline_stages import StageShare
+from edge_vos.devices.cost.operators import Cost
+from edge_vos.devices.cost.roofline import Roofline
 from edge_vos.devices.telemetry.conditions import Conditions, MachineSample
 from edge_vos.devices.telemetry.probe import DeviceInfo
 from edge_vos.runtime.golden import Golden, Script
@@ -69,8 +69,8 @@ REPORT = BenchReport(
         70.0,
         60.0,
         (
-            StageShare("image encoder", 9.0, 60.0, 508_000_000, 56.4, 40.0),
-            StageShare("mask encoder", 6.0, 40.0, 0, 0.0, None),
+            Cost("image encoder", 9.0, 60.0, 508_000_000, 56.4, 40.0),
+            Cost("mask encoder", 6.0, 40.0, 0, 0.0, None),
         ),
     ),
     samples_ms={"infer": [12.0, 12.5, 13.0], "end_to_end": [12.0, 12.5, 13.0]},
