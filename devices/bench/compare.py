@@ -21,6 +21,7 @@ from edge_vos.errors import SourceError, UsageError
 from edge_vos.manifest import MAX_DEPTH, json_depth
 
 SEED = 0
+COMPARABLE_VERSIONS = (1, SCHEMA_VERSION)
 DEFAULT_TOLERANCE_PERCENT = 5.0
 
 POINTS_PER_PERCENT = 0.2
@@ -181,10 +182,10 @@ def read_report(path: Path) -> dict[str, Any]:
     if not (isinstance(samples, dict) and all(map(_is_series, samples.values()))):
         raise SourceError(f"{path}: samples_ms holds what are no samples", expected, next_step)
     version = document.get("schema_version", SCHEMA_VERSION)
-    if version != SCHEMA_VERSION:
+    if version not in COMPARABLE_VERSIONS:
         raise SourceError(
             f"{path} is a report of schema version {version!r}",
-            f"version {SCHEMA_VERSION}",
+            f"version {' or '.join(map(str, COMPARABLE_VERSIONS))}",
             "Measure again, or compare with the edge-vos that wrote it",
         )
     return dict(document)

@@ -15,7 +15,7 @@ from edge_vos.devices.bench.live import LiveRequest, measure_live, open_live
 from edge_vos.devices.bench.measurement import Measurement, MeasurementLimit, Progress
 from edge_vos.devices.bench.report import Accuracy, BenchReport, MemoryUse
 from edge_vos.devices.bench.report_builder import build_report
-from edge_vos.devices.telemetry.process import peak_rss_bytes, rss_bytes
+from edge_vos.devices.telemetry.memory import peak_rss_bytes, rss_bytes
 from edge_vos.errors import ShapeError, UsageError
 from edge_vos.runtime.golden import Golden, check_golden, tolerance_of
 from edge_vos.runtime.model import LoadedModel, open_bundle

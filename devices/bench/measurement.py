@@ -16,9 +16,10 @@ from edge_vos.devices.telemetry.conditions import (
     read_conditions,
     sample_machine,
 )
+from edge_vos.devices.telemetry.cpu import CpuWatch
 from edge_vos.devices.telemetry.power import PackageEnergy
-from edge_vos.devices.telemetry.process import BackgroundTool, CpuWatch
 from edge_vos.devices.telemetry.tegrastats import parse_tegrastats
+from edge_vos.devices.telemetry.tools import BackgroundTool
 from edge_vos.errors import UsageError
 from edge_vos.runtime.timing import percentiles
 

@@ -8,14 +8,14 @@ frame rate.
 
 import re
 import tempfile
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edge_vos.bundle import Bundle
+from edge_vos.devices.bench.report import Accuracy
 from edge_vos.devices.deploy.android import parse_battery, parse_thermalservice
 from edge_vos.devices.deploy.remote import Remote, quote
 from edge_vos.devices.deploy.store import DeviceFolder, checked
@@ -76,6 +76,54 @@ class Timing:
     first_ms: float | None = None
     init_ms: float | None = None
     memory_mb: float | None = None
+
+
+@dataclass(frozen=True)
+class PhoneInfo:
+    """Describe a phone; what it does not tell is empty.
+
+    Args:
+        name: such as "Pixel 9".
+        soc: its chip.
+        android: the version of its system.
+    """
+
+    name: str
+    soc: str
+    android: str
+
+
+@dataclass(frozen=True)
+class PhoneReport:
+    """Hold what an engine's own tool measured on a phone: the network alone, no whole step.
+
+    Args:
+        device: the phone.
+        bundle: the bundle's name.
+        bundle_sha256: the bundle's digest.
+        engine: the bundle's backend.
+        precision: of the bundle.
+        size: (height, width) of the network's image.
+        threads: of the engine; None is its own choice.
+        latency_ms: the mean of ``infer``.
+        first_inference_ms: the first call; None where it is not told.
+        load_ms: to load the model; None where it is not told.
+        memory_mb: what the process grew by; None where it is not told.
+        warnings: what makes these figures untrustworthy.
+    """
+
+    device: PhoneInfo
+    bundle: str
+    bundle_sha256: str
+    engine: str
+    precision: str
+    size: tuple[int, int]
+    threads: int | None
+    latency_ms: dict[str, dict[str, float]]
+    first_inference_ms: float | None
+    load_ms: float | None
+    memory_mb: float | None
+    warnings: tuple[str, ...]
 
 
 class PhoneRunner:
@@ -152,7 +200,7 @@ def check_runner(backend: str, runner: Path | None) -> None:
         )
 
 
-def verify(tool: Tool, bundle: Bundle, threads: int | None) -> dict[str, Any]:
+def verify(tool: Tool, bundle: Bundle, threads: int | None) -> Accuracy:
     """Repeat an ExecuTorch bundle's recording on the phone.
 
     Raises:
@@ -165,10 +213,10 @@ def verify(tool: Tool, bundle: Bundle, threads: int | None) -> dict[str, Any]:
         found = check_golden(runner, bundle.manifest, golden, **limits)
     finally:
         runner.close()
-    return asdict(found)
+    return Accuracy(found.passed, found.frames, found.mask_iou, found.max_abs_error)
 
 
-def measure(tool: Tool, bundle: Bundle, threads: int | None) -> dict[str, Any]:
+def measure(tool: Tool, bundle: Bundle, threads: int | None) -> PhoneReport:
     """Time the network alone, and say how the phone was meanwhile.
 
     Raises:
@@ -202,20 +250,20 @@ def measure(tool: Tool, bundle: Bundle, threads: int | None) -> dict[str, Any]:
     named = tool.remote.run(
         "getprop ro.product.model; getprop ro.soc.model; getprop ro.build.version.release"
     ).out.splitlines()
-    return {
-        "device": dict(zip(("name", "soc", "android"), named, strict=False)),
-        "bundle": manifest.name,
-        "bundle_sha256": bundle.sha256,
-        "engine": manifest.backend,
-        "precision": manifest.precision,
-        "size": list(manifest.size),
-        "threads": threads,
-        "latency_ms": {"infer": {"mean": timing.infer_ms}},
-        "first_inference_ms": timing.first_ms,
-        "load_ms": timing.init_ms,
-        "memory_mb": timing.memory_mb,
-        "warnings": warnings,
-    }
+    return PhoneReport(
+        device=PhoneInfo(*(named + [""] * 3)[:3]),
+        bundle=manifest.name,
+        bundle_sha256=bundle.sha256,
+        engine=manifest.backend,
+        precision=manifest.precision,
+        size=manifest.size,
+        threads=threads,
+        latency_ms={"infer": {"mean": timing.infer_ms}},
+        first_inference_ms=timing.first_ms,
+        load_ms=timing.init_ms,
+        memory_mb=timing.memory_mb,
+        warnings=tuple(warnings),
+    )
 
 
 def parse_executor_runner(text: str) -> Timing | None:

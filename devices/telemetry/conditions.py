@@ -7,8 +7,8 @@ from pathlib import Path
 
 import psutil
 
+from edge_vos.devices.telemetry.memory import rss_bytes
 from edge_vos.devices.telemetry.power import board_power_mw, read_rail_power_mw
-from edge_vos.devices.telemetry.process import ask_tool, rss_bytes
 from edge_vos.devices.telemetry.sysfs import (
     SYS,
     read_clocks,
@@ -17,6 +17,7 @@ from edge_vos.devices.telemetry.sysfs import (
     read_text,
 )
 from edge_vos.devices.telemetry.tegrastats import TegraSample, parse_power_mode
+from edge_vos.devices.telemetry.tools import ask_tool
 
 _THROTTLED = "devices/system/cpu/cpu0/thermal_throttle/core_throttle_count"
 _FIRMWARE = "devices/platform/soc/soc:firmware/get_throttled"

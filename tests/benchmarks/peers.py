@@ -31,8 +31,8 @@ from edge_vos.bundle import default_bundle_path, read_bundle
 from edge_vos.devices.bench.clip import draw_clip
 from edge_vos.devices.bench.ratio import paired_ratio
 from edge_vos.devices.bench.warnings import TRUSTED_OTHER_PERCENT
+from edge_vos.devices.telemetry.cpu import CpuWatch
 from edge_vos.devices.telemetry.probe import probe_device
-from edge_vos.devices.telemetry.process import CpuWatch
 from edge_vos.errors import EdgeVosError
 
 HERE = Path(__file__).resolve().parent

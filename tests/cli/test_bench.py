@@ -10,9 +10,10 @@ from typer.testing import CliRunner
 
 from edge_vos.bundle import Bundle
 from edge_vos.cli import app
-from edge_vos.cli.bench import parse_duration
+from edge_vos.cli.bench.options import parse_duration
 from edge_vos.devices.bench.compare import read_report
-from edge_vos.devices.bench.matrix import Cell
+from edge_vos.devices.bench.matrix import Setting
+from edge_vos.devices.bench.report import BenchReport
 from edge_vos.errors import (
     DatasetError,
     EdgeVosError,
@@ -162,8 +163,8 @@ def test_a_matrix_survives_a_broken_bundle(tiny_bundle: Bundle, tmp_path: Path) 
 def test_an_interrupted_matrix_keeps_what_is_done(
     tiny_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def measure(cell: Cell, *_: object) -> dict[str, Any]:
-        if cell.objects == 2:
+    def measure(setting: Setting, *_: object) -> BenchReport:
+        if setting.objects == 2:
             raise KeyboardInterrupt
         raise EngineError("it fell | over")
 
@@ -182,8 +183,8 @@ def test_a_matrix_waits_long_and_not_for_ever(
 ) -> None:
     waits: list[float] = []
 
-    def measure(_: Cell, __: object, timeout_s: float) -> dict[str, Any]:
-        waits.append(timeout_s)
+    def measure(_: Setting, *rest: Any) -> BenchReport:
+        waits.append(rest[-1])
         raise EngineError("no")
 
     monkeypatch.setattr("edge_vos.devices.bench.matrix.measure_apart", measure)

@@ -20,6 +20,7 @@ from typer.testing import CliRunner
 
 from edge_vos.bundle import Bundle, read_bundle
 from edge_vos.cli.deploy import deploy as deploy_command
+from edge_vos.devices.bench.report import BenchReport
 from edge_vos.devices.deploy import package, store
 from edge_vos.devices.deploy.deploy import DeployRequest, deploy
 from edge_vos.devices.deploy.package import pack, requirements
@@ -103,10 +104,12 @@ def test_a_folder_gets_the_bundle_and_gives_the_report(
     first = deploy(request, said.append)
     assert sorted(first.copied) == ["edge-vos.pyz", "golden.npz", "manifest.json", "model.onnx"]
     assert first.verify is not None
-    assert first.verify["passed"] is True
-    assert (first.report["samples"], first.report["threads"]) == (3, 1)
-    assert first.report["bundle_sha256"] == bundle.sha256
-    assert first.report["accuracy"]["passed"] is True
+    assert first.verify.passed is True
+    assert isinstance(first.report, BenchReport)
+    assert (first.report.samples, first.report.threads) == (3, 1)
+    assert first.report.bundle_sha256 == bundle.sha256
+    assert first.report.accuracy is not None
+    assert first.report.accuracy.passed
     assert read_bundle(first.installed).sha256 == bundle.sha256
     assert lying(root) == [Path(first.installed).name]
     assert len(stored(root)) == FILES
@@ -396,7 +399,7 @@ def test_over_a_real_ssh_from_bundle_to_report_twice(
     request = DeployRequest(bundle.path, remote, python=python, threads=1, bench_options=OPTIONS)
     first, second = deploy(request), deploy(request)
     assert (len(first.copied), second.copied) == (FILES, ())
-    assert first.report["samples"] == second.report["samples"] == 3
+    assert first.report.samples == second.report.samples == 3
     assert read_bundle(root / "bundles" / Path(first.installed).name).sha256 == bundle.sha256
     assert lying(root) == [Path(first.installed).name]
 
