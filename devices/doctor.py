@@ -3,7 +3,7 @@
 import platform
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -100,7 +100,28 @@ class Missing:
 
 
 @dataclass(frozen=True)
-class Examination:
+class KnownIssue:
+    """Describe what an engine is known to get wrong.
+
+    Args:
+        engine: by its package.
+        version: that is installed here.
+        what: goes wrong.
+        consequence: of it.
+        remedy: what edge-vos does, or the user can do.
+        thread: the public page that tells of it.
+    """
+
+    engine: str
+    version: str
+    what: str
+    consequence: str
+    remedy: str
+    thread: str
+
+
+@dataclass(frozen=True)
+class DoctorReport:
     """Hold everything that was found.
 
     Args:
@@ -114,6 +135,8 @@ class Examination:
         missing: what is missing here, most important first.
         power: how the machine is set to spend power, such as "nvpmodel MAXN"; empty where it does
             not tell.
+        ready: whether there is an engine to run a bundle with.
+        known_bad: what is known to go wrong with the engines that are installed.
     """
 
     machine: Machine
@@ -124,15 +147,17 @@ class Examination:
     tools: dict[str, str | None]
     display: str | None
     missing: tuple[Missing, ...]
-    power: tuple[str, ...] = ()
-
-    @property
-    def ready(self) -> bool:
-        """Tell whether there is an engine to run a bundle with."""
-        return any(engine.available is True for engine in self.engines)
+    power: tuple[str, ...]
+    ready: bool
+    known_bad: tuple[KnownIssue, ...] = ()
 
 
-def examine(display: str | None, root: Path = ROOT, which: Which = shutil.which) -> Examination:
+def is_ready(engines: Sequence[Engine]) -> bool:
+    """Tell whether there is an engine to run a bundle with."""
+    return any(engine.available is True for engine in engines)
+
+
+def diagnose(display: str | None, root: Path = ROOT, which: Which = shutil.which) -> DoctorReport:
     """Look at this machine; nothing is opened or changed.
 
     Args:
@@ -147,7 +172,7 @@ def examine(display: str | None, root: Path = ROOT, which: Which = shutil.which)
     cameras = find_cameras(root)
     tools = {name: which(name) for name in (*_TOOLS, LISTER)}
     missing = find_missing(machine, profile, engines, opencv, cameras, tools, display)
-    return Examination(
+    return DoctorReport(
         machine=machine,
         profile=profile.name,
         engines=engines,
@@ -157,6 +182,7 @@ def examine(display: str | None, root: Path = ROOT, which: Which = shutil.which)
         display=display,
         missing=missing,
         power=find_power(root),
+        ready=is_ready(engines),
     )
 
 

@@ -4,6 +4,7 @@ Fields are JSON's own types, tuples, lists, dicts by text, other such dataclasse
 or None. What a schema says of a field is what the class's docstring says of it.
 """
 
+import inspect
 import json
 import re
 import types
@@ -15,7 +16,7 @@ T = TypeVar("T")
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _PLAIN = {str: "string", bool: "boolean", int: "integer", float: "number"}
-_ARGUMENT = re.compile(r"^        (\w+): (.*)$")
+_ARGUMENT = re.compile(r"^    (\w+): (.*)$")
 
 
 def to_json(report: Any) -> str:
@@ -139,11 +140,11 @@ def _documented(kind: Any) -> dict[str, str]:
     """Return what the docstrings of a class, and of those that it extends, say of each field."""
     found: dict[str, str] = {}
     for each in reversed(kind.__mro__):
-        _, _, arguments = (each.__doc__ or "").partition("Args:\n")
+        _, _, arguments = inspect.cleandoc(each.__doc__ or "").partition("Args:\n")
         name = ""
         for line in arguments.partition("\n\n")[0].splitlines():
             if match := _ARGUMENT.match(line):
                 name, found[match[1]] = match[1], match[2]
-            elif name:
+            elif name and line.strip():
                 found[name] += " " + line.strip()
     return found

@@ -67,6 +67,7 @@ class Comparison:
         differences: settings in which the two differ, with both values.
         warnings: what the reports themselves warn of, by ``A`` and ``B``.
         without_interval: whether a report holds no samples, so that no interval is known.
+        regression: whether anything that is judged became worse.
     """
 
     ratios: dict[str, Ratio]
@@ -80,11 +81,7 @@ class Comparison:
     differences: dict[str, tuple[Any, Any]]
     warnings: dict[str, tuple[str, ...]]
     without_interval: bool
-
-    @property
-    def regression(self) -> bool:
-        """Return whether anything that is judged became worse."""
-        return bool(self.regressions)
+    regression: bool
 
 
 def compare_reports(
@@ -131,15 +128,16 @@ def compare_reports(
     missing = tuple(name for name, old, new in held if old and not new and name not in ratios)
     failed = _at(after, PASSED) is False and _at(before, PASSED) is not False
     pairs = {path: (_at(before, path), _at(after, path)) for path in _SETTINGS}
+    regressions = (
+        *(name for name in judged if name in worse),
+        *missing,
+        *([PASSED] if failed else ()),
+    )
     return Comparison(
         ratios=ratios,
         tolerance_percent=tolerance_percent,
         tolerance_points=points,
-        regressions=(
-            *(name for name in judged if name in worse),
-            *missing,
-            *([PASSED] if failed else ()),
-        ),
+        regressions=regressions,
         missing=missing,
         added=tuple(name for name, old, new in held if new and not old),
         undecided=tuple(
@@ -153,6 +151,7 @@ def compare_reports(
         differences={path: pair for path, pair in pairs.items() if pair[0] != pair[1]},
         warnings={name: _warnings(report) for name, report in (("A", before), ("B", after))},
         without_interval=not (before.get("samples_ms") and after.get("samples_ms")),
+        regression=bool(regressions),
     )
 
 

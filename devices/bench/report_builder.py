@@ -98,7 +98,7 @@ def _hold_against_peak(
         return None
     stages = None
     if manifest.backend == "onnx" and is_onnx_installed():
-        stages = sum_by_part(profile_onnx(bundle.model_path, peak, model.threads))
+        stages = sum_by_part(profile_onnx(bundle.model_path, model.threads).costs(peak))
     return hold_against(
         peak, manifest.macs, infer_ms, measurement.step_ms, manifest.precision, stages
     )

@@ -1,11 +1,12 @@
 """Ask an engine's own profiler what each operator of a bundle costs."""
 
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from edge_vos.devices.cost.model_parts import read_model_parts
+from edge_vos.devices.cost.model_parts import ModelParts, read_model_parts
 from edge_vos.devices.cost.operators import OperatorCost, read_profile
 from edge_vos.devices.cost.roofline import Peak
 from edge_vos.errors import EngineError
@@ -14,19 +15,34 @@ CALLS = 20
 _DTYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
 
 
-def profile_onnx(
-    model_path: Path, peak: Peak, threads: int | None, calls: int = CALLS
-) -> tuple[OperatorCost, ...]:
+@dataclass(frozen=True)
+class EngineProfile:
+    """Hold what an engine's profiler wrote.
+
+    Args:
+        text: JSON, as ONNX Runtime writes it.
+        parts: of the model that was profiled.
+    """
+
+    text: str
+    parts: ModelParts
+
+    def costs(self, peak: Peak) -> tuple[OperatorCost, ...]:
+        """Return what each operator costs, in the order that they are run in.
+
+        Args:
+            peak: that was measured with as many threads.
+        """
+        return read_profile(self.text, self.parts, peak.fp32_gmacs, peak.int8_gmacs)
+
+
+def profile_onnx(model_path: Path, threads: int | None, calls: int = CALLS) -> EngineProfile:
     """Run an ONNX file a few times under ONNX Runtime's profiler.
 
     Args:
         model_path: of the bundle; the calls get random inputs, which take as long as any.
-        peak: that was measured with as many threads.
         threads: of the engine; None is its own choice.
         calls: how many to run.
-
-    Returns:
-        the operators, in the order that they are run in.
 
     Raises:
         EngineError: if a package is missing, or ONNX Runtime refuses the file.
@@ -61,4 +77,4 @@ def profile_onnx(
                 "a model that ONNX Runtime can run",
                 "edge-vos verify BUNDLE",
             ) from error
-    return read_profile(profile, parts, peak.fp32_gmacs, peak.int8_gmacs)
+    return EngineProfile(profile, parts)

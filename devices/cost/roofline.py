@@ -75,6 +75,12 @@ def measure_peak(threads: int | None) -> Peak | None:
         return Peak(fp32, None)
 
 
+def faster(one: Peak, other: Peak) -> Peak:
+    """Return the larger of each figure of two measurements."""
+    int8 = [peak.int8_gmacs for peak in (one, other) if peak.int8_gmacs is not None]
+    return Peak(max(one.fp32_gmacs, other.fp32_gmacs), max(int8, default=None))
+
+
 def hold_against(
     peak: Peak,
     macs: int,

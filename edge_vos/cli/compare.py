@@ -1,6 +1,5 @@
 """``edge-vos compare``: set two benchmark reports side by side and find what became worse."""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -29,9 +28,8 @@ def compare(
 
     Example: edge-vos compare before.json after.json --tolerance 10
     """
-    from dataclasses import asdict
-
     from edge_vos.devices.bench.compare import compare_reports, read_report
+    from edge_vos.devices.report_json import to_json
 
     found = compare_reports(read_report(before), read_report(after), tolerance)
     for name, warnings in found.warnings.items():
@@ -44,7 +42,7 @@ def compare(
     if found.without_interval:
         typer.echo("WARNING: a report holds no samples, so intervals are not known.", err=True)
     if json_output:
-        typer.echo(json.dumps({**asdict(found), "regression": found.regression}, indent=2))
+        typer.echo(to_json(found), nl=False)
     else:
         _print(found)
     if found.regression:

@@ -8,10 +8,11 @@ from edge_vos.devices import doctor
 from edge_vos.devices.doctor import (
     Engine,
     OpenCv,
-    examine,
+    diagnose,
     find_engines,
     find_missing,
     find_power,
+    is_ready,
     parse_build,
 )
 from edge_vos.devices.profiles.profile import load_profile
@@ -94,12 +95,12 @@ def test_commands_fit_the_system(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_machine_is_examined(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "find_engines", lambda: ENGINES[:1])
     monkeypatch.setattr(doctor, "profile_of", lambda device: replace(X86, engines=("onnx",)))
-    found = examine(None, tmp_path, lambda name: None)
+    found = diagnose(None, tmp_path, lambda name: None)
     assert found.ready
     assert found.tools == {"ssh": None, "scp": None, "adb": None, "v4l2-ctl": None}
     assert {each.what for each in found.missing} >= {"camera", "ssh", "scp", "adb"}
     unknown = replace(ENGINES[0], available=None)
-    assert not replace(found, engines=(unknown,)).ready
+    assert not is_ready((unknown,))
 
 
 def test_power_is_read_where_the_machine_tells(

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from edge_vos.devices.cost import roofline
-from edge_vos.devices.cost.roofline import PRODUCTS, SIDE, Peak, hold_against, measure_peak
+from edge_vos.devices.cost.roofline import PRODUCTS, SIDE, Peak, faster, hold_against, measure_peak
 
 FOLDER = files("edge_vos.devices.cost")
 
@@ -58,6 +58,12 @@ def test_shares_are_of_the_peak_of_the_precision() -> None:
     assert widened.infer_share_percent == pytest.approx(50.0)
     without = hold_against(Peak(100.0, None), 1_000_000_000, 20.0, 25.0, "int8")
     assert without.infer_share_percent == pytest.approx(50.0)
+
+
+def test_of_two_measurements_the_faster_counts() -> None:
+    assert faster(Peak(1.0, 5.0), Peak(2.0, 4.0)) == Peak(2.0, 5.0)
+    assert faster(Peak(1.0, None), Peak(2.0, 4.0)).int8_gmacs == 4.0
+    assert faster(Peak(1.0, None), Peak(2.0, None)).int8_gmacs is None
 
 
 def test_this_machine_multiplies(monkeypatch: pytest.MonkeyPatch) -> None:
