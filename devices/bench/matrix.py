@@ -208,7 +208,7 @@ def measure_apart(
 
 
 def table_rows(matrix: MatrixReport) -> list[tuple[str, ...]]:
-    """Return a header and a row for each setting; a failed one has its error in place of figures.
+    """Return a header and a row for each setting; a failed one has no figures.
 
     What only some benchmarks measure has a column where any of these did.
     """
@@ -222,16 +222,16 @@ def table_rows(matrix: MatrixReport) -> list[tuple[str, ...]]:
 
 def to_markdown(matrix: MatrixReport) -> str:
     """Return the table in Markdown, and below it what makes which figure untrustworthy."""
-    notes = [f"- row {number}: {text}\n" for number, text in warnings_of(matrix)]
+    notes = [f"- row {number}: {text}\n" for number, text in notes_of(matrix)]
     return markdown_table(table_rows(matrix)) + "\n" * bool(notes) + "".join(notes)
 
 
-def warnings_of(matrix: MatrixReport) -> list[tuple[int, str]]:
-    """Return the number of a row, from 1, and a warning of it, for each warning."""
+def notes_of(matrix: MatrixReport) -> list[tuple[int, str]]:
+    """Return the number of a row, from 1, and why it failed or may mislead, for each such note."""
     return [
         (number, text)
         for number, cell in enumerate(matrix.cells, start=1)
-        for text in (cell.report.warnings if cell.report else ())
+        for text in (cell.report.warnings if cell.report else (f"FAILED: {cell.error}",))
     ]
 
 
@@ -241,7 +241,7 @@ def _row(cell: MatrixCell, live: bool, dataset: bool) -> tuple[str, ...]:
     name = Path(cell.bundle).name
     if report is None:
         objects = str(cell.objects or "")
-        return (name, cell.engine or "", "", size, objects, threads, f"FAILED: {cell.error}")
+        return (name, cell.engine or "", "", size, objects, threads, "FAILED")
     latency, scored = report.latency_ms, report.dataset_accuracy
     figures = [
         *(f"{latency['end_to_end'][figure]:.2f}" for figure in ("p50", "p90", "p99")),

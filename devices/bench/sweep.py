@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edge_vos.bundle import default_bundle_path, read_bundle
-from edge_vos.devices.bench.matrix import MatrixCell, MatrixReport, Setting
+from edge_vos.devices.bench.matrix import MatrixCell, MatrixReport, Setting, notes_of
 from edge_vos.devices.bench.report import BenchReport
 from edge_vos.devices.tables import markdown_table
 from edge_vos.errors import BundleError
@@ -66,14 +66,14 @@ class SweepReport:
         dataset: the protocol of ``j_and_f``; empty where none was asked for.
         sequences: of the data set.
         rows: in the order of measuring.
-        warnings: what makes these figures untrustworthy, each with the row's number, from 1.
+        notes: why a row failed or may mislead, each with the row's number, from 1.
     """
 
     device: str
     dataset: str
     sequences: tuple[str, ...]
     rows: tuple[SweepRow, ...]
-    warnings: tuple[tuple[int, str], ...]
+    notes: tuple[tuple[int, str], ...]
 
 
 def shipped_bundles() -> list[Path]:
@@ -112,11 +112,7 @@ def build_sweep(matrix: MatrixReport) -> SweepReport:
         dataset=scored.protocol if scored else "",
         sequences=scored.sequences if scored else (),
         rows=tuple(_row(cell) for cell in matrix.cells),
-        warnings=tuple(
-            (number, text)
-            for number, cell in enumerate(matrix.cells, start=1)
-            for text in (cell.report.warnings if cell.report else ())
-        ),
+        notes=tuple(notes_of(matrix)),
     )
 
 
@@ -132,7 +128,7 @@ def table_rows(sweep: SweepReport) -> list[tuple[str, ...]]:
 def to_markdown(sweep: SweepReport) -> str:
     """Return the table in Markdown, and below it what was scored and what is doubtful."""
     text = markdown_table(table_rows(sweep), figures_from=4)
-    notes = [f"- row {number}: {warning}\n" for number, warning in sweep.warnings]
+    notes = [f"- row {number}: {warning}\n" for number, warning in sweep.notes]
     if sweep.dataset:
         notes.insert(0, f"- J&F: {sweep.dataset}, {len(sweep.sequences)} sequences\n")
     return text + "\n" * bool(notes) + "".join(notes)
@@ -170,7 +166,7 @@ def _cells(row: SweepRow, scored: bool) -> tuple[str, ...]:
     named = f"{size} ({row.size_name})" if row.size_name else size
     head = (Path(row.bundle).name, named, row.engine, row.precision)
     if row.error is not None:
-        return (*head, f"FAILED: {row.error}")
+        return (*head, "FAILED")
     figures = (
         *((row.j_and_f,) if scored else ()),
         row.infer_p50_ms,

@@ -130,17 +130,17 @@ def measure_each(
 
 
 def print_matrix(matrix: "MatrixReport") -> None:
-    """Print the table, and warnings by its rows."""
-    from edge_vos.devices.bench.matrix import table_rows, warnings_of
+    """Print the table, and what is to say of its rows."""
+    from edge_vos.devices.bench.matrix import notes_of, table_rows
 
     print_table(table_rows(matrix), figures=6)
-    print_row_warnings(warnings_of(matrix))
+    print_notes(notes_of(matrix))
 
 
-def print_row_warnings(warnings: Sequence[tuple[int, str]]) -> None:
-    """Print warnings of a table's rows on stderr."""
-    for number, warning in warnings:
-        typer.secho(f"WARNING: row {number}: {warning}", fg=typer.colors.RED, err=True)
+def print_notes(notes: Sequence[tuple[int, str]]) -> None:
+    """Print what is to say of a table's rows on stderr."""
+    for number, note in notes:
+        typer.secho(f"WARNING: row {number}: {note}", fg=typer.colors.RED, err=True)
 
 
 def _show(done: int, total: int, left_s: float | None) -> None:

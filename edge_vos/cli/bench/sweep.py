@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from edge_vos.cli.bench.matrix import measure_each, print_row_warnings
+from edge_vos.cli.bench.matrix import measure_each, print_notes
 from edge_vos.cli.bench.printing import print_table
 from edge_vos.errors import UsageError
 
@@ -82,7 +82,7 @@ def bench_sweep(request: SweepRequest) -> None:
             typer.echo(to_json(sweep), nl=False)
             return
         print_table(table_rows(sweep), figures=4)
-        print_row_warnings(sweep.warnings)
+        print_notes(sweep.notes)
 
     measure_each(
         add_engines(settings), request.options, request.timeout_s, request.output, content, tell

@@ -47,11 +47,12 @@ def test_accuracy_latency_and_memory_stand_side_by_side(matrix: MatrixReport) ->
         "J&F": "70.1", "call ms": "12.5", "step ms": "12.5", "FPS": "68.3", "peak MB": "150.0",
         "file MB": "4.5",
     }  # fmt: skip
-    assert failed[:5] == ("b.bundle", "", "litert", "", "FAILED: it is broken")
+    assert failed[:5] == ("b.bundle", "", "litert", "", "FAILED")
     assert len(failed) == len(header)
     page = to_markdown(sweep)
     assert "- J&F: davis2016, 2 sequences" in page
-    assert "- row 1: Something is amiss." in page
+    assert "- row 1: Something is amiss.\n" in page
+    assert "- row 3: FAILED: it is broken\n" in page
     assert read_report_as(SweepReport, json.loads(to_json(sweep))) == sweep
 
 
