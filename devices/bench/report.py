@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from edge_vos.devices.cost.roofline import Roofline
+from edge_vos.devices.subject import Subject
 from edge_vos.devices.telemetry.conditions import Conditions, MachineSample
 from edge_vos.devices.telemetry.probe import DeviceInfo
 
@@ -101,21 +102,15 @@ class DatasetAccuracy:
 
 
 @dataclass(frozen=True)
-class BenchReport:
+class BenchReport(Subject):
     """Hold every figure of one benchmark, and all that is needed to repeat it.
 
     Args:
-        bundle: the bundle's name.
-        bundle_sha256: the bundle's digest.
         target: the kind of device that it was converted for.
-        engine: the engine that ran it.
         engine_version: as the engine says.
-        precision: of the bundle, such as ``fp32``.
         sampler: of the bundle.
-        size: (height, width) of the network's image.
         frame_size: (height, width) of the frames that were fed.
         objects: how many were followed.
-        threads: what the engine was told to use; None left it to the engine.
         device: the machine.
         warmup: steps that were taken before and not counted.
         samples: steps that were measured.
@@ -146,17 +141,11 @@ class BenchReport:
         schema_version: of the JSON document.
     """
 
-    bundle: str
-    bundle_sha256: str
     target: str
-    engine: str
     engine_version: str
-    precision: str
     sampler: str
-    size: tuple[int, int]
     frame_size: tuple[int, int]
     objects: int
-    threads: int | None
     device: DeviceInfo
     warmup: int
     samples: int

@@ -17,6 +17,7 @@ from edge_vos.devices.cost.engine_profile import profile_onnx
 from edge_vos.devices.cost.model_parts import is_onnx_installed
 from edge_vos.devices.cost.operators import sum_by_part
 from edge_vos.devices.cost.roofline import ELSEWHERE, Roofline, hold_against, measure_peak
+from edge_vos.devices.subject import subject_of
 from edge_vos.devices.telemetry.conditions import energy_mj
 from edge_vos.devices.telemetry.probe import probe_device
 from edge_vos.runtime.model import LoadedModel
@@ -47,17 +48,12 @@ def build_report(
     if accuracy and not accuracy.passed:
         warnings += (f"Its masks are off on this machine: mask IoU {accuracy.mask_iou:.3f}.",)
     return BenchReport(
-        bundle=manifest.name,
-        bundle_sha256=bundle.sha256,
+        **vars(subject_of(bundle, model.engine, model.threads)),
         target=manifest.target,
-        engine=model.engine,
         engine_version=model.engine_version,
-        precision=manifest.precision,
         sampler=manifest.sampler,
-        size=manifest.size,
         frame_size=measurement.frame_size,
         objects=measurement.objects,
-        threads=model.threads,
         device=probe_device(),
         warmup=measurement.warmup,
         samples=measurement.samples,

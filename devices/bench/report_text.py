@@ -28,9 +28,8 @@ def facts(report: BenchReport) -> dict[str, str]:
         "FPS": f"{report.fps:.1f} at the wall clock ({report.samples} steps, "
         f"{report.duration_s:.1f} s, after {report.warmup} to warm up)",
         **_live_facts(report),
-        "bundle": f"{report.bundle} ({report.bundle_sha256[:12]}), {report.precision}, "
-        f"{report.sampler} sampler, {_by(report.size)}",
-        "engine": f"{report.engine} {report.engine_version}, {_threads(report.threads)}",
+        "bundle": f"{report.bundle_text}, {report.sampler} sampler",
+        "engine": f"{report.engine} {report.engine_version}, {report.threads_text}",
         "objects": f"{report.objects}, frames {_by(report.frame_size)}",
         "load": f"{report.load_ms:.0f} ms, first inference {report.first_inference_ms:.0f} ms",
         "memory": f"peak {_mb(report.memory.peak_rss_bytes)}, "
@@ -86,12 +85,6 @@ def _by(size: tuple[int, int]) -> str:
 
 def _mb(size_bytes: int) -> str:
     return f"{size_bytes / 1e6:,.1f} MB"
-
-
-def _threads(threads: int | None) -> str:
-    if threads is None:
-        return "its own choice of threads"
-    return f"{threads} thread" if threads == 1 else f"{threads} threads"
 
 
 def _accuracy(found: Accuracy | None) -> str:

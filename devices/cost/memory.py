@@ -13,6 +13,7 @@ from pathlib import Path
 
 from edge_vos.bundle import default_bundle_path, read_bundle
 from edge_vos.devices.cost import memory_steps
+from edge_vos.devices.subject import Subject, subject_of
 from edge_vos.devices.tables import markdown_table
 from edge_vos.devices.telemetry.probe import DeviceInfo, probe_device
 from edge_vos.errors import EngineError
@@ -56,16 +57,10 @@ class MemoryPart:
 
 
 @dataclass(frozen=True)
-class MemoryReport:
+class MemoryReport(Subject):
     """Hold the memory of a live run by its parts, which add up to the peak.
 
     Args:
-        bundle: the bundle's name.
-        bundle_sha256: the bundle's digest.
-        engine: the engine that ran it.
-        precision: of the bundle.
-        size: (height, width) of the network's image.
-        threads: of the engine; None left it to the engine.
         device: the machine.
         model_size_bytes: the engine's file.
         parts: in the order of the steps.
@@ -73,12 +68,6 @@ class MemoryReport:
         peak_rss_bytes: the largest that it ever was.
     """
 
-    bundle: str
-    bundle_sha256: str
-    engine: str
-    precision: str
-    size: tuple[int, int]
-    threads: int | None
     device: DeviceInfo
     model_size_bytes: int
     parts: tuple[MemoryPart, ...]
@@ -110,12 +99,7 @@ def measure_memory(
     asked = [str(bundle.path), name, "" if threads is None else str(threads), command_line]
     parts = _parts(_take_steps(asked))
     return MemoryReport(
-        bundle=manifest.name,
-        bundle_sha256=bundle.sha256,
-        engine=name,
-        precision=manifest.precision,
-        size=manifest.size,
-        threads=threads,
+        **vars(subject_of(bundle, name, threads)),
         device=probe_device(),
         model_size_bytes=bundle.model_bytes,
         parts=parts,
@@ -148,11 +132,9 @@ def budget_rows(report: MemoryReport) -> list[tuple[str, ...]]:
 
 def summary(report: MemoryReport) -> dict[str, str]:
     """Return what was measured, ready to print, by its name."""
-    threads = "its own choice of" if report.threads is None else str(report.threads)
     return {
-        "bundle": f"{report.bundle} ({report.bundle_sha256[:12]}), {report.precision}, "
-        f"{report.size[0]}x{report.size[1]}, model file {report.model_size_bytes / 1e6:.1f} MB",
-        "engine": f"{report.engine}, {threads} threads",
+        "bundle": f"{report.bundle_text}, model file {report.model_size_bytes / 1e6:.1f} MB",
+        "engine": f"{report.engine}, {report.threads_text}",
         "device": f"{report.device.name}, {report.device.system}",
     }
 

@@ -8,6 +8,7 @@ from edge_vos.devices.bench.warnings import sharing_warnings
 from edge_vos.devices.cost.engine_profile import CALLS, profile_onnx
 from edge_vos.devices.cost.operators import Cost, OperatorCost, sum_by_kind, sum_by_part
 from edge_vos.devices.cost.roofline import faster, measure_peak
+from edge_vos.devices.subject import Subject, subject_of
 from edge_vos.devices.tables import markdown_table
 from edge_vos.devices.telemetry.cpu import CpuWatch
 from edge_vos.devices.telemetry.probe import DeviceInfo, probe_device
@@ -17,20 +18,15 @@ from edge_vos.runtime.model import choose_engine
 
 TOP = 10
 """How many operators are named."""
+PEAK_S = 0.5
 
 
 @dataclass(frozen=True)
-class ProfileReport:
+class ProfileReport(Subject):
     """Hold what the engine's own profiler told of one call.
 
     Args:
-        bundle: the bundle's name.
-        bundle_sha256: the bundle's digest.
-        engine: the engine that was profiled.
         engine_version: as the engine says.
-        precision: of the bundle.
-        size: (height, width) of the network's image.
-        threads: of the engine; None left it to the engine.
         device: the machine.
         calls: how many were profiled.
         call_ms: the operators of one call together; more than it takes without the profiler.
@@ -45,13 +41,7 @@ class ProfileReport:
         warnings: what makes these figures untrustworthy.
     """
 
-    bundle: str
-    bundle_sha256: str
-    engine: str
     engine_version: str
-    precision: str
-    size: tuple[int, int]
-    threads: int | None
     device: DeviceInfo
     calls: int
     call_ms: float
@@ -92,23 +82,18 @@ def profile_bundle(
             "edge-vos convert --target cpu -o DIR, then edge-vos bench DIR --profile",
         )
     watch = CpuWatch()
-    before = measure_peak(threads)
+    before = measure_peak(threads, PEAK_S)
     if before is None:
         raise EngineError("ONNX Runtime cannot be imported", "the package", backend.INSTALL)
     profile = profile_onnx(bundle.model_path, threads, calls)
     # Others may slow either down: the faster of two is nearer to what the machine can do.
-    peak = faster(before, measure_peak(threads) or before)
+    peak = faster(before, measure_peak(threads, PEAK_S) or before)
     costs = profile.costs(peak)
     call_ms = sum(cost.time_ms for cost in costs)
     ideal_ms = sum(cost.time_ms * (cost.share_percent or 0.0) for cost in costs) / 100
     return ProfileReport(
-        bundle=manifest.name,
-        bundle_sha256=bundle.sha256,
-        engine=name,
+        **vars(subject_of(bundle, name, threads)),
         engine_version=load_backend(name).version(),
-        precision=manifest.precision,
-        size=manifest.size,
-        threads=threads,
         device=probe_device(),
         calls=calls,
         call_ms=call_ms,
@@ -160,14 +145,12 @@ def group_rows(name: str, costs: tuple[Cost, ...]) -> list[tuple[str, ...]]:
 def summary(report: ProfileReport) -> dict[str, str]:
     """Return what holds of the whole call, ready to print, by its name."""
     int8 = "" if report.int8_gmacs is None else f", int8 {report.int8_gmacs:.0f}"
-    threads = "its own choice of" if report.threads is None else str(report.threads)
     return {
         "whole call": f"{report.call_ms:.2f} ms under the profiler, {report.operator_count} "
         f"operators, {report.macs / 1e6:,.0f} MMAC, {report.share_percent:.0f} % of the peak",
         "machine's peak": f"GMAC/s: fp32 {report.fp32_gmacs:.0f}{int8}",
-        "bundle": f"{report.bundle} ({report.bundle_sha256[:12]}), {report.precision}, "
-        f"{report.size[0]}x{report.size[1]}",
-        "engine": f"{report.engine} {report.engine_version}, {threads} threads, "
+        "bundle": report.bundle_text,
+        "engine": f"{report.engine} {report.engine_version}, {report.threads_text}, "
         f"median of {report.calls} calls",
         "device": f"{report.device.name}, {report.device.cores} cores",
     }

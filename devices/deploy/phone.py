@@ -19,6 +19,7 @@ from edge_vos.devices.bench.report import Accuracy
 from edge_vos.devices.deploy.android import parse_battery, parse_thermalservice
 from edge_vos.devices.deploy.remote import Remote, quote
 from edge_vos.devices.deploy.store import DeviceFolder, checked
+from edge_vos.devices.subject import Subject, subject_of
 from edge_vos.errors import DeviceError, UsageError
 from edge_vos.runtime.backends.runner import Tensors, check_inputs
 from edge_vos.runtime.golden import Golden, check_golden, tolerance_of
@@ -94,17 +95,11 @@ class PhoneInfo:
 
 
 @dataclass(frozen=True)
-class PhoneReport:
+class PhoneReport(Subject):
     """Hold what an engine's own tool measured on a phone: the network alone, no whole step.
 
     Args:
         device: the phone.
-        bundle: the bundle's name.
-        bundle_sha256: the bundle's digest.
-        engine: the bundle's backend.
-        precision: of the bundle.
-        size: (height, width) of the network's image.
-        threads: of the engine; None is its own choice.
         latency_ms: the mean of ``infer``.
         first_inference_ms: the first call; None where it is not told.
         load_ms: to load the model; None where it is not told.
@@ -113,12 +108,6 @@ class PhoneReport:
     """
 
     device: PhoneInfo
-    bundle: str
-    bundle_sha256: str
-    engine: str
-    precision: str
-    size: tuple[int, int]
-    threads: int | None
     latency_ms: dict[str, dict[str, float]]
     first_inference_ms: float | None
     load_ms: float | None
@@ -251,13 +240,8 @@ def measure(tool: Tool, bundle: Bundle, threads: int | None) -> PhoneReport:
         "getprop ro.product.model; getprop ro.soc.model; getprop ro.build.version.release"
     ).out.splitlines()
     return PhoneReport(
+        **vars(subject_of(bundle, manifest.backend, threads)),
         device=PhoneInfo(*(named + [""] * 3)[:3]),
-        bundle=manifest.name,
-        bundle_sha256=bundle.sha256,
-        engine=manifest.backend,
-        precision=manifest.precision,
-        size=manifest.size,
-        threads=threads,
         latency_ms={"infer": {"mean": timing.infer_ms}},
         first_inference_ms=timing.first_ms,
         load_ms=timing.init_ms,

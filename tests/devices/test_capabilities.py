@@ -1,4 +1,5 @@
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -30,26 +31,29 @@ def test_providers_are_read(text: str, names: tuple[str, ...]) -> None:
     assert parse_providers(text) == names
 
 
-def test_litert_is_looked_at(tmp_path: Path) -> None:
-    assert litert_capabilities(tmp_path) == ()
-    files = {
-        "libcommon.so": b"..TfLiteXNNPackDelegateCreate..",
-        "libLiteRtWebGpuAccelerator.so": b"x",
-        "libLiteRtOpenClAccelerator.dylib": b"",
-        "interpreter.py": b"",
-    }
-    assert litert_capabilities(plant(tmp_path, files)) == ("XNNPACK", "OpenCl", "WebGpu")
-
-
-def test_executorch_is_looked_at(tmp_path: Path) -> None:
-    assert executorch_capabilities(tmp_path) == ()
-    files = {
-        "lib/libexecutorch_backend_xnnpack.so": b"x",
-        "lib/libexecutorch_backend_qnn.so": b"x",
-        "lib/libexecutorch.so": b"x",
-        "extension/pybindings/_portable_lib.cpython-311.so": b"\0XnnpackBackend\0VulkanBackend",
-    }
-    assert executorch_capabilities(plant(tmp_path, files)) == ("qnn", "vulkan", "xnnpack")
+@pytest.mark.parametrize(
+    ("look", "files", "found"),
+    [
+        (litert_capabilities, {"libcommon.so": b"..TfLiteXNNPackDelegateCreate..",
+                               "libLiteRtWebGpuAccelerator.so": b"x",
+                               "libLiteRtOpenClAccelerator.dylib": b"", "interpreter.py": b""},
+         ("XNNPACK", "OpenCl", "WebGpu")),
+        (executorch_capabilities, {"lib/libexecutorch_backend_xnnpack.so": b"x",
+                                   "lib/libexecutorch_backend_qnn.so": b"x",
+                                   "lib/libexecutorch.so": b"x",
+                                   "extension/pybindings/_portable_lib.cpython-311.so":
+                                   b"\0XnnpackBackend\0VulkanBackend"},
+         ("qnn", "vulkan", "xnnpack")),
+    ],
+)  # fmt: skip
+def test_packages_are_looked_at(
+    tmp_path: Path,
+    look: Callable[[Path], tuple[str, ...]],
+    files: dict[str, bytes],
+    found: tuple[str, ...],
+) -> None:
+    assert look(tmp_path) == ()
+    assert look(plant(tmp_path, files)) == found
 
 
 def test_what_is_installed_is_asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -15,8 +15,9 @@ from edge_vos.devices.report_schemas import REPORTS, schema_text
 
 SCHEMAS = files("edge_vos.devices").joinpath("schemas")
 PHONE = PhoneReport(
-    PhoneInfo("Pixel 9", "Tensor G4", "16"), "student", "ab" * 32, "litert", "int8", (240, 432),
-    None, {"infer": {"mean": 9.5}}, None, 35.0, None, ("The network alone.",),
+    "student", "ab" * 32, "litert", "int8", (240, 432), None,
+    PhoneInfo("Pixel 9", "Tensor G4", "16"), {"infer": {"mean": 9.5}}, None, 35.0, None,
+    ("The network alone.",),
 )  # fmt: skip
 
 

@@ -127,11 +127,14 @@ def bench(
             "a length": length.options or None,
         }  # fmt: skip
         _refuse_unused(chosen[0], measured, paths)
-        from edge_vos.cli.bench.memory import bench_memory
-        from edge_vos.cli.bench.profile import bench_profile
+        from edge_vos.cli.bench.costs import CostRequest, bench_memory, bench_profile
 
-        one = read_bundle_path(bundles), engine, read_number(threads, "--threads")
-        (bench_profile if profile else bench_memory)(*one, paths, json_output)
+        (bench_profile if profile else bench_memory)(
+            CostRequest(
+                read_bundle_path(bundles), engine, read_number(threads, "--threads"), paths,
+                json_output,
+            )
+        )  # fmt: skip
         return
     live = read_live(source, record, Prompts(mask, tuple(box or ())))
     dataset = read_davis(davis, sequences)
