@@ -26,7 +26,7 @@ from edge_vos.runtime.names import check_name
 from edge_vos.runtime.preprocess import NEUTRAL, Letterbox, check_frame
 from edge_vos.runtime.presence import Presence
 from edge_vos.runtime.sources.frame import Frame
-from edge_vos.runtime.timing import Laps
+from edge_vos.runtime.timing import StageTimer
 
 if TYPE_CHECKING:
     from supervision import Detections
@@ -305,7 +305,7 @@ class Segmenter:
             PromptError: if there is no object yet, or a prompt does not fit the frame.
             EngineError: if the engine fails.
         """
-        laps = Laps()
+        timer = StageTimer()
         image = frame.image if isinstance(frame, Frame) else frame
         prompts, self._pending = self._pending, []
         letterbox = self._fit(check_frame(image))
@@ -317,9 +317,9 @@ class Segmenter:
             )
         letterbox.image(image, out=self._inputs["image"])
         self._fill(letterbox, mask, given, living)
-        laps.lap("pre")
+        timer.end("pre")
         outputs = self.model.runner.run(self._inputs)
-        laps.lap("infer")
+        timer.end("infer")
         probability = outputs["probability"][0]
         mask, objects = label_frame(probability, living, letterbox, self._inputs["image"])
         if self._presence is not None:
@@ -335,12 +335,12 @@ class Segmenter:
             for state in objects
         )
         self._lost = frozenset(state.id for state in objects if state.lost)
-        laps.lap("post")
+        timer.end("post")
         self._remember(outputs, objects, given)
-        laps.lap("memory")
+        timer.end("memory")
         self._living = set(living)
         self._frame_index += 1
-        return FrameResult(mask, probability, objects, laps.ms, self._frame_index - 1)
+        return FrameResult(mask, probability, objects, timer.ms, self._frame_index - 1)
 
     def _event(self, state: ObjectState) -> Event | None:
         if state.lost == (state.id in self._lost):

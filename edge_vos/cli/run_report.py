@@ -37,7 +37,7 @@ class Watch:
 
     def __call__(self, frame: "Frame", result: "FrameResult") -> None:
         """Look at one frame's result."""
-        from edge_vos.devices.telemetry.process import rss_bytes
+        from edge_vos.devices.telemetry.memory import rss_bytes
 
         self._frames += 1
         self.rss_bytes["end"] = rss_bytes()
@@ -81,7 +81,7 @@ def print_report(
         hint: tell people how to keep the results.
         assumed: what was taken for granted in reading masks.
     """
-    from edge_vos.devices.telemetry.process import peak_rss_bytes
+    from edge_vos.devices.telemetry.memory import peak_rss_bytes
 
     document: dict[str, Any] = {
         "frames": report.frames,

@@ -75,8 +75,12 @@ OPENS_SCENES = "edge_vos.runtime.sources.opening"
 HANDS_RESULTS_ON = {"edge_vos.runtime.supervision", "edge_vos.runtime.segmenter"}
 """Make ``supervision.Detections`` in a function; the segmenter names the type."""
 
-MEASURES_THE_MACHINE = "edge_vos.devices.bench.roofline"
-"""Multiplies matrices with the default engine, to see what the machine can do."""
+MEASURES_COSTS = {
+    "edge_vos.devices.cost.roofline": {"onnxruntime"},
+    "edge_vos.devices.cost.engine_profile": {"onnxruntime"},
+    "edge_vos.devices.cost.model_parts": {"onnx"},
+}
+"""Multiply matrices with the default engine, run its profiler, and read its files."""
 
 
 def _modules() -> dict[str, Path]:
@@ -165,8 +169,8 @@ def test_other_packages_are_those_that_the_area_may_use(module: str) -> None:
         allowed |= ENGINES.get(part.partition("_")[0], set())
     allowed |= {"torch"} if module == RUNS_TORCH else set()
     allowed |= {"av"} if module in DECODES_VIDEO else set()
-    allowed |= {"onnxruntime"} if module == MEASURES_THE_MACHINE else set()
     allowed |= {"supervision"} if module in HANDS_RESULTS_ON else set()
+    allowed |= MEASURES_COSTS.get(module, set())
     roots = {name.split(".")[0] for name in _imports(module)}
     wrong = sorted(roots - allowed - {"edge_vos"})
     assert not wrong, f"{module} imports {wrong}"

@@ -1,17 +1,26 @@
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import edge_vos
-from edge_vos.devices.bench import roofline
-from edge_vos.devices.bench.onnx_graph import PARTS, Graph, read_graph
-from edge_vos.devices.bench.roofline import Roofline, measure_stages
-from edge_vos.devices.bench.roofline_stages import count_macs, share_stages
+from edge_vos.devices.cost.engine_profile import profile_onnx
+from edge_vos.devices.cost.model_parts import PARTS, ModelParts, read_model_parts
+from edge_vos.devices.cost.operators import (
+    Cost,
+    count_macs,
+    read_profile,
+    sum_by_kind,
+    sum_by_part,
+)
+from edge_vos.devices.cost.roofline import Peak
+from edge_vos.errors import BundleError, EngineError
 
 MODEL = Path(edge_vos.__file__).parent / "weights" / "student-240x432.bundle" / "model.onnx"
-CEILINGS = Roofline(40.0, 150.0, 1, 1.0, 1.0)
+PEAK = Peak(40.0, 150.0)
+NO_PARTS = ModelParts({}, {})
 
 
 def _event(name: str, operator: str, us: float, made: str, *taken: str) -> dict[str, Any]:
@@ -54,20 +63,25 @@ def _profile(*calls: list[dict[str, Any]]) -> str:
 
 
 @pytest.fixture(scope="module")
-def graph() -> Graph:
-    return read_graph(MODEL.read_bytes())
+def parts() -> ModelParts:
+    pytest.importorskip("onnx")
+    return read_model_parts(MODEL)
 
 
-def test_time_and_macs_go_to_the_part_whose_weights_are_used(graph: Graph) -> None:
-    stages = share_stages(_profile(EVENTS), graph, 40.0, 150.0)
-    assert stages is not None
+def test_time_and_macs_go_to_the_part_whose_weights_are_used(parts: ModelParts) -> None:
+    costs = read_profile(_profile(EVENTS), parts, 40.0, 150.0)
+    assert (costs[0].name, costs[0].operator, costs[0].part) == (
+        "hardtanh_nchwc", "Conv", "image encoder"
+    )  # fmt: skip
+    assert [cost.kind for cost in costs[:2]] == ["convolution", "reorder and quantize"]
+    stages = sum_by_part(costs)
     encoder, memory, decoder, masks = stages
     assert [stage.name for stage in stages] == list(PARTS)
     assert encoder.time_ms == pytest.approx(6.95 + 0.045 + 0.587)
     assert encoder.macs == STEM + EXPAND
     assert (memory.time_ms, memory.macs) == (pytest.approx(0.101), ATTENTION)
     assert decoder.macs == 11 * 60 * 108 * 16
-    assert masks.macs == 11 * 15 * 27 * 16 * graph.weights["node_conv2d_62"][-1] ** 2
+    assert masks.macs == 11 * 15 * 27 * 16 * parts.weights["node_conv2d_62"][-1] ** 2
     assert sum(stage.time_percent for stage in stages) == pytest.approx(100.0)
     # Floats are held against the one ceiling, integers against the other.
     ideal_ms = (STEM / 40 + EXPAND / 150) / 1e6
@@ -75,27 +89,27 @@ def test_time_and_macs_go_to_the_part_whose_weights_are_used(graph: Graph) -> No
     assert encoder.gmacs == pytest.approx((STEM + EXPAND) / encoder.time_ms / 1e6)
 
 
-def test_a_node_takes_the_median_of_its_calls(graph: Graph) -> None:
+def test_a_node_takes_the_median_of_its_calls(parts: ModelParts) -> None:
     slow = [{**event, "dur": 100 * event["dur"]} for event in EVENTS]
-    stages = share_stages(_profile(slow, EVENTS, EVENTS), graph, 40.0, None)
-    assert stages is not None
+    stages = sum_by_part(read_profile(_profile(slow, EVENTS, EVENTS), parts, 40.0, None))
     assert stages[1].time_ms == pytest.approx(0.101)
     # Without a ceiling of integers they are held against that of floats.
     assert stages[0].share_percent == pytest.approx((STEM + EXPAND) / 4e5 / stages[0].time_ms)
 
 
 def test_without_names_operators_are_told_apart() -> None:
-    stages = share_stages(_profile(EVENTS), Graph({}, {}), 40.0, 150.0)
-    assert stages is not None
-    found = {stage.name: stage for stage in stages}
+    costs = read_profile(_profile(EVENTS), NO_PARTS, 40.0, 150.0)
+    assert sum_by_part(costs) == sum_by_kind(costs)
+    found: dict[str, Cost] = {stage.name: stage for stage in sum_by_kind(costs)}
     assert list(found) == ["convolution", "matrix product", "softmax", "reorder and quantize"]
     assert found["convolution"].macs == STEM  # the others' weights are in the file alone
     assert (found["softmax"].macs, found["softmax"].share_percent) == (0, None)
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[]", "[1, {}]", '[{"cat": "Node", "name": "x"}]'])
-def test_a_profile_without_nodes_is_none(text: str) -> None:
-    assert share_stages(text, Graph({}, {}), 40.0, 150.0) is None
+def test_a_profile_without_nodes_gives_nothing(text: str) -> None:
+    assert read_profile(text, NO_PARTS, 40.0, 150.0) == ()
+    assert sum_by_part(()) == ()
 
 
 @pytest.mark.parametrize(
@@ -105,35 +119,56 @@ def test_a_profile_without_nodes_is_none(text: str) -> None:
 )  # fmt: skip
 def test_products_are_counted_from_sizes(left: str, right: str, made: str, macs: int) -> None:
     event = _event("x", "MatMul", 1, f"float {made}", f"float {left}", f"float {right}")
-    assert count_macs("x", event["args"], Graph({}, {})) == macs
-    assert count_macs("x", {"op_name": "MatMul"}, Graph({}, {})) == 0
+    assert count_macs("x", event["args"], NO_PARTS) == macs
+    assert count_macs("x", {"op_name": "MatMul"}, NO_PARTS) == 0
 
 
-def test_every_weight_of_the_shipped_student_has_a_part(graph: Graph) -> None:
-    assert set(graph.parts.values()) == set(PARTS)
-    assert len(graph.weights) == 63
-    assert all(len(shape) == 4 for shape in graph.weights.values())
-    assert set(graph.weights) <= set(graph.parts)
+def test_every_weight_of_the_shipped_student_has_a_part(parts: ModelParts) -> None:
+    assert set(parts.parts.values()) == set(PARTS)
+    assert len(parts.weights) == 63
+    assert all(len(shape) == 4 for shape in parts.weights.values())
+    assert set(parts.weights) <= set(parts.parts)
 
 
-@pytest.mark.parametrize("data", [b"", b"no model", b"\x3a\x05abc", b"\xff" * 40, b"\x3b\x00"])
-def test_what_is_no_model_gives_an_empty_graph(data: bytes) -> None:
-    assert read_graph(data) == Graph({}, {})
+@pytest.mark.parametrize("data", [b"no model", b"\x3a\x05abc", b"\xff" * 40, b"\x3b\x00"])
+def test_what_is_no_model_is_refused_by_name(tmp_path: Path, data: bytes) -> None:
+    pytest.importorskip("onnx")
+    path = tmp_path / "model.onnx"
+    path.write_bytes(data)
+    with pytest.raises(BundleError, match=r"model\.onnx"):
+        read_model_parts(path)
+    with pytest.raises(BundleError, match=r"missing\.onnx"):
+        read_model_parts(tmp_path / "missing.onnx")
 
 
-def test_the_shipped_student_is_profiled(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_package_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    with pytest.raises(EngineError, match=r"edge-vos\[profile\]"):
+        read_model_parts(MODEL)
+
+
+def test_the_shipped_student_is_profiled() -> None:
     pytest.importorskip("onnxruntime")
-    monkeypatch.setattr(roofline, "PROFILED_CALLS", 2)
-    stages = measure_stages(MODEL, CEILINGS, 1)
-    assert stages is not None
+    pytest.importorskip("onnx")
+    costs = profile_onnx(MODEL, 1, calls=2).costs(PEAK)
+    stages = sum_by_part(costs)
     assert [stage.name for stage in stages] == list(PARTS)
     assert all(stage.macs and stage.time_ms > 0 for stage in stages)
-    whole = sum(stage.macs for stage in stages)
-    assert 7.0e8 < whole < 7.8e8
+    assert 7.0e8 < sum(stage.macs for stage in stages) < 7.8e8
+    assert sum(cost.time_percent for cost in costs) == pytest.approx(100.0)
+    assert {cost.part for cost in costs} == set(PARTS)
+    assert sum(cost.time_ms for cost in costs) == pytest.approx(
+        sum(kind.time_ms for kind in sum_by_kind(costs))
+    )
 
 
-def test_what_the_engine_refuses_has_no_stages(tmp_path: Path) -> None:
-    broken = tmp_path / "model.onnx"
-    broken.write_bytes(b"no model")
-    assert measure_stages(broken, CEILINGS, 1) is None
-    assert measure_stages(tmp_path / "missing.onnx", CEILINGS, 1) is None
+def test_what_the_engine_refuses_is_named(tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    onnx = pytest.importorskip("onnx")
+    node = onnx.helper.make_node("NoSuchOperator", ["a"], ["b"])
+    value = onnx.helper.make_tensor_value_info
+    ends = [[value(name, onnx.TensorProto.FLOAT, [1])] for name in "ab"]
+    broken = tmp_path / "odd.onnx"
+    onnx.save(onnx.helper.make_model(onnx.helper.make_graph([node], "odd", *ends)), broken)
+    with pytest.raises(EngineError, match=r"odd\.onnx cannot be profiled"):
+        profile_onnx(broken, 1)
