@@ -111,8 +111,11 @@ def bench(
 
         edge-vos bench --sweep bundles/ --quick --davis DAVIS -o sweep.md -o sweep.png
     """
+    from edge_vos.bundle import SHIPPED_SIZES, shipped_bundle_path
     from edge_vos.devices.bench.report_file import refuse_report_paths
 
+    if size in SHIPPED_SIZES and not bundles:
+        bundles, size = [shipped_bundle_path(size)], None
     ways = {"--matrix": matrix, "--profile": profile, "--memory": memory, "--sweep": sweep}
     chosen = [name for name, asked in ways.items() if asked]
     if len(chosen) > 1:
@@ -139,7 +142,6 @@ def bench(
     live = read_live(source, record, Prompts(mask, tuple(box or ())))
     dataset = read_davis(davis, sequences)
     if matrix or sweep:
-        from edge_vos.bundle import shipped_bundle_path
         from edge_vos.cli.bench.matrix import MatrixRequest, bench_matrix
         from edge_vos.cli.bench.sweep import SweepRequest, bench_sweep
         from edge_vos.converters.recipe import parse_size
