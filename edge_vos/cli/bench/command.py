@@ -29,7 +29,10 @@ def bench(
     ] = None,
     engine: EngineOption = None,
     size: Annotated[
-        str | None, typer.Option(metavar="HxW", help="The size that the bundle must have.")
+        str | None,
+        typer.Option(
+            metavar="fast|quality|HxW", help="A shipped size, or what a bundle must have."
+        ),
     ] = None,
     objects: Annotated[
         str | None, typer.Option(metavar="N", help="Objects to follow, 1 to 10; 1 by default.")
