@@ -1,7 +1,7 @@
-"""Say what each installed engine offers here: providers, delegates, accelerators.
+"""Say what each installed engine was built with: providers, delegates, accelerators.
 
 No engine is imported: ONNX Runtime is asked in a process of its own, the others' files are looked
-at. What a file offers need not work on this machine.
+at. What a file holds need not work on this machine.
 """
 
 import importlib.util
@@ -28,8 +28,8 @@ _LINKED = {
 """Names of ExecuTorch's backends, as its earlier releases link them into the Python binding."""
 
 
-def find_offers(backend: str, run: Run | None = None) -> tuple[str, ...]:
-    """Return what a backend's engine offers; nothing where it is missing or tells nothing.
+def find_capabilities(backend: str, run: Run | None = None) -> tuple[str, ...]:
+    """Return what a backend's engine was built with; nothing where it is missing or tells nothing.
 
     Args:
         backend: by its name.
@@ -41,10 +41,10 @@ def find_offers(backend: str, run: Run | None = None) -> tuple[str, ...]:
         return parse_providers((run or run_quietly)([sys.executable, "-c", _ASK]))
     if backend == "litert":
         folder = next((found for name in _LITERT if (found := _folder(name))), None)
-        return litert_offers(folder) if folder else ()
+        return litert_capabilities(folder) if folder else ()
     if backend.startswith("executorch"):
         folder = _folder("executorch")
-        return executorch_offers(folder) if folder else ()
+        return executorch_capabilities(folder) if folder else ()
     return ()
 
 
@@ -59,17 +59,17 @@ def parse_providers(text: str) -> tuple[str, ...]:
     return tuple(name.removesuffix("ExecutionProvider") for name in names)
 
 
-def litert_offers(folder: Path) -> tuple[str, ...]:
+def litert_capabilities(folder: Path) -> tuple[str, ...]:
     """Look for XNNPACK, and for accelerators beside it, in LiteRT's package."""
     libraries = _libraries(folder)
-    offers = ["XNNPACK"] if any(_holds(path, _XNNPACK) for path in libraries) else []
+    capabilities = ["XNNPACK"] if any(_holds(path, _XNNPACK) for path in libraries) else []
     for path in libraries:
         if match := _ACCELERATOR.fullmatch(path.name):
-            offers.append(match[1] or match[2])
-    return tuple(offers)
+            capabilities.append(match[1] or match[2])
+    return tuple(capabilities)
 
 
-def executorch_offers(folder: Path) -> tuple[str, ...]:
+def executorch_capabilities(folder: Path) -> tuple[str, ...]:
     """Look for the libraries of backends in ExecuTorch's package, or in its Python binding."""
     found = {
         match[1]

@@ -3,14 +3,14 @@
 import platform
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import cv2
 
-from edge_vos.devices.capabilities import Run, find_offers, run_quietly
+from edge_vos.devices.capabilities import Run, find_capabilities, run_quietly
 from edge_vos.devices.profiles.profile import Profile, profile_of
 from edge_vos.devices.telemetry.cameras import LISTER, Camera, find_cameras
 from edge_vos.devices.telemetry.conditions import read_conditions
@@ -64,15 +64,15 @@ class Engine:
             the delegate that the backend needs once a bundle is opened.
         version: empty where it is not installed.
         install: the command that brings it.
-        offers: providers, delegates or backends that it was built with; what is offered need not
-            work on this machine.
+        capabilities: providers, delegates or backends that it was built with; they need not work
+            on this machine.
     """
 
     name: str
     available: bool | None
     version: str
     install: str
-    offers: tuple[str, ...] = ()
+    capabilities: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,28 @@ class Missing:
 
 
 @dataclass(frozen=True)
-class Examination:
+class KnownIssue:
+    """Describe what an engine is known to get wrong.
+
+    Args:
+        engine: by its package.
+        version: that is installed here.
+        what: goes wrong.
+        consequence: of it.
+        remedy: what edge-vos does, or the user can do.
+        thread: the public page that tells of it.
+    """
+
+    engine: str
+    version: str
+    what: str
+    consequence: str
+    remedy: str
+    thread: str
+
+
+@dataclass(frozen=True)
+class DoctorReport:
     """Hold everything that was found.
 
     Args:
@@ -139,6 +160,8 @@ class Examination:
         missing: what is missing here, most important first.
         power: how the machine is set to spend power, such as "nvpmodel MAXN"; empty where it does
             not tell.
+        ready: whether there is an engine to run a bundle with.
+        known_bad: what is known to go wrong with the engines that are installed.
         libraries: what video in and out may need.
     """
 
@@ -150,16 +173,18 @@ class Examination:
     tools: dict[str, str | None]
     display: str | None
     missing: tuple[Missing, ...]
-    power: tuple[str, ...] = ()
+    power: tuple[str, ...]
+    ready: bool
     libraries: tuple[Library, ...] = ()
-
-    @property
-    def ready(self) -> bool:
-        """Tell whether there is an engine to run a bundle with."""
-        return any(engine.available is True for engine in self.engines)
+    known_bad: tuple[KnownIssue, ...] = ()
 
 
-def examine(display: str | None, root: Path = ROOT, which: Which = shutil.which) -> Examination:
+def is_ready(engines: Sequence[Engine]) -> bool:
+    """Tell whether there is an engine to run a bundle with."""
+    return any(engine.available is True for engine in engines)
+
+
+def diagnose(display: str | None, root: Path = ROOT, which: Which = shutil.which) -> DoctorReport:
     """Look at this machine; nothing is opened or changed.
 
     Args:
@@ -174,7 +199,7 @@ def examine(display: str | None, root: Path = ROOT, which: Which = shutil.which)
     cameras = find_cameras(root)
     tools = {name: which(name) for name in (*_TOOLS, LISTER)}
     missing = find_missing(machine, profile, engines, opencv, cameras, tools, display)
-    return Examination(
+    return DoctorReport(
         machine=machine,
         profile=profile.name,
         engines=engines,
@@ -185,6 +210,7 @@ def examine(display: str | None, root: Path = ROOT, which: Which = shutil.which)
         missing=missing,
         power=find_power(root),
         libraries=find_libraries(),
+        ready=is_ready(engines),
     )
 
 
@@ -222,7 +248,7 @@ def find_power(root: Path = ROOT, run: Run = run_quietly) -> tuple[str, ...]:
 
 
 def find_engines() -> tuple[Engine, ...]:
-    """Ask every backend whether its engine is installed, and see what it offers.
+    """Ask every backend whether its engine is installed, and see what it was built with.
 
     None of them is imported into this process.
     """
@@ -230,8 +256,8 @@ def find_engines() -> tuple[Engine, ...]:
     for name, engine in ENGINES.items():
         installed = engine.is_available
         available = None if installed and engine.delegate else installed
-        offers = find_offers(name) if installed else ()
-        found.append(Engine(name, available, engine.version, engine.install, offers))
+        capabilities = find_capabilities(name) if installed else ()
+        found.append(Engine(name, available, engine.version, engine.install, capabilities))
     return tuple(found)
 
 

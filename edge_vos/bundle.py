@@ -127,6 +127,7 @@ def shipped_bundle_path(size: str = "quality") -> Path:
 
     Raises:
         UsageError: if none of that size ships.
+        BundleError: if this copy of the package was packed without one, as `deploy` packs it.
     """
     by_size = {f"{height}x{width}": name for name, (height, width) in SHIPPED_SIZES.items()}
     name = by_size.get(size, size)
@@ -137,7 +138,16 @@ def shipped_bundle_path(size: str = "quality") -> Path:
             f"Convert one: edge-vos convert --target cpu --size {size}, and give it with --model",
         )
     height, width = SHIPPED_SIZES[name]
-    return Path(__file__).parent / "weights" / f"student-{height}x{width}.bundle"
+    path = Path(__file__).parent / "weights" / f"student-{height}x{width}.bundle"
+    if path.is_dir():
+        return path
+    beside = Path(__file__).parents[2] / "bundles"
+    there = [str(found) for found in sorted(beside.glob("*.bundle"))]
+    raise BundleError(
+        "This edge-vos has no bundle of its own",
+        f"the path of one, such as {there[0]}" if there else "the path of one",
+        f"ls {beside}",
+    )
 
 
 def read_bundle(path: str | Path) -> Bundle:

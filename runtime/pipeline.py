@@ -20,7 +20,7 @@ from edge_vos.runtime.interactive.controls import Controls
 from edge_vos.runtime.segmenter import FrameResult, Segmenter
 from edge_vos.runtime.sinks.output import Sink
 from edge_vos.runtime.sources.frame import Frame, Source
-from edge_vos.runtime.stage_times import Pulse, StageTimes
+from edge_vos.runtime.stage_times import LiveStatsTracker, StageTimes
 
 Ending = Literal["end", "frames", "stopped", "lost", "timeout"]
 Observer = Callable[[Frame, FrameResult], None]
@@ -98,7 +98,7 @@ def run(
         controls: to stop, pause or prompt from elsewhere.
         observe: is called in this thread after the sinks took a frame.
         on_timings: likewise, with the frame's milliseconds by stage, as ``RunReport.latency_ms``
-            has them; ``controls.vitals`` is up to date by then.
+            has them; ``controls.stats`` is up to date by then.
 
     Raises:
         PromptError: if there is nothing to follow, or a prompt does not fit the first frame.
@@ -253,7 +253,7 @@ def _deliver(
     on_timings: TimingObserver | None,
 ) -> RunReport:
     """Hand results to the sinks and measure, until there are no more or somebody stops it."""
-    times, pulse = StageTimes(), Pulse()
+    times, tracker = StageTimes(), LiveStatsTracker()
     screens = [sink for sink in sinks if sink.shows]
     files = [sink for sink in sinks if not sink.shows]
     object_ids: set[int] = set()
@@ -292,8 +292,8 @@ def _deliver(
             "end_to_end": (last_s - frame.captured_s) * 1e3,
         }
         times.add(timings_ms)
-        pulse.beat(last_s, timings_ms)
-        controls.vitals = pulse.vitals(frames, captured.dropped)
+        tracker.add(last_s, timings_ms)
+        controls.stats = tracker.stats(frames, captured.dropped)
         if observe is not None:
             observe(frame, result)
         if on_timings is not None:

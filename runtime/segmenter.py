@@ -26,7 +26,7 @@ from edge_vos.runtime.names import check_name
 from edge_vos.runtime.preprocess import NEUTRAL, Letterbox, check_frame
 from edge_vos.runtime.presence import Presence
 from edge_vos.runtime.sources.frame import Frame
-from edge_vos.runtime.timing import Laps
+from edge_vos.runtime.timing import StageTimer
 
 if TYPE_CHECKING:
     from supervision import Detections
@@ -61,12 +61,14 @@ class FrameResult:
         given = [state for state in self.objects if state.number != state.id]
         if not given:
             return self.mask
-        largest = max(state.number for state in self.objects)
-        kind = np.uint8 if largest < 1 << 8 else np.uint16 if largest < 1 << 16 else np.int32
-        table = np.arange(256).astype(kind)
+        table = np.arange(256, dtype=np.int32)
         for state in given:
             table[state.id] = state.number
-        return table[self.mask]
+        numbered = table[self.mask]
+        largest = max(state.number for state in self.objects)
+        if largest < 1 << 8:
+            return numbered.astype(np.uint8)
+        return numbered.astype(np.uint16) if largest < 1 << 16 else numbered
 
     def to_supervision(self) -> "Detections":
         """Return the objects that are seen as ``supervision.Detections``.
@@ -302,7 +304,7 @@ class Segmenter:
             PromptError: if there is no object yet, or a prompt does not fit the frame.
             EngineError: if the engine fails.
         """
-        laps = Laps()
+        timer = StageTimer()
         image = frame.image if isinstance(frame, Frame) else frame
         prompts, self._pending = self._pending, []
         letterbox = self._fit(check_frame(image))
@@ -314,9 +316,9 @@ class Segmenter:
             )
         letterbox.image(image, out=self._inputs["image"])
         self._fill(letterbox, mask, given, living)
-        laps.lap("pre")
+        timer.end("pre")
         outputs = self.model.runner.run(self._inputs)
-        laps.lap("infer")
+        timer.end("infer")
         probability = outputs["probability"][0]
         mask, objects = label_frame(probability, living, letterbox, self._inputs["image"])
         if self._presence is not None:
@@ -332,12 +334,12 @@ class Segmenter:
             for state in objects
         )
         self._lost = frozenset(state.id for state in objects if state.lost)
-        laps.lap("post")
+        timer.end("post")
         self._remember(outputs, objects, given)
-        laps.lap("memory")
+        timer.end("memory")
         self._living = set(living)
         self._frame_index += 1
-        return FrameResult(mask, probability, objects, laps.ms, self._frame_index - 1)
+        return FrameResult(mask, probability, objects, timer.ms, self._frame_index - 1)
 
     def _event(self, state: ObjectState) -> Event | None:
         if state.lost == (state.id in self._lost):

@@ -47,7 +47,7 @@ class StageTimes:
 
 
 @dataclass(frozen=True)
-class Vitals:
+class LiveStats:
     """Say how a run is doing just now.
 
     Args:
@@ -65,14 +65,14 @@ class Vitals:
     dropped: int = 0
 
 
-class Pulse:
+class LiveStatsTracker:
     """Follow the last frames of a run, for those who watch it."""
 
     def __init__(self) -> None:
         self._moments_s: deque[float] = deque(maxlen=_RECENT)
         self._stages_ms: dict[str, float] = {}
 
-    def beat(self, now_s: float, timings_ms: Mapping[str, float]) -> None:
+    def add(self, now_s: float, timings_ms: Mapping[str, float]) -> None:
         """Take one frame's milliseconds by stage.
 
         Args:
@@ -84,14 +84,14 @@ class Pulse:
             before_ms = self._stages_ms.get(stage, value_ms)
             self._stages_ms[stage] = before_ms + _SMOOTHING * (value_ms - before_ms)
 
-    def vitals(self, frames: int, dropped: int) -> Vitals:
+    def stats(self, frames: int, dropped: int) -> LiveStats:
         """Return how the run is doing."""
         span_s = self._moments_s[-1] - self._moments_s[0] if self._moments_s else 0.0
         stages_ms = dict(self._stages_ms)
         end_to_end_ms = stages_ms.pop("end_to_end", 0.0)
         if "draw" in stages_ms:  # the last one, though frames without objects know no other
             stages_ms["draw"] = stages_ms.pop("draw")
-        return Vitals(
+        return LiveStats(
             fps=(len(self._moments_s) - 1) / span_s if span_s > 0 else 0.0,
             stages_ms=stages_ms,
             latency_ms=stages_ms.pop("display", end_to_end_ms),

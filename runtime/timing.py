@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 
-class Laps:
+class StageTimer:
     """Split the time since its creation into named stages.
 
     Attributes:
@@ -17,8 +17,8 @@ class Laps:
         self.ms: dict[str, float] = {}
         self._last_ns = time.perf_counter_ns()
 
-    def lap(self, stage: str) -> None:
-        """End a stage; the time since the last lap is added to it."""
+    def end(self, stage: str) -> None:
+        """End a stage; the time since the last stage is added to it."""
         now_ns = time.perf_counter_ns()
         self.ms[stage] = self.ms.get(stage, 0.0) + (now_ns - self._last_ns) / 1e6
         self._last_ns = now_ns

@@ -13,7 +13,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_vos.devices.bench.measurement import STAGES, Length, Measurement, Meter, Progress
+from edge_vos.devices.bench.measurement import (
+    STAGES,
+    Measurement,
+    MeasurementLimit,
+    Progress,
+    SampleCollector,
+)
 from edge_vos.runtime.model import LoadedModel
 from edge_vos.runtime.segmenter import Segmenter
 from edge_vos.runtime.sources.opening import open_source
@@ -67,14 +73,14 @@ def draw_clip(size: tuple[int, int], objects: int) -> Clip:
 
 
 def measure_clip(
-    model: LoadedModel, clip: Clip, length: Length, on_progress: Progress = lambda _: None
+    model: LoadedModel, clip: Clip, limit: MeasurementLimit, on_progress: Progress = lambda _: None
 ) -> Measurement:
     """Step through a clip: a warm-up until memory is full, then what is asked for.
 
     Args:
         model: is not closed.
         clip: to play.
-        length: of what is measured after the warm-up.
+        limit: of what is measured after the warm-up.
         on_progress: called now and then with the share of it that is done, in [0, 1].
 
     Raises:
@@ -87,18 +93,18 @@ def measure_clip(
     first_infer_ms = segmenter.step(next(frames)).timings_ms["infer"]
     warmup = 1
     start_s = time.perf_counter()
-    while not length.is_warm(model.manifest, warmup, time.perf_counter() - start_s):
+    while not limit.is_warm(model.manifest, warmup, time.perf_counter() - start_s):
         segmenter.step(next(frames))
         warmup += 1
-    meter = Meter(length, on_progress)
+    collector = SampleCollector(limit, on_progress)
     for frame in frames:
         step_s = time.perf_counter()
         timings_ms = segmenter.step(frame).timings_ms
         now_s = time.perf_counter()
         whole_ms = {"end_to_end": (now_s - step_s) * 1e3}
-        if meter.add({stage: timings_ms[stage] for stage in STAGES} | whole_ms, now_s):
+        if collector.add({stage: timings_ms[stage] for stage in STAGES} | whole_ms, now_s):
             break
-    return meter.finish(
+    return collector.finish(
         objects=clip.objects,
         frame_size=clip.size,
         first_infer_ms=first_infer_ms,

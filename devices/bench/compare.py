@@ -21,13 +21,14 @@ from edge_vos.errors import SourceError, UsageError
 from edge_vos.manifest_json import MAX_DEPTH, json_depth
 
 SEED = 0
+COMPARABLE_VERSIONS = (1, SCHEMA_VERSION)
 DEFAULT_TOLERANCE_PERCENT = 5.0
 
 POINTS_PER_PERCENT = 0.2
 """Points of accuracy that may be lost, by the percents that speed may lose: 1 point at 5 %."""
 
 _QUANTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99}
-_ONCE = ("memory.peak_rss_bytes", "memory.net_rss_bytes", "memory_mb", "model_size_bytes",
+_SINGLE_VALUES = ("memory.peak_rss_bytes", "memory.net_rss_bytes", "memory_mb", "model_size_bytes",
          "load_ms", "first_inference_ms", "accuracy.mask_iou", "dataset_accuracy.j",
          "dataset_accuracy.f", "dataset_accuracy.j_and_f")  # fmt: skip
 _POINTS = {"accuracy.mask_iou": 100.0, "dataset_accuracy.j": 1.0, "dataset_accuracy.f": 1.0,
@@ -58,32 +59,29 @@ class Comparison:
             once has an interval of no width.
         tolerance_percent: how much worse a figure may be.
         tolerance_points: how many points of accuracy, of 100, may be lost.
-        regressions: what is worse by more, the vanished figures among it.
-        vanished: judged figures that the first report holds and the second does not.
+        regressions: what is worse by more, the missing figures among it.
+        missing: judged figures that the first report holds and the second does not.
         added: those that only the second holds, so that nothing can be said of them.
         undecided: judged figures that vary too much to tell.
-        taken_once: figures in ``ratios`` that have no samples, and so no interval.
+        without_samples: figures in ``ratios`` that have no samples, and so no interval.
         differences: settings in which the two differ, with both values.
-        doubts: what the reports themselves warn of, by ``A`` and ``B``.
+        warnings: what the reports themselves warn of, by ``A`` and ``B``.
         without_interval: whether a report holds no samples, so that no interval is known.
+        regression: whether anything that is judged became worse.
     """
 
     ratios: dict[str, Ratio]
     tolerance_percent: float
     tolerance_points: float
     regressions: tuple[str, ...]
-    vanished: tuple[str, ...]
+    missing: tuple[str, ...]
     added: tuple[str, ...]
     undecided: tuple[str, ...]
-    taken_once: tuple[str, ...]
+    without_samples: tuple[str, ...]
     differences: dict[str, tuple[Any, Any]]
-    doubts: dict[str, tuple[str, ...]]
+    warnings: dict[str, tuple[str, ...]]
     without_interval: bool
-
-    @property
-    def regression(self) -> bool:
-        """Return whether anything that is judged became worse."""
-        return bool(self.regressions)
+    regression: bool
 
 
 def compare_reports(
@@ -94,7 +92,7 @@ def compare_reports(
     """Compare two reports as ``read_report`` returns them.
 
     A figure has become worse when its ratio is off by more than the tolerance, and its interval
-    leaves no doubt that it is off at all. Where its interval is wider than the tolerance on both
+    does not hold 1. Where its interval is wider than the tolerance on both
     sides, or holds 1 though the ratio is off by more, it is undecided. Accuracy has become worse
     when it lost more than ``POINTS_PER_PERCENT`` of the tolerance in points, or is no longer
     within the bundle's own limits. A judged figure that the second report lacks is a regression.
@@ -127,19 +125,20 @@ def compare_reports(
         )
     }
     held = [(name, _holds(before, name), _holds(after, name)) for name in JUDGED]
-    vanished = tuple(name for name, old, new in held if old and not new and name not in ratios)
+    missing = tuple(name for name, old, new in held if old and not new and name not in ratios)
     failed = _at(after, PASSED) is False and _at(before, PASSED) is not False
     pairs = {path: (_at(before, path), _at(after, path)) for path in _SETTINGS}
+    regressions = (
+        *(name for name in judged if name in worse),
+        *missing,
+        *([PASSED] if failed else ()),
+    )
     return Comparison(
         ratios=ratios,
         tolerance_percent=tolerance_percent,
         tolerance_points=points,
-        regressions=(
-            *(name for name in judged if name in worse),
-            *vanished,
-            *([PASSED] if failed else ()),
-        ),
-        vanished=vanished,
+        regressions=regressions,
+        missing=missing,
         added=tuple(name for name, old, new in held if new and not old),
         undecided=tuple(
             name
@@ -148,10 +147,11 @@ def compare_reports(
             and name not in _POINTS
             and _is_undecided(name, ratios[name], tolerance)
         ),
-        taken_once=tuple(name for name, _, once in found if once),
+        without_samples=tuple(name for name, _, once in found if once),
         differences={path: pair for path, pair in pairs.items() if pair[0] != pair[1]},
-        doubts={name: _doubts(report) for name, report in (("A", before), ("B", after))},
+        warnings={name: _warnings(report) for name, report in (("A", before), ("B", after))},
         without_interval=not (before.get("samples_ms") and after.get("samples_ms")),
+        regression=bool(regressions),
     )
 
 
@@ -181,10 +181,10 @@ def read_report(path: Path) -> dict[str, Any]:
     if not (isinstance(samples, dict) and all(map(_is_series, samples.values()))):
         raise SourceError(f"{path}: samples_ms holds what are no samples", expected, next_step)
     version = document.get("schema_version", SCHEMA_VERSION)
-    if version != SCHEMA_VERSION:
+    if version not in COMPARABLE_VERSIONS:
         raise SourceError(
             f"{path} is a report of schema version {version!r}",
-            f"version {SCHEMA_VERSION}",
+            f"version {' or '.join(map(str, COMPARABLE_VERSIONS))}",
             "Measure again, or compare with the edge-vos that wrote it",
         )
     return dict(document)
@@ -201,7 +201,7 @@ def _ratios(
             quantile = _quantile(share)
             yield from _one(before, after, f"latency_ms.{stage}.{name}", stage, quantile)
         yield from _one(before, after, f"latency_ms.{stage}.mean", stage, _mean)
-    for path in _ONCE:
+    for path in _SINGLE_VALUES:
         yield from _one(before, after, path, "", _mean)
 
 
@@ -258,7 +258,7 @@ def _quantile(share: float) -> Statistic:
     return lambda series: np.asarray(np.quantile(series, share, axis=1))
 
 
-def _doubts(report: Mapping[str, Any]) -> tuple[str, ...]:
+def _warnings(report: Mapping[str, Any]) -> tuple[str, ...]:
     warnings = report.get("warnings")
     return tuple(map(str, warnings)) if isinstance(warnings, list | tuple) else ()
 

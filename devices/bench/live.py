@@ -13,7 +13,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import ClassVar
 
-from edge_vos.devices.bench.measurement import Length, Measurement, Meter, Progress
+from edge_vos.devices.bench.measurement import (
+    Measurement,
+    MeasurementLimit,
+    Progress,
+    SampleCollector,
+)
 from edge_vos.devices.bench.report import LiveRun
 from edge_vos.errors import PromptError, SourceError
 from edge_vos.runtime.interactive.controls import Controls
@@ -91,7 +96,7 @@ def measure_live(
     model: LoadedModel,
     source: Source,
     request: LiveRequest,
-    length: Length,
+    limit: MeasurementLimit,
     on_progress: Progress = lambda _: None,
 ) -> Measurement:
     """Run the live pipeline on a source: a warm-up until memory is full, then what is asked for.
@@ -100,7 +105,7 @@ def measure_live(
         model: is not closed.
         source: what ``open_live`` gave; it is closed.
         request: what it was opened for.
-        length: of what is measured after the warm-up; it ends earlier where the source ends.
+        limit: of what is measured after the warm-up; it ends earlier where the source ends.
         on_progress: called now and then with the share of it that is done, in [0, 1].
 
     Raises:
@@ -110,7 +115,7 @@ def measure_live(
         SinkError: if there is no room for the recording.
     """
     controls = Controls()
-    watch = _Watch(model, length, controls, on_progress)
+    watch = _Watch(model, limit, controls, on_progress)
     painter = Painter()
     with ExitStack() as stack:
         until_run = stack.enter_context(ExitStack())
@@ -133,31 +138,35 @@ class _Watch:
     """Leave the warm-up out, then take samples until they are enough."""
 
     def __init__(
-        self, model: LoadedModel, length: Length, controls: Controls, on_progress: Progress
+        self,
+        model: LoadedModel,
+        limit: MeasurementLimit,
+        controls: Controls,
+        on_progress: Progress,
     ) -> None:
-        self._manifest, self._length = model.manifest, length
+        self._manifest, self._limit = model.manifest, limit
         self._controls, self._on_progress = controls, on_progress
-        self._meter: Meter | None = None
+        self._collector: SampleCollector | None = None
         self._warmup, self._dropped = 0, 0
         self._start_s, self._first_infer_ms = 0.0, 0.0
 
     def __call__(self, timings_ms: Mapping[str, float]) -> None:
         now_s = time.perf_counter()
-        if self._meter is not None:
-            interval_ms = {"interval": (now_s - self._meter.last_s) * 1e3}
-            if self._meter.add({**timings_ms, **interval_ms}, now_s):
+        if self._collector is not None:
+            interval_ms = {"interval": (now_s - self._collector.last_s) * 1e3}
+            if self._collector.add({**timings_ms, **interval_ms}, now_s):
                 self._controls.stop.set()
             return
         if self._warmup == 0:
             self._start_s, self._first_infer_ms = now_s, timings_ms["infer"]
         self._warmup += 1
-        if self._length.is_warm(self._manifest, self._warmup, now_s - self._start_s):
-            self._dropped = self._controls.vitals.dropped
-            self._meter = Meter(self._length, self._on_progress)
+        if self._limit.is_warm(self._manifest, self._warmup, now_s - self._start_s):
+            self._dropped = self._controls.stats.dropped
+            self._collector = SampleCollector(self._limit, self._on_progress)
 
     def finish(self, source: Source, request: LiveRequest, report: RunReport) -> Measurement:
         """Return what was measured."""
-        if self._meter is None or report.frames == self._warmup:
+        if self._collector is None or report.frames == self._warmup:
             if report.lost is not None:
                 raise report.lost
             raise SourceError(
@@ -169,10 +178,10 @@ class _Watch:
             source=request.source,
             source_fps=source.fps,
             recording=request.record,
-            dropped=self._controls.vitals.dropped - self._dropped,
+            dropped=self._controls.stats.dropped - self._dropped,
             ended=report.ended,
         )
-        return self._meter.finish(
+        return self._collector.finish(
             objects=len(report.object_ids),
             frame_size=source.size,
             first_infer_ms=self._first_infer_ms,

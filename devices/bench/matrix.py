@@ -1,33 +1,31 @@
 """Measure many settings, each in a process of its own, and put them into one table.
 
 The peak of resident memory is a process's, and an engine that crashes takes its process along: one
-process a cell keeps the cells apart.
+process a setting keeps them apart.
 """
 
 import itertools
 import json
 import subprocess
-import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from edge_vos.bundle import MANIFEST_FILE, read_bundle
-from edge_vos.devices.bench.report import row
+from edge_vos.devices.bench.report import BenchReport
+from edge_vos.devices.report_json import read_report_as
+from edge_vos.devices.tables import markdown_table
 from edge_vos.errors import BundleError, EdgeVosError
 
-_MAIN = "from edge_vos.cli import main; main()"
 _COLUMNS = ("bundle", "engine", "precision", "size", "objects", "threads", "p50 ms", "p90 ms",
             "p99 ms", "FPS", "peak MB", "mask IoU")  # fmt: skip
 _LIVE_COLUMNS = ("display p50 ms", "dropped")
 _DATASET_COLUMNS = ("J&F",)
-_REPORTED = {"engine", "precision", "objects", "latency_ms", "fps", "memory"}
 
 
 @dataclass(frozen=True)
-class Cell:
+class Setting:
     """Name one setting.
 
     Args:
@@ -35,26 +33,43 @@ class Cell:
         size: (height, width) that the bundle has; None for one that cannot be read, which fails.
         objects: to follow; None leaves it to the source.
         threads: of the engine; None is its own choice.
+        engine: None is the bundle's own.
     """
 
     bundle: str
     size: tuple[int, int] | None
     objects: int | None
     threads: int | None
+    engine: str | None = None
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """Hold what came of a cell: a report as ``edge-vos bench --json`` prints it, or an error."""
+class MatrixCell(Setting):
+    """Hold what came of a setting.
 
-    cell: Cell
-    report: dict[str, Any] | None
-    error: str | None
+    Args:
+        report: of the benchmark, without its samples; None where it failed.
+        error: why it failed; None where it did not.
+    """
+
+    report: BenchReport | None = None
+    error: str | None = None
 
 
-Measure = Callable[[Cell], dict[str, Any]]
+@dataclass(frozen=True)
+class MatrixReport:
+    """Hold what came of many settings.
+
+    Args:
+        cells: one a setting, in the order of measuring.
+    """
+
+    cells: tuple[MatrixCell, ...]
+
+
+Measure = Callable[[Setting], BenchReport]
 Progress = Callable[[int, int, float | None], None]
-Keep = Callable[[Sequence[Outcome]], None]
+Keep = Callable[[MatrixReport], None]
 
 
 def find_bundles(paths: Sequence[Path]) -> list[Path]:
@@ -75,15 +90,15 @@ def find_bundles(paths: Sequence[Path]) -> list[Path]:
     return found
 
 
-def make_cells(
+def make_settings(
     bundles: Sequence[Path],
     sizes: Sequence[tuple[int, int]],
     objects: Sequence[int | None],
     threads: Sequence[int | None],
-) -> list[Cell]:
+) -> list[Setting]:
     """Return every combination; of the bundles those that have one of the sizes.
 
-    A bundle that is broken has one cell, without a size: it fails and leaves the others alone.
+    A bundle that is broken has one setting, without a size: it fails and leaves the others alone.
 
     Args:
         sizes: (height, width) each; none takes every bundle.
@@ -91,7 +106,7 @@ def make_cells(
     Raises:
         BundleError: if every bundle is broken, or none has one of the sizes.
     """
-    cells: list[Cell] = []
+    settings: list[Setting] = []
     there: set[str] = set()
     broken: BundleError | None = None
     for path in bundles:
@@ -99,57 +114,68 @@ def make_cells(
             size = read_bundle(path).manifest.size
         except BundleError as error:
             broken = broken or error
-            cells.append(Cell(str(path), None, None, None))
+            settings.append(Setting(str(path), None, None, None))
             continue
         there.add("x".join(map(str, size)))
         if not sizes or size in sizes:
-            cells += [
-                Cell(str(path), size, count, some)
+            settings += [
+                Setting(str(path), size, count, some)
                 for some, count in itertools.product(threads, objects)
             ]
     if broken and not there:
         raise broken
-    if all(cell.size is None for cell in cells):
+    if all(setting.size is None for setting in settings):
         sized = ", ".join(sorted(there))
         raise BundleError("No bundle has one of these sizes", f"one of {sized}", "Mend --size")
-    return cells
+    return settings
 
 
 def run_matrix(
-    cells: Sequence[Cell],
+    settings: Sequence[Setting],
     measure: Measure,
     on_progress: Progress,
     keep: Keep = lambda _: None,
-) -> list[Outcome]:
-    """Measure every cell; one that fails leaves its error and the next one follows.
+) -> MatrixReport:
+    """Measure every setting; one that fails leaves its error and the next one follows.
 
     Args:
-        cells: in the order of measuring.
+        settings: in the order of measuring.
         measure: measures one.
-        on_progress: called before each cell and at the end with how many are done, of how many,
+        on_progress: called before each setting and at the end with how many are done, of how many,
             and the seconds that the rest will take, None before the first is done.
-        keep: called after each cell with what came of all so far.
+        keep: called after each setting with what came of all so far.
     """
-    outcomes: list[Outcome] = []
+    found = MatrixReport(())
     start = time.monotonic()
-    for done, cell in enumerate(cells):
-        left_s = (time.monotonic() - start) / done * (len(cells) - done) if done else None
-        on_progress(done, len(cells), left_s)
+    for done, setting in enumerate(settings):
+        left_s = (time.monotonic() - start) / done * (len(settings) - done) if done else None
+        on_progress(done, len(settings), left_s)
+        report, error = None, None
         try:
-            outcomes.append(Outcome(cell, measure(cell), None))
-        except EdgeVosError as error:
-            outcomes.append(Outcome(cell, None, str(error)))
-        keep(outcomes)
-    on_progress(len(cells), len(cells), 0.0)
-    return outcomes
+            report = replace(measure(setting), samples_ms={})
+        except EdgeVosError as failure:
+            error = str(failure)
+        cell = MatrixCell(
+            setting.bundle, setting.size, setting.objects, setting.threads, setting.engine,
+            report, error,
+        )  # fmt: skip
+        found = MatrixReport((*found.cells, cell))
+        keep(found)
+    on_progress(len(settings), len(settings), 0.0)
+    return found
 
 
 def measure_apart(
-    cell: Cell, options: Sequence[str], timeout_s: float | None = None
-) -> dict[str, Any]:
-    """Measure a cell in a process of its own.
+    setting: Setting,
+    edge_vos: Sequence[str],
+    options: Sequence[str],
+    timeout_s: float | None = None,
+) -> BenchReport:
+    """Measure a setting in a process of its own.
 
     Args:
+        setting: what to measure.
+        edge_vos: the command that runs edge-vos.
         options: further options of ``edge-vos bench``.
         timeout_s: how long it may take before it is ended; None waits for ever.
 
@@ -157,11 +183,11 @@ def measure_apart(
         EdgeVosError: if the process fails, with its last line; or takes too long, or prints no
             report.
     """
-    threads = [] if cell.threads is None else ["--threads", str(cell.threads)]
-    objects = [] if cell.objects is None else ["--objects", str(cell.objects)]
-    command = [
-        sys.executable, "-c", _MAIN, "bench", cell.bundle, *objects, *threads, *options, "--json",
-    ]  # fmt: skip
+    given = {
+        "--threads": setting.threads, "--objects": setting.objects, "--engine": setting.engine
+    }  # fmt: skip
+    chosen = [f"{name}={value}" for name, value in given.items() if value is not None]
+    command = [*edge_vos, "bench", setting.bundle, *chosen, *options, "--json"]
     try:
         done = subprocess.run(
             command, capture_output=True, text=True, errors="replace", check=False,
@@ -176,75 +202,57 @@ def measure_apart(
         how = f"signal {-done.returncode}" if done.returncode < 0 else f"code {done.returncode}"
         raise EdgeVosError(f"{last.removeprefix('error: ')} (the process ended with {how})")
     try:
-        report = json.loads(done.stdout)
+        return read_report_as(BenchReport, json.loads(done.stdout))
     except ValueError as error:
         raise EdgeVosError(f"The process printed no report: {error}") from error
-    if not (isinstance(report, dict) and report.keys() >= _REPORTED):
-        raise EdgeVosError("The process printed JSON that is no report")
-    return report
 
 
-def table_rows(outcomes: Sequence[Outcome]) -> list[tuple[str, ...]]:
-    """Return a header and a row for each cell; a failed one has its error in place of figures.
+def table_rows(matrix: MatrixReport) -> list[tuple[str, ...]]:
+    """Return a header and a row for each setting; a failed one has no figures.
 
     What only some benchmarks measure has a column where any of these did.
     """
-    reports = [outcome.report or {} for outcome in outcomes]
-    extra = {
-        "live": _LIVE_COLUMNS if any(report.get("live") for report in reports) else (),
-        "dataset_accuracy": _DATASET_COLUMNS
-        if any(report.get("dataset_accuracy") for report in reports)
-        else (),
-    }
-    header = (*_COLUMNS, *extra["live"], *extra["dataset_accuracy"])
-    rows = [_row_of(outcome, extra) for outcome in outcomes]
+    reports = [cell.report for cell in matrix.cells if cell.report]
+    live = _LIVE_COLUMNS if any(report.live for report in reports) else ()
+    dataset = _DATASET_COLUMNS if any(report.dataset_accuracy for report in reports) else ()
+    header = (*_COLUMNS, *live, *dataset)
+    rows = [_row(cell, bool(live), bool(dataset)) for cell in matrix.cells]
     return [header, *(row + ("",) * (len(header) - len(row)) for row in rows)]
 
 
-def to_markdown(outcomes: Sequence[Outcome]) -> str:
+def to_markdown(matrix: MatrixReport) -> str:
     """Return the table in Markdown, and below it what makes which figure untrustworthy."""
-    header, *rows = table_rows(outcomes)
-    lines = [row(header), row(("---",) * len(header)), *map(row, rows), ""]
-    for number, outcome in enumerate(outcomes, start=1):
-        lines += [f"- row {number}: {text}" for text in (outcome.report or {}).get("warnings", ())]
-    return "\n".join(lines).rstrip() + "\n"
+    notes = [f"- row {number}: {text}\n" for number, text in notes_of(matrix)]
+    return markdown_table(table_rows(matrix)) + "\n" * bool(notes) + "".join(notes)
 
 
-def to_document(outcomes: Sequence[Outcome]) -> dict[str, Any]:
-    """Return the matrix as JSON can hold it; each report without its samples."""
-    return {
-        "cells": [
-            {
-                **asdict(outcome.cell),
-                "error": outcome.error,
-                "report": outcome.report
-                and {name: value for name, value in outcome.report.items() if name != "samples_ms"},
-            }
-            for outcome in outcomes
-        ]
-    }
+def notes_of(matrix: MatrixReport) -> list[tuple[int, str]]:
+    """Return the number of a row, from 1, and why it failed or may mislead, for each such note."""
+    return [
+        (number, text)
+        for number, cell in enumerate(matrix.cells, start=1)
+        for text in (cell.report.warnings if cell.report else (f"FAILED: {cell.error}",))
+    ]
 
 
-def _row_of(outcome: Outcome, extra: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
-    cell, report = outcome.cell, outcome.report
+def _row(cell: MatrixCell, live: bool, dataset: bool) -> tuple[str, ...]:
+    report = cell.report
     size, threads = "x".join(map(str, cell.size or ())), str(cell.threads or "auto")
     name = Path(cell.bundle).name
     if report is None:
         objects = str(cell.objects or "")
-        return (name, "", "", size, objects, threads, f"FAILED: {outcome.error}")
-    latency: Mapping[str, Mapping[str, float]] = report["latency_ms"]
-    accuracy, live, dataset = (
-        report.get(part) for part in ("accuracy", "live", "dataset_accuracy")
-    )
+        return (name, cell.engine or "", "", size, objects, threads, "FAILED")
+    latency, scored = report.latency_ms, report.dataset_accuracy
     figures = [
         *(f"{latency['end_to_end'][figure]:.2f}" for figure in ("p50", "p90", "p99")),
-        f"{report['fps']:.1f}",
-        f"{report['memory']['peak_rss_bytes'] / 1e6:.1f}",
-        f"{accuracy['mask_iou']:.4f}" if accuracy else "",
+        f"{report.fps:.1f}",
+        f"{report.memory.peak_rss_bytes / 1e6:.1f}",
+        f"{report.accuracy.mask_iou:.4f}" if report.accuracy else "",
     ]
-    if extra["live"]:
-        figures += [f"{latency['display']['p50']:.2f}", str(live["dropped"])] if live else ["", ""]
-    if extra["dataset_accuracy"]:
-        figures.append(f"{dataset['j_and_f']:.1f}" if dataset else "")
-    objects = str(cell.objects or report["objects"])
-    return (name, report["engine"], report["precision"], size, objects, threads, *figures)
+    if live:
+        shown = report.live
+        figures += [f"{latency['display']['p50']:.2f}", str(shown.dropped)] if shown else ["", ""]
+    if dataset:
+        figures.append(f"{scored.j_and_f:.1f}" if scored else "")
+    objects = str(cell.objects or report.objects)
+    return (name, report.engine, report.precision, size, objects, threads, *figures)

@@ -12,10 +12,10 @@ from pathlib import Path
 from edge_vos.bundle import GOLDEN_FILE, Bundle, Manifest, read_bundle, shipped_bundle_path
 from edge_vos.devices.bench.clip import CAMERA_SIZE, draw_clip, measure_clip
 from edge_vos.devices.bench.live import LiveRequest, measure_live, open_live
-from edge_vos.devices.bench.measurement import Length, Measurement, Progress
+from edge_vos.devices.bench.measurement import Measurement, MeasurementLimit, Progress
 from edge_vos.devices.bench.report import Accuracy, BenchReport, MemoryUse
-from edge_vos.devices.bench.report_builder import assemble_report
-from edge_vos.devices.telemetry.process import peak_rss_bytes, rss_bytes
+from edge_vos.devices.bench.report_builder import build_report
+from edge_vos.devices.telemetry.memory import peak_rss_bytes, rss_bytes
 from edge_vos.errors import ShapeError, UsageError
 from edge_vos.runtime.golden import Golden, check_golden, tolerance_of
 from edge_vos.runtime.model import LoadedModel, open_bundle
@@ -62,7 +62,7 @@ class BenchRequest:
                 "the source's own objects, such as --source 'synthetic://?objects=3'",
                 "Leave --objects out; for several objects give a --box for each",
             )
-        Length(self.steps, self.seconds)
+        MeasurementLimit(self.steps, self.seconds)
 
 
 def bench(
@@ -97,7 +97,7 @@ def bench(
         peak_bytes = peak_rss_bytes()  # before the recording is read
         accuracy = measure_accuracy(model, bundle)
     memory = MemoryUse(peak_bytes, max(0, peak_bytes - before_bytes))
-    return assemble_report(model, bundle, measurement, memory, accuracy)
+    return build_report(model, bundle, measurement, memory, accuracy)
 
 
 def measure_accuracy(model: LoadedModel, bundle: Bundle) -> Accuracy | None:
@@ -117,18 +117,18 @@ def _prepare(
     request: BenchRequest, stack: ExitStack
 ) -> Callable[[LoadedModel, Progress], Measurement]:
     """Draw the clip or open the source, and return what measures a model on it."""
-    length = Length(request.steps, request.seconds)
+    limit = MeasurementLimit(request.steps, request.seconds)
     live = request.live
     if live is None:
         clip = draw_clip(CAMERA_SIZE, request.objects or 1)
-        return lambda model, on_progress: measure_clip(model, clip, length, on_progress)
+        return lambda model, on_progress: measure_clip(model, clip, limit, on_progress)
     source = open_live(live)
     until_measured = stack.enter_context(ExitStack())
     until_measured.callback(source.close)
 
     def measure(model: LoadedModel, on_progress: Progress) -> Measurement:
         until_measured.pop_all()  # from here on the measurement closes the source
-        return measure_live(model, source, live, length, on_progress)
+        return measure_live(model, source, live, limit, on_progress)
 
     return measure
 

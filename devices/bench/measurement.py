@@ -10,10 +10,16 @@ import numpy as np
 
 from edge_vos.bundle import Manifest
 from edge_vos.devices.bench.report import Drift, LiveRun
-from edge_vos.devices.telemetry.conditions import Conditions, Vitals, read_conditions, read_vitals
+from edge_vos.devices.telemetry.conditions import (
+    Conditions,
+    MachineSample,
+    read_conditions,
+    sample_machine,
+)
+from edge_vos.devices.telemetry.cpu import CpuWatch
 from edge_vos.devices.telemetry.power import PackageEnergy
-from edge_vos.devices.telemetry.process import CpuWatch, Ticker
 from edge_vos.devices.telemetry.tegrastats import parse_tegrastats
+from edge_vos.devices.telemetry.tools import BackgroundTool
 from edge_vos.errors import UsageError
 from edge_vos.runtime.timing import percentiles
 
@@ -27,7 +33,7 @@ Progress = Callable[[float], None]
 
 
 @dataclass(frozen=True)
-class Length:
+class MeasurementLimit:
     """Say how long to measure: until ``steps`` or ``seconds``, the first to come.
 
     Args:
@@ -76,10 +82,10 @@ class Measurement:
         samples_ms: milliseconds of every step, by stage; where steps overlap, ``interval`` is from
             the end of the one before to its own.
         duration_s: wall-clock time of all samples.
-        foreign_cpu_percent: share of the CPU that others used meanwhile, 0-100, where known.
+        other_cpu_percent: share of the CPU that others used meanwhile, 0-100, where known.
         before: how the machine was set before.
         after: and afterwards.
-        vitals: of about every second.
+        machine_samples: of about every second.
         live: what the source did; None where a drawn clip was stepped through.
         package_mj: energy of the CPU's packages meanwhile; None where it cannot be read.
     """
@@ -90,10 +96,10 @@ class Measurement:
     warmup: int
     samples_ms: dict[str, Sequence[float]]
     duration_s: float
-    foreign_cpu_percent: float | None
+    other_cpu_percent: float | None
     before: Conditions
     after: Conditions
-    vitals: tuple[Vitals, ...]
+    machine_samples: tuple[MachineSample, ...]
     live: LiveRun | None = None
     package_mj: float | None = None
 
@@ -115,25 +121,25 @@ class Measurement:
         return find_drift(whole_ms, self.samples_ms.get("interval", whole_ms))
 
 
-class Meter:
+class SampleCollector:
     """Take samples from its making on, until they are enough.
 
     Args:
-        length: how many, or for how long.
+        limit: how many, or for how long.
         on_progress: called now and then with the share that is done, in [0, 1].
 
     Attributes:
         last_s: when the last sample ended, on the clock of ``time.perf_counter``.
     """
 
-    def __init__(self, length: Length, on_progress: Progress) -> None:
-        self._length, self._on_progress = length, on_progress
+    def __init__(self, limit: MeasurementLimit, on_progress: Progress) -> None:
+        self._limit, self._on_progress = limit, on_progress
         self._samples: defaultdict[str, array[float]] = defaultdict(lambda: array("d"))
-        self._vitals: list[Vitals] = []
+        self._machine_samples: list[MachineSample] = []
         self._count = 0
         self._next_look_s = 0.0
         self._before = read_conditions()
-        self._tegra = Ticker("tegrastats", "--interval", "1000")
+        self._tegra = BackgroundTool("tegrastats", "--interval", "1000")
         self._energy = PackageEnergy()
         self._watch = CpuWatch()
         self.last_s = self._start_s = time.perf_counter()
@@ -145,11 +151,13 @@ class Meter:
         self._count += 1
         self.last_s = now_s
         elapsed_s = now_s - self._start_s
-        done = self._length.share_done(self._count, elapsed_s)
+        done = self._limit.share_done(self._count, elapsed_s)
         if done >= 1.0 or elapsed_s >= self._next_look_s:
             self._on_progress(done)
             line = self._tegra.last_line()
-            self._vitals.append(read_vitals(elapsed_s, tegra=parse_tegrastats(line or "")))
+            self._machine_samples.append(
+                sample_machine(elapsed_s, tegra=parse_tegrastats(line or ""))
+            )
             self._energy.look()
             self._next_look_s += 1.0
         return done >= 1.0
@@ -173,10 +181,10 @@ class Meter:
             warmup=warmup,
             samples_ms=dict(self._samples),
             duration_s=self.last_s - self._start_s,
-            foreign_cpu_percent=self._watch.foreign_percent(),
+            other_cpu_percent=self._watch.other_percent(),
             before=self._before,
             after=read_conditions(),
-            vitals=tuple(self._vitals),
+            machine_samples=tuple(self._machine_samples),
             live=live,
             package_mj=self._energy.total_mj,
         )

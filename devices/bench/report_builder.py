@@ -1,20 +1,23 @@
 """Put a measurement, the bundle and the machine together into a report."""
 
-from dataclasses import replace
 from datetime import UTC, datetime
 
 from edge_vos.bundle import Bundle, Manifest
 from edge_vos.devices.bench.measurement import Measurement
 from edge_vos.devices.bench.report import Accuracy, BenchReport, MemoryUse
-from edge_vos.devices.bench.roofline import measure_roofline, measure_stages
 from edge_vos.devices.bench.warnings import (
-    doubt_drift,
-    doubt_machine,
-    doubt_samples,
-    doubt_sharing,
-    doubt_source,
-    doubt_steadiness,
+    drift_warning,
+    machine_warnings,
+    samples_warnings,
+    sharing_warnings,
+    source_warnings,
+    variation_warnings,
 )
+from edge_vos.devices.cost.engine_profile import profile_onnx
+from edge_vos.devices.cost.model_parts import is_onnx_installed
+from edge_vos.devices.cost.operators import sum_by_part
+from edge_vos.devices.cost.roofline import ELSEWHERE, Roofline, hold_against, measure_peak
+from edge_vos.devices.subject import subject_of
 from edge_vos.devices.telemetry.conditions import energy_mj
 from edge_vos.devices.telemetry.probe import probe_device
 from edge_vos.runtime.model import LoadedModel
@@ -23,7 +26,7 @@ from edge_vos.runtime.timing import percentiles
 _UNVERIFIED = "This bundle did not pass its verification: its masks may be wrong."
 
 
-def assemble_report(
+def build_report(
     model: LoadedModel,
     bundle: Bundle,
     measurement: Measurement,
@@ -41,32 +44,16 @@ def assemble_report(
     """
     manifest = bundle.manifest
     latency_ms = {stage: percentiles(ms) for stage, ms in measurement.samples_ms.items()}
-    warnings = find_doubts(measurement, manifest)
+    warnings = find_warnings(measurement, manifest)
     if accuracy and not accuracy.passed:
         warnings += (f"Its masks are off on this machine: mask IoU {accuracy.mask_iou:.3f}.",)
-    roofline = measure_roofline(
-        manifest.macs,
-        latency_ms["infer"]["p50"],
-        measurement.step_ms,
-        manifest.precision,
-        model.threads,
-        manifest.backend,
-    )
-    if roofline and manifest.backend == "onnx":
-        stages = measure_stages(bundle.model_path, roofline, model.threads)
-        roofline = replace(roofline, stages=stages)
     return BenchReport(
-        bundle=manifest.name,
-        bundle_sha256=bundle.sha256,
+        **vars(subject_of(bundle, model.engine, model.threads)),
         target=manifest.target,
-        engine=model.engine,
         engine_version=model.engine_version,
-        precision=manifest.precision,
         sampler=manifest.sampler,
-        size=manifest.size,
         frame_size=measurement.frame_size,
         objects=measurement.objects,
-        threads=model.threads,
         device=probe_device(),
         warmup=measurement.warmup,
         samples=measurement.samples,
@@ -77,40 +64,56 @@ def assemble_report(
         first_inference_ms=measurement.first_infer_ms,
         model_size_bytes=bundle.model_bytes,
         memory=memory,
-        foreign_cpu_percent=measurement.foreign_cpu_percent,
+        other_cpu_percent=measurement.other_cpu_percent,
         warnings=warnings,
         measured_at=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         drift=measurement.drift,
         accuracy=accuracy,
         placement=manifest.report.get("placement", {}),
         conditions=measurement.after,
-        vitals=measurement.vitals,
+        machine_samples=measurement.machine_samples,
         energy_per_step_mj=energy_mj(
-            measurement.vitals, measurement.duration_s, measurement.samples
+            measurement.machine_samples, measurement.duration_s, measurement.samples
         ),
         package_energy_per_step_mj=None
         if measurement.package_mj is None
         else measurement.package_mj / measurement.samples,
-        roofline=roofline,
+        roofline=_hold_against_peak(model, bundle, measurement, latency_ms["infer"]["p50"]),
         samples_ms={stage: list(ms) for stage, ms in measurement.samples_ms.items()},
         live=measurement.live,
     )
 
 
-def find_doubts(measurement: Measurement, manifest: Manifest) -> tuple[str, ...]:
+def _hold_against_peak(
+    model: LoadedModel, bundle: Bundle, measurement: Measurement, infer_ms: float
+) -> Roofline | None:
+    """Measure the machine's peak; None where it says nothing of the engine, or is not known."""
+    manifest = bundle.manifest
+    peak = None if manifest.backend in ELSEWHERE else measure_peak(model.threads)
+    if peak is None:
+        return None
+    stages = None
+    if manifest.backend == "onnx" and is_onnx_installed():
+        stages = sum_by_part(profile_onnx(bundle.model_path, model.threads).costs(peak))
+    return hold_against(
+        peak, manifest.macs, infer_ms, measurement.step_ms, manifest.precision, stages
+    )
+
+
+def find_warnings(measurement: Measurement, manifest: Manifest) -> tuple[str, ...]:
     """Say what makes the figures untrustworthy."""
     drift = measurement.drift
-    slowed = doubt_drift(
+    slowed = drift_warning(
         drift.first_ms["p50"], drift.last_ms["p50"], drift.window_s, measurement.samples
     )
     whole_ms = measurement.samples_ms["end_to_end"]
     lasts_ms = measurement.samples_ms.get("interval", whole_ms)
     ended = measurement.live.ended if measurement.live else "stopped"
     return (
-        *doubt_sharing(measurement.foreign_cpu_percent),
-        *doubt_samples(measurement.samples),
-        *doubt_source(ended),
-        *([slowed] if slowed else doubt_steadiness(whole_ms, lasts_ms)),
-        *doubt_machine(measurement.before, measurement.after, measurement.vitals),
+        *sharing_warnings(measurement.other_cpu_percent),
+        *samples_warnings(measurement.samples),
+        *source_warnings(ended),
+        *([slowed] if slowed else variation_warnings(whole_ms, lasts_ms)),
+        *machine_warnings(measurement.before, measurement.after, measurement.machine_samples),
         *([] if manifest.gate_passed else [_UNVERIFIED]),
     )

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from edge_vos.devices.bench.report import BenchReport
+from edge_vos.devices.bench.report_text import to_markdown
 from edge_vos.errors import SinkError
 
 SUFFIXES = (".json", ".md", ".png")
@@ -60,7 +61,7 @@ def write_report(report: BenchReport, path: Path) -> None:
 
         write_new(path, draw_report(report))
     else:
-        text = report.to_markdown() if path.suffix == ".md" else report.to_json()
+        text = to_markdown(report) if path.suffix == ".md" else report.to_json()
         write_new(path, text.encode())
 
 

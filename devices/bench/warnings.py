@@ -4,34 +4,34 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from edge_vos.devices.telemetry.conditions import Conditions, Vitals, name_flags
+from edge_vos.devices.telemetry.conditions import Conditions, MachineSample, name_flags
 
-TRUSTED_FOREIGN_PERCENT = 5.0
+TRUSTED_OTHER_PERCENT = 5.0
 TRUSTED_SAMPLES = 300  # three of them lie beyond p99
 TRUSTED_DRIFT = 1.1  # the last minute's p50 by the first's
-TRUSTED_WANDER = 1.1  # the slower seconds' p50 by the faster ones'
-WANDER_SECONDS = 5  # so many are needed to tell
+TRUSTED_VARIATION = 1.1  # the slower seconds' p50 by the faster ones'
+VARIATION_SECONDS = 5  # so many are needed to tell
 TRUSTED_CLOCK = 0.9  # the last clock by the highest
 SLOW_GOVERNORS = ("powersave", "conservative")
 
 
-def doubt_sharing(foreign_percent: float | None) -> Iterator[str]:
-    """Doubt a measurement during which others used the CPU.
+def sharing_warnings(other_percent: float | None) -> Iterator[str]:
+    """Warn of a measurement during which others used the CPU.
 
     Args:
-        foreign_percent: 0-100 of all cores' time; None where it is not known.
+        other_percent: 0-100 of all cores' time; None where it is not known.
     """
-    if foreign_percent is None:
+    if other_percent is None:
         yield "Too short to tell whether other processes used the CPU."
-    elif foreign_percent > TRUSTED_FOREIGN_PERCENT:
+    elif other_percent > TRUSTED_OTHER_PERCENT:
         yield (
-            f"Other processes took {foreign_percent:.0f} % of the CPU meanwhile: do not trust "
+            f"Other processes took {other_percent:.0f} % of the CPU meanwhile: do not trust "
             "these figures. Stop them and measure again."
         )
 
 
-def doubt_samples(samples: int) -> Iterator[str]:
-    """Doubt percentiles of too few steps."""
+def samples_warnings(samples: int) -> Iterator[str]:
+    """Warn of percentiles of too few steps."""
     if samples < TRUSTED_SAMPLES:
         yield (
             f"Only {samples} steps were measured: p99 wants at least {TRUSTED_SAMPLES}. "
@@ -39,8 +39,8 @@ def doubt_samples(samples: int) -> Iterator[str]:
         )
 
 
-def doubt_source(ended: str) -> Iterator[str]:
-    """Doubt a measurement that its source ended.
+def source_warnings(ended: str) -> Iterator[str]:
+    """Warn of a measurement that its source ended.
 
     Args:
         ended: as :class:`edge_vos.devices.bench.report.LiveRun` has it.
@@ -51,8 +51,8 @@ def doubt_source(ended: str) -> Iterator[str]:
         yield "The source was lost before the measurement ended: check it and measure again."
 
 
-def doubt_drift(first_p50_ms: float, last_p50_ms: float, window_s: float, samples: int) -> str:
-    """Doubt a measurement that ended slower than it began; empty where it did not.
+def drift_warning(first_p50_ms: float, last_p50_ms: float, window_s: float, samples: int) -> str:
+    """Warn of a measurement that ended slower than it began; empty where it did not.
 
     Args:
         window_s: over how much of its beginning and end the two were taken.
@@ -67,8 +67,8 @@ def doubt_drift(first_p50_ms: float, last_p50_ms: float, window_s: float, sample
     )
 
 
-def doubt_steadiness(samples_ms: Sequence[float], lasts_ms: Sequence[float]) -> Iterator[str]:
-    """Doubt a measurement that was faster and slower in turn.
+def variation_warnings(samples_ms: Sequence[float], lasts_ms: Sequence[float]) -> Iterator[str]:
+    """Warn of a measurement that was faster and slower in turn.
 
     What other machines on the same host do is not seen from inside, but for this.
 
@@ -79,19 +79,21 @@ def doubt_steadiness(samples_ms: Sequence[float], lasts_ms: Sequence[float]) -> 
     second = (np.cumsum(lasts_ms) / 1e3).astype(int)
     p50_ms = [float(np.median(part)) for part in
               np.split(np.asarray(samples_ms), np.flatnonzero(np.diff(second)) + 1)]  # fmt: skip
-    if len(samples_ms) < TRUSTED_SAMPLES or len(p50_ms) < WANDER_SECONDS:
+    if len(samples_ms) < TRUSTED_SAMPLES or len(p50_ms) < VARIATION_SECONDS:
         return
     fast_ms, slow_ms = np.quantile(p50_ms, (0.1, 0.9))
-    if slow_ms > TRUSTED_WANDER * fast_ms:
+    if slow_ms > TRUSTED_VARIATION * fast_ms:
         yield (
-            f"From second to second the p50 wandered between {fast_ms:.1f} and {slow_ms:.1f} ms: "
+            f"From second to second the p50 varied between {fast_ms:.1f} and {slow_ms:.1f} ms: "
             "something takes turns with this at the machine, or at its host. Two runs may differ "
             "as much; measure when it is idle, or longer."
         )
 
 
-def doubt_machine(before: Conditions, after: Conditions, vitals: Sequence[Vitals]) -> Iterator[str]:
-    """Doubt a machine that throttled, saves power, or runs on its battery."""
+def machine_warnings(
+    before: Conditions, after: Conditions, machine_samples: Sequence[MachineSample]
+) -> Iterator[str]:
+    """Warn of a machine that throttled, saves power, or runs on its battery."""
     if before.throttled is not None and (after.throttled or 0) > before.throttled:
         yield "The CPU throttled meanwhile: cool it and measure again."
     flags = name_flags(after.firmware_flags or 0, before.firmware_flags)
@@ -100,7 +102,7 @@ def doubt_machine(before: Conditions, after: Conditions, vitals: Sequence[Vitals
             f"The Raspberry Pi tells of {' and '.join(flags)}: give it a stronger power supply, "
             "cool it, and measure again."
         )
-    clocks = [moment.clock_mhz for moment in vitals if moment.clock_mhz]
+    clocks = [moment.clock_mhz for moment in machine_samples if moment.clock_mhz]
     if clocks and clocks[-1] < TRUSTED_CLOCK * max(clocks):
         yield (
             f"The clock fell from {max(clocks):.0f} to {clocks[-1]:.0f} MHz: the machine throttles "

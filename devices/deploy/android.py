@@ -1,4 +1,4 @@
-"""Read what ``adb shell dumpsys`` tells of a phone: a process's memory, heat, battery.
+"""Read what ``adb shell dumpsys`` tells of a phone: heat and battery.
 
 What a text does not hold, or holds malformed, is None or left out.
 """
@@ -12,34 +12,12 @@ from edge_vos.devices.telemetry.sysfs import parse_number
 THERMAL_STATUS = ("none", "light", "moderate", "severe", "critical", "emergency", "shutdown")
 """Names of Android's thermal status, by its number; from "light" on the phone throttles."""
 
-_KIB = re.compile(
-    r"\b(TOTAL(?: PSS| RSS| SWAP PSS)?|Native Heap|Graphics):[ \t]+([0-9]{1,12})(?!\S)"
-)
 _TEMPERATURE = re.compile(r"Temperature\{mValue=([^,}]*),[^}]*?\bmName=([^,}]+)")
 _STATUS = re.compile(r"^Thermal Status:[ \t]*([0-9]{1,3})[ \t]*$", re.MULTILINE)
 _FIELD = re.compile(r"^[ \t]+([A-Za-z][A-Za-z ]*):[ \t]*(\S+)[ \t]*$", re.MULTILINE)
 _LIVE = "Current temperatures from HAL:"
 _OFF_C = -60.0  # a sensor that is not there tells -99.9
 _HOTTEST_C = 200.0
-
-
-@dataclass(frozen=True)
-class AppMemory:
-    """Hold a process's memory, as ``dumpsys meminfo PACKAGE`` sums it up.
-
-    Args:
-        pss_bytes: its pages, those that it shares counted in part.
-        rss_bytes: its resident pages; not told before Android 11.
-        swap_bytes: what of it is swapped out.
-        native_heap_bytes: pages of malloc, where an engine's tensors lie.
-        graphics_bytes: GPU memory; 0 also where the driver does not tell.
-    """
-
-    pss_bytes: int
-    rss_bytes: int | None
-    swap_bytes: int | None
-    native_heap_bytes: int | None
-    graphics_bytes: int | None
 
 
 @dataclass(frozen=True)
@@ -75,24 +53,6 @@ class Battery:
     powered: bool | None
     temperature_c: float | None
     voltage_mv: float | None
-
-
-def parse_meminfo(text: str) -> AppMemory | None:
-    """Read ``dumpsys meminfo PACKAGE``; None where no such process runs."""
-    _, found, summary = text.partition("App Summary")
-    sizes: dict[str, int] = {}
-    for name, kib in _KIB.findall(summary) if found else ():
-        sizes.setdefault(name, int(kib) * 1024)
-    pss = sizes.get("TOTAL PSS", sizes.get("TOTAL"))
-    if pss is None:
-        return None
-    return AppMemory(
-        pss,
-        sizes.get("TOTAL RSS"),
-        sizes.get("TOTAL SWAP PSS"),
-        sizes.get("Native Heap"),
-        sizes.get("Graphics"),
-    )
 
 
 def parse_thermalservice(text: str) -> PhoneHeat | None:

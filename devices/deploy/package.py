@@ -11,10 +11,9 @@ import re
 import zipfile
 from pathlib import Path
 
-PACKAGES = (
-    "edge_vos", "edge_vos.cli", "edge_vos.converters", "edge_vos.devices", "edge_vos.model",
-    "edge_vos.runtime", "edge_vos.runtime.backends",
-)  # fmt: skip
+ROOTS = ("edge_vos", "edge_vos.converters", "edge_vos.devices", "edge_vos.runtime")
+"""Folders that are packed with all that is below them."""
+LEFT_OUT = ("edge_vos/distill/", "edge_vos/evaluate/", "edge_vos/weights/")
 MODULES = ("numpy", "cv2", "onnxruntime", "packaging", "PIL", "typer", "rich", "psutil")
 """What the base install imports."""
 
@@ -30,7 +29,7 @@ SYSTEM_MODULES = {"tensorrt": ("tensorrt",)}
 
 OLDEST_PYTHON = (3, 11)
 _MAIN = b"from edge_vos.cli.packed import main\n\nmain()\n"
-_SUFFIXES = (".py", ".html", ".schema.json", ".toml")
+_SUFFIXES = (".py", ".html", ".onnx", ".schema.json", ".toml")
 _EXTRA = re.compile(r"""^(.*?)\s*;\s*extra\s*==\s*['"]([^'"]+)['"]$""")
 
 
@@ -39,15 +38,8 @@ def pack() -> bytes:
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
         _add(archive, "__main__.py", _MAIN)
-        for package in PACKAGES:
-            spec = importlib.util.find_spec(package)
-            if spec is None or not spec.submodule_search_locations:
-                raise RuntimeError(f"{package} is not installed")
-            folder, inside = Path(spec.submodule_search_locations[0]), package.replace(".", "/")
-            for file in sorted([*folder.iterdir(), *folder.glob("profiles/*.toml")]):
-                if file.name.endswith(_SUFFIXES):
-                    name = f"{inside}/{file.relative_to(folder).as_posix()}"
-                    _add(archive, name, file.read_bytes())
+        for name, file in sorted(_sources().items()):
+            _add(archive, name, file.read_bytes())
     return stream.getvalue()
 
 
@@ -82,6 +74,21 @@ def requirements(engine: str) -> list[str]:
         optional = _EXTRA.match(line)
         if optional is None or optional[2] == extra:
             found.append(optional[1] if optional else line)
+    return found
+
+
+def _sources() -> dict[str, Path]:
+    """Return what is packed by its path inside; a wheel holds some roots below the first."""
+    found: dict[str, Path] = {}
+    for root in ROOTS:
+        spec = importlib.util.find_spec(root)
+        if spec is None or not spec.submodule_search_locations:
+            raise RuntimeError(f"{root} is not installed")
+        folder, inside = Path(spec.submodule_search_locations[0]), root.replace(".", "/")
+        for file in folder.rglob("*"):
+            name = f"{inside}/{file.relative_to(folder).as_posix()}"
+            if file.name.endswith(_SUFFIXES) and not name.startswith(LEFT_OUT):
+                found[name] = file
     return found
 
 

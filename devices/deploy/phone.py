@@ -8,17 +8,18 @@ frame rate.
 
 import re
 import tempfile
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edge_vos.bundle import Bundle
+from edge_vos.devices.bench.report import Accuracy
 from edge_vos.devices.deploy.android import parse_battery, parse_thermalservice
 from edge_vos.devices.deploy.remote import Remote, quote
-from edge_vos.devices.deploy.store import Place, checked
+from edge_vos.devices.deploy.store import DeviceFolder, checked
+from edge_vos.devices.subject import Subject, subject_of
 from edge_vos.errors import DeviceError, UsageError
 from edge_vos.runtime.backends.runner import Tensors, check_inputs
 from edge_vos.runtime.golden import Golden, check_golden, tolerance_of
@@ -50,13 +51,13 @@ class Tool:
 
     Args:
         remote: the phone.
-        place: our folder there.
+        device_folder: our folder there.
         folder: the bundle there.
         path: the executable there.
     """
 
     remote: Remote
-    place: Place
+    device_folder: DeviceFolder
     folder: str
     path: str
 
@@ -78,6 +79,42 @@ class Timing:
     memory_mb: float | None = None
 
 
+@dataclass(frozen=True)
+class PhoneInfo:
+    """Describe a phone; what it does not tell is empty.
+
+    Args:
+        name: such as "Pixel 9".
+        soc: its chip.
+        android: the version of its system.
+    """
+
+    name: str
+    soc: str
+    android: str
+
+
+@dataclass(frozen=True)
+class PhoneReport(Subject):
+    """Hold what an engine's own tool measured on a phone: the network alone, no whole step.
+
+    Args:
+        device: the phone.
+        latency_ms: the mean of ``infer``.
+        first_inference_ms: the first call; None where it is not told.
+        load_ms: to load the model; None where it is not told.
+        memory_mb: what the process grew by; None where it is not told.
+        warnings: what makes these figures untrustworthy.
+    """
+
+    device: PhoneInfo
+    latency_ms: dict[str, dict[str, float]]
+    first_inference_ms: float | None
+    load_ms: float | None
+    memory_mb: float | None
+    warnings: tuple[str, ...]
+
+
 class PhoneRunner:
     """Run one step on the phone by ``executor_runner``; a call takes seconds.
 
@@ -89,7 +126,7 @@ class PhoneRunner:
 
     def __init__(self, tool: Tool, bundle: Bundle, threads: int | None) -> None:
         self._tool, self._manifest = tool, bundle.manifest
-        self._work = f"{tool.place.run}/work"
+        self._work = f"{tool.device_folder.run}/work"
         files = [f"{self._work}/{spec.name}.bin" for spec in bundle.manifest.inputs]
         self._command = quote(
             tool.path,
@@ -152,7 +189,7 @@ def check_runner(backend: str, runner: Path | None) -> None:
         )
 
 
-def verify(tool: Tool, bundle: Bundle, threads: int | None) -> dict[str, Any]:
+def verify(tool: Tool, bundle: Bundle, threads: int | None) -> Accuracy:
     """Repeat an ExecuTorch bundle's recording on the phone.
 
     Raises:
@@ -165,10 +202,10 @@ def verify(tool: Tool, bundle: Bundle, threads: int | None) -> dict[str, Any]:
         found = check_golden(runner, bundle.manifest.graph, golden, **limits)
     finally:
         runner.close()
-    return asdict(found)
+    return Accuracy(found.passed, found.frames, found.mask_iou, found.max_abs_error)
 
 
-def measure(tool: Tool, bundle: Bundle, threads: int | None) -> dict[str, Any]:
+def measure(tool: Tool, bundle: Bundle, threads: int | None) -> PhoneReport:
     """Time the network alone, and say how the phone was meanwhile.
 
     Raises:
@@ -202,20 +239,15 @@ def measure(tool: Tool, bundle: Bundle, threads: int | None) -> dict[str, Any]:
     named = tool.remote.run(
         "getprop ro.product.model; getprop ro.soc.model; getprop ro.build.version.release"
     ).out.splitlines()
-    return {
-        "device": dict(zip(("name", "soc", "android"), named, strict=False)),
-        "bundle": manifest.name,
-        "bundle_sha256": bundle.sha256,
-        "engine": manifest.backend,
-        "precision": manifest.precision,
-        "size": list(manifest.size),
-        "threads": threads,
-        "latency_ms": {"infer": {"mean": timing.infer_ms}},
-        "first_inference_ms": timing.first_ms,
-        "load_ms": timing.init_ms,
-        "memory_mb": timing.memory_mb,
-        "warnings": warnings,
-    }
+    return PhoneReport(
+        **vars(subject_of(bundle, manifest.backend, threads)),
+        device=PhoneInfo(*(named + [""] * 3)[:3]),
+        latency_ms={"infer": {"mean": timing.infer_ms}},
+        first_inference_ms=timing.first_ms,
+        load_ms=timing.init_ms,
+        memory_mb=timing.memory_mb,
+        warnings=tuple(warnings),
+    )
 
 
 def parse_executor_runner(text: str) -> Timing | None:

@@ -29,7 +29,7 @@ _FULL = "No space left"
 
 
 @dataclass(frozen=True)
-class Done:
+class CommandResult:
     """Hold how a command ended.
 
     Args:
@@ -61,7 +61,7 @@ class Remote(Protocol):
     root: str
     is_android: bool
 
-    def run(self, command: str, timeout_s: float = ANSWER_S) -> Done:
+    def run(self, command: str, timeout_s: float = ANSWER_S) -> CommandResult:
         """Run a command of the POSIX shell.
 
         Raises:
@@ -111,7 +111,7 @@ class SshRemote:
             host,
         )
 
-    def run(self, command: str, timeout_s: float = ANSWER_S) -> Done:
+    def run(self, command: str, timeout_s: float = ANSWER_S) -> CommandResult:
         """Run a command, as ``Remote.run`` says."""
         port = [part for number in self._port for part in ("-p", number)]
         done = call(["ssh", *self._options, *port, self._host, command], timeout_s, self.name)
@@ -135,7 +135,7 @@ class SshRemote:
         if done.code:
             raise _not_copied(self.name, done)
 
-    def _unreachable(self, done: Done) -> DeviceError:
+    def _unreachable(self, done: CommandResult) -> DeviceError:
         return DeviceError(
             f"{self.name} cannot be reached: {done.last_line}",
             "a host that ssh reaches with a key, without asking",
@@ -159,7 +159,7 @@ class AdbRemote:
         self.root = root
         self._command = [adb, "-s", serial]
 
-    def run(self, command: str, timeout_s: float = ANSWER_S) -> Done:
+    def run(self, command: str, timeout_s: float = ANSWER_S) -> CommandResult:
         """Run a command, as ``Remote.run`` says."""
         done = call([*self._command, "shell", command], timeout_s, self.name)
         if done.code and _is_adbs_own(done.err):
@@ -181,7 +181,7 @@ class AdbRemote:
         if done.code:
             raise self._failed(done)
 
-    def _failed(self, done: Done) -> DeviceError:
+    def _failed(self, done: CommandResult) -> DeviceError:
         return DeviceError(
             f"{self.name} cannot be used: {done.last_line}",
             "a device that adb devices lists as 'device'",
@@ -202,7 +202,7 @@ class DirRemote:
         self.name = f"dir://{path}"
         self.root = str(path.absolute())
 
-    def run(self, command: str, timeout_s: float = ANSWER_S) -> Done:
+    def run(self, command: str, timeout_s: float = ANSWER_S) -> CommandResult:
         """Run a command, as ``Remote.run`` says."""
         return call(["sh", "-c", command], timeout_s, self.name)
 
@@ -255,7 +255,7 @@ def open_remote(uri: str, ssh_config: Path | None = None) -> Remote:
     return SshRemote(f"{user}@{host}" if user else host, port, parts.path or _SSH_ROOT, ssh_config)
 
 
-def call(command: Sequence[str], timeout_s: float, name: str) -> Done:
+def call(command: Sequence[str], timeout_s: float, name: str) -> CommandResult:
     """Run a program of this machine without stdin.
 
     Raises:
@@ -277,7 +277,7 @@ def call(command: Sequence[str], timeout_s: float, name: str) -> Done:
         ) from error
     except subprocess.TimeoutExpired as error:
         raise DeviceError(f"{name} did not answer within {timeout_s:.0f} s") from error
-    return Done(done.returncode, done.stdout, done.stderr)
+    return CommandResult(done.returncode, done.stdout, done.stderr)
 
 
 def quote(*parts: str) -> str:
@@ -285,7 +285,7 @@ def quote(*parts: str) -> str:
     return shlex.join(parts)
 
 
-def _not_copied(name: str, done: Done) -> DeviceError:
+def _not_copied(name: str, done: CommandResult) -> DeviceError:
     full = ("room on its disk", "Make room there, or name another folder in --to")
     said = done.err + done.out
     return DeviceError(

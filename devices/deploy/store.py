@@ -22,7 +22,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge_vos.devices.deploy.remote import ANSWER_S, COPY_S, Done, Remote, quote
+from edge_vos.devices.deploy.remote import ANSWER_S, COPY_S, CommandResult, Remote, quote
 from edge_vos.errors import DeviceError
 
 MARGIN_BYTES = 16 << 20
@@ -30,7 +30,7 @@ OWN = ".edge-vos"
 
 
 @dataclass(frozen=True)
-class Place:
+class DeviceFolder:
     """Hold what a device said of itself.
 
     Args:
@@ -73,7 +73,7 @@ class Copied:
     unchanged: int
 
 
-def visit(remote: Remote) -> Place:
+def visit(remote: Remote) -> DeviceFolder:
     """Make our folders on a device, remove what broke off a day ago, and look around.
 
     Raises:
@@ -96,10 +96,12 @@ def visit(remote: Remote) -> Place:
             f"{remote.name} answered what is not understood: {done.last_line}",
             "the answers of pwd, uname, df and ls",
         ) from error
-    return Place(root, f"{root}/{OWN}/{run}", system, free_bytes, frozenset(stored))
+    return DeviceFolder(root, f"{root}/{OWN}/{run}", system, free_bytes, frozenset(stored))
 
 
-def copy(remote: Remote, place: Place, files: Mapping[str, Path]) -> tuple[dict[str, str], Copied]:
+def copy(
+    remote: Remote, device_folder: DeviceFolder, files: Mapping[str, Path]
+) -> tuple[dict[str, str], Copied]:
     """Copy what is not there yet, one file after the other.
 
     Args:
@@ -112,26 +114,27 @@ def copy(remote: Remote, place: Place, files: Mapping[str, Path]) -> tuple[dict[
         DeviceError: if the disk is too small, the connection breaks, or a file arrives broken.
     """
     hashes = {name: _sha256(path) for name, path in files.items()}
-    missing = [name for name, sha256 in hashes.items() if sha256 not in place.stored]
+    missing = [name for name, sha256 in hashes.items() if sha256 not in device_folder.stored]
     sizes = {name: path.stat().st_size for name, path in files.items()}
     copied_bytes = sum(sizes[name] for name in missing)
     # Where links are not allowed every file, the runtime too, lies there twice.
     need_bytes = copied_bytes + sum(sizes.values()) + MARGIN_BYTES
-    if missing and need_bytes > place.free_bytes:
+    if missing and need_bytes > device_folder.free_bytes:
         raise DeviceError(
-            f"{remote.name} has {place.free_bytes / 1e6:.0f} MB free in {place.root}",
+            f"{remote.name} has {device_folder.free_bytes / 1e6:.0f} MB free "
+            f"in {device_folder.root}",
             f"{need_bytes / 1e6:.0f} MB",
             "Make room there, or name another folder in --to",
         )
     for name in missing:
-        _copy_one(remote, place, files[name], hashes[name])
-    paths = {name: f"{place.own}/store/{sha256}" for name, sha256 in hashes.items()}
+        _copy_one(remote, device_folder, files[name], hashes[name])
+    paths = {name: f"{device_folder.own}/store/{sha256}" for name, sha256 in hashes.items()}
     return paths, Copied(tuple(missing), copied_bytes, len(files) - len(missing))
 
 
 def assemble(
     remote: Remote,
-    place: Place,
+    device_folder: DeviceFolder,
     name: str,
     files: Mapping[str, str],
     runtime: str | None = None,
@@ -150,24 +153,24 @@ def assemble(
     Raises:
         DeviceError: if the disk is full, or the connection breaks.
     """
-    folder = f"{place.run}/{name}"
+    folder = f"{device_folder.run}/{name}"
     used = [*files.values(), *([runtime] if runtime else []), *tools]
     hashes = "\n".join(sorted(stored.rpartition("/")[2] for stored in used))
     # What is in use again is young again, so that no run beside this one takes it for forgotten.
     steps = [quote("touch", "-c", *used), quote("mkdir", "-p", folder)]
-    steps.append(f"{quote('printf', '%s', hashes)} > {quote(f'{place.run}/hashes')}")
+    steps.append(f"{quote('printf', '%s', hashes)} > {quote(f'{device_folder.run}/hashes')}")
     for inside, stored in files.items():
         target = f"{folder}/{inside}"
         steps.append(quote("mkdir", "-p", target.rpartition("/")[0]))
         link, copy_it = quote("ln", stored, target), quote("cp", stored, target)
         steps.append(f"{{ {link} 2>/dev/null || {copy_it}; }}")
     if runtime is not None:  # a copy: mv refuses a link to the very file that it replaces
-        steps.append(quote("cp", runtime, f"{place.run}/edge-vos.pyz"))
+        steps.append(quote("cp", runtime, f"{device_folder.run}/edge-vos.pyz"))
     checked(remote, " && ".join(steps), "the bundle cannot be laid out", COPY_S)
     return folder
 
 
-def install(remote: Remote, place: Place, name: str) -> str:
+def install(remote: Remote, device_folder: DeviceFolder, name: str) -> str:
     """Move what was laid out to its place, the runtime first; return the bundle's path.
 
     Files in the store that no bundle is made of any more are removed.
@@ -175,22 +178,26 @@ def install(remote: Remote, place: Place, name: str) -> str:
     Raises:
         DeviceError: if it cannot be moved; what was there before is there again.
     """
-    new, final, old = f"{place.run}/{name}", f"{place.root}/bundles/{name}", f"{place.run}/old"
-    pyz, receipt = f"{place.run}/edge-vos.pyz", f"{place.own}/installed/{name}"
+    new, final, old = (
+        f"{device_folder.run}/{name}",
+        f"{device_folder.root}/bundles/{name}",
+        f"{device_folder.run}/old",
+    )
+    pyz, receipt = f"{device_folder.run}/edge-vos.pyz", f"{device_folder.own}/installed/{name}"
     steps = (
-        f"{{ [ ! -e {quote(pyz)} ] || {{ [ ! -d {quote(place.runtime)} ] && "
-        f"{quote('mv', '-f', pyz, place.runtime)}; }}; }}",
-        quote("mv", "-f", f"{place.run}/hashes", receipt),
+        f"{{ [ ! -e {quote(pyz)} ] || {{ [ ! -d {quote(device_folder.runtime)} ] && "
+        f"{quote('mv', '-f', pyz, device_folder.runtime)}; }}; }}",
+        quote("mv", "-f", f"{device_folder.run}/hashes", receipt),
         f"{{ [ ! -e {quote(final)} ] || {quote('mv', final, old)}; }}",
         f"{{ {quote('mv', new, final)} || "
         f"{{ [ ! -e {quote(old)} ] || {quote('mv', old, final)}; false; }}; }}",
     )
     checked(remote, " && ".join(steps), "the bundle cannot be put in its place")
-    _forget_unused(remote, place)
+    _forget_unused(remote, device_folder)
     return final
 
 
-def checked(remote: Remote, command: str, what: str, timeout_s: float = ANSWER_S) -> Done:
+def checked(remote: Remote, command: str, what: str, timeout_s: float = ANSWER_S) -> CommandResult:
     """Run a command that has to succeed.
 
     Raises:
@@ -202,8 +209,8 @@ def checked(remote: Remote, command: str, what: str, timeout_s: float = ANSWER_S
     return done
 
 
-def _copy_one(remote: Remote, place: Place, source: Path, sha256: str) -> None:
-    partial, final = f"{place.run}/{sha256}", f"{place.own}/store/{sha256}"
+def _copy_one(remote: Remote, device_folder: DeviceFolder, source: Path, sha256: str) -> None:
+    partial, final = f"{device_folder.run}/{sha256}", f"{device_folder.own}/store/{sha256}"
     try:
         remote.push(source, partial)
     except DeviceError:
@@ -219,10 +226,10 @@ def _copy_one(remote: Remote, place: Place, source: Path, sha256: str) -> None:
     checked(remote, quote("mv", "-f", partial, final), f"{source.name} cannot be kept")
 
 
-def _forget_unused(remote: Remote, place: Place) -> None:
+def _forget_unused(remote: Remote, device_folder: DeviceFolder) -> None:
     """Remove receipts of bundles that are gone, then old files in the store that none names."""
     command = (
-        f"cd {quote(place.own)} && for kept in installed/*; do "
+        f"cd {quote(device_folder.own)} && for kept in installed/*; do "
         '[ -e "../bundles/${kept##*/}" ] || rm -f "$kept"; done; '
         "find store -type f -mtime +0 | while read -r file; do "
         'grep -qs "${file##*/}" installed/* || rm -f "$file"; done'

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import psutil
 
-from edge_vos.devices.telemetry.power import board_power_mw, read_rails
-from edge_vos.devices.telemetry.process import ask_tool, rss_bytes
+from edge_vos.devices.telemetry.memory import rss_bytes
+from edge_vos.devices.telemetry.power import board_power_mw, read_rail_power_mw
 from edge_vos.devices.telemetry.sysfs import (
     SYS,
     read_clocks,
@@ -17,6 +17,7 @@ from edge_vos.devices.telemetry.sysfs import (
     read_text,
 )
 from edge_vos.devices.telemetry.tegrastats import TegraSample, parse_power_mode
+from edge_vos.devices.telemetry.tools import ask_tool
 
 _THROTTLED = "devices/system/cpu/cpu0/thermal_throttle/core_throttle_count"
 _FIRMWARE = "devices/platform/soc/soc:firmware/get_throttled"
@@ -29,7 +30,7 @@ Ask = Callable[[str, str], str]
 
 
 @dataclass(frozen=True)
-class Vitals:
+class MachineSample:
     """Hold one moment of a measurement; None is what this machine does not tell.
 
     Args:
@@ -73,7 +74,9 @@ class Conditions:
     firmware_flags: int | None = None
 
 
-def read_vitals(at_s: float, root: Path = SYS, tegra: TegraSample | None = None) -> Vitals:
+def sample_machine(
+    at_s: float, root: Path = SYS, tegra: TegraSample | None = None
+) -> MachineSample:
     """Look at this process and this machine now.
 
     Args:
@@ -82,9 +85,9 @@ def read_vitals(at_s: float, root: Path = SYS, tegra: TegraSample | None = None)
         tegra: what ``tegrastats`` said last.
     """
     told = tegra or TegraSample()
-    power_mw = board_power_mw(read_rails(root))
+    power_mw = board_power_mw(read_rail_power_mw(root))
     clocks = [clock.current_mhz for clock in read_clocks(root) if clock.current_mhz is not None]
-    return Vitals(
+    return MachineSample(
         at_s=at_s,
         rss_bytes=rss_bytes(),
         clock_mhz=max(clocks, default=None),
@@ -133,7 +136,9 @@ def read_conditions(root: Path = SYS, ask: Ask = ask_tool) -> Conditions:
     )
 
 
-def energy_mj(vitals: Sequence[Vitals], duration_s: float, steps: int) -> float | None:
+def energy_mj(
+    machine_samples: Sequence[MachineSample], duration_s: float, steps: int
+) -> float | None:
     """Return the board's millijoules a step; None where its power is not told."""
-    told = [moment.power_mw for moment in vitals if moment.power_mw is not None]
+    told = [moment.power_mw for moment in machine_samples if moment.power_mw is not None]
     return sum(told) / len(told) * duration_s / steps if told else None

@@ -32,7 +32,7 @@ def board_power_mw(rails: Mapping[str, float]) -> float | None:
     return None
 
 
-def read_rails(root: Path = SYS) -> dict[str, float]:
+def read_rail_power_mw(root: Path = SYS) -> dict[str, float]:
     """Return milliwatts by rail; none where there is no INA3221.
 
     JetPack 5 and later have the kernel's own driver, with volts and amperes under ``hwmon``;

@@ -13,6 +13,7 @@ from edge_vos.cli.distill import label_once
 from edge_vos.cli.training import (
     ConfigOption,
     DavisOption,
+    Material,
     StillsOption,
     TorchThreadsOption,
     changed,
@@ -80,9 +81,11 @@ def ablate(
     if dataset is None:
         raise UsageError("--development is empty", "sequences to score, such as bus,swing")
     labelled_by_teacher = footage or folder / "footage"
-    label_once(labelled_by_teacher, teacher_path, davis, stills, development, [], "cpu")
-    labelled = load_footage(davis, stills, development)
-    taught = load_footage(labelled_by_teacher, [labelled_by_teacher], "")
+    height = max(row.config.clips.decode_height for row in wanted)
+    material = Material(davis, stills, None, development)
+    label_once(labelled_by_teacher, teacher_path, material, [], "cpu", height)
+    labelled = material.load(height)
+    taught = load_footage(labelled_by_teacher, [labelled_by_teacher], "", height)
     outcomes = []
     for row in wanted:
         if names and row.name not in names:

@@ -1,6 +1,5 @@
 """``edge-vos compare``: set two benchmark reports side by side and find what became worse."""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -29,14 +28,13 @@ def compare(
 
     Example: edge-vos compare before.json after.json --tolerance 10
     """
-    from dataclasses import asdict
-
     from edge_vos.devices.bench.compare import compare_reports, read_report
+    from edge_vos.devices.report_json import to_json
 
     found = compare_reports(read_report(before), read_report(after), tolerance)
-    for name, doubts in found.doubts.items():
-        for doubt in doubts:
-            typer.echo(f"WARNING: {name}: {doubt}", err=True)
+    for name, warnings in found.warnings.items():
+        for warning in warnings:
+            typer.echo(f"WARNING: {name}: {warning}", err=True)
     for path, (old, new) in found.differences.items():
         typer.echo(f"NOTE: {path} differs: {old} and {new}", err=True)
     for path in found.added:
@@ -44,7 +42,7 @@ def compare(
     if found.without_interval:
         typer.echo("WARNING: a report holds no samples, so intervals are not known.", err=True)
     if json_output:
-        typer.echo(json.dumps({**asdict(found), "regression": found.regression}, indent=2))
+        typer.echo(to_json(found), nl=False)
     else:
         _print(found)
     if found.regression:
@@ -60,7 +58,9 @@ def _print(found: "Comparison") -> None:
     for name in ("figure", "ratio", "from", "to", ""):
         table.add_column(name, justify="left" if name in ("figure", "") else "right")
     for name, ratio in found.ratios.items():
-        bounds = ("", "") if name in found.taken_once else (f"{ratio.low:.3f}", f"{ratio.high:.3f}")
+        bounds = (
+            ("", "") if name in found.without_samples else (f"{ratio.low:.3f}", f"{ratio.high:.3f}")
+        )
         table.add_row(escape(name), f"{ratio.ratio:.3f}", *bounds, _verdict(found, name))
     for name in found.regressions:
         if name not in found.ratios:
@@ -70,7 +70,7 @@ def _print(found: "Comparison") -> None:
     limit = f"{found.tolerance_percent:g} % (accuracy: {found.tolerance_points:g} of 100 points)"
     if found.regression:
         worse = ", ".join(
-            f"{name} (not in B)" if name in found.vanished else name for name in found.regressions
+            f"{name} (not in B)" if name in found.missing else name for name in found.regressions
         )
         console.print(
             f"[red]Regression[/] beyond {limit}: {worse}", highlight=False, soft_wrap=True
@@ -87,7 +87,7 @@ def _print(found: "Comparison") -> None:
 
 
 def _verdict(found: "Comparison", name: str) -> str:
-    if name in found.vanished:
+    if name in found.missing:
         return "[red]not in B[/]"
     if name == "accuracy.passed":
         return "[red]failed[/]"

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from edge_vos.cli.own_process import own_command
 from edge_vos.errors import EngineError, SinkError, SourceError
 
 if TYPE_CHECKING:
@@ -186,8 +187,7 @@ def _edge_vos(*arguments: str) -> None:
         typer.Exit: with its exit code, if it fails; it has said why.
     """
     typer.secho(f"$ edge-vos {shlex.join(arguments)}", dim=True)
-    code = "from edge_vos.cli import main; main()"
-    done = subprocess.run([sys.executable, "-c", code, *arguments], check=False)
+    done = subprocess.run([*own_command(), *arguments], check=False)
     if done.returncode:
         raise typer.Exit(done.returncode)
 

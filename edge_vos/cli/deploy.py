@@ -1,6 +1,5 @@
 """``edge-vos deploy``: put a bundle on another device, check and measure it there."""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -49,14 +48,13 @@ def deploy(
 
         edge-vos deploy student.bundle --to adb://R5CT1 --runner benchmark_model
     """
-    from dataclasses import asdict
-
-    from edge_vos.cli.bench import parse_duration
+    from edge_vos.cli.bench.options import parse_duration
     from edge_vos.devices.bench.measure import BenchRequest
     from edge_vos.devices.bench.report_file import refuse_report_path, write_new
-    from edge_vos.devices.deploy import deploy as put
     from edge_vos.devices.deploy.deploy import DeployRequest
+    from edge_vos.devices.deploy.deploy import deploy as put
     from edge_vos.devices.deploy.remote import open_remote
+    from edge_vos.devices.report_json import to_json
     from edge_vos.errors import UsageError
 
     parse_duration(sustained)
@@ -74,17 +72,19 @@ def deploy(
         bench_options=("--objects", str(objects), "--sustained", sustained),
     )
     found = put(request, lambda what: typer.echo(f"{what} ...", err=True))
-    for warning in found.report.get("warnings", ()):
+    for warning in found.report.warnings:
         typer.secho(f"WARNING: {warning}", fg=typer.colors.RED, bold=True, err=True)
     if output is not None:
-        write_new(output, (json.dumps(found.report) + "\n").encode())
+        write_new(output, to_json(found.report).encode())
     if json_output:
-        typer.echo(json.dumps(asdict(found), indent=2))
+        typer.echo(to_json(found), nl=False)
     else:
         _print(found)
 
 
 def _print(found: "Deployment") -> None:
+    from edge_vos.devices.bench.report import BenchReport
+
     report, verify = found.report, found.verify
     lines = [
         f"installed  {found.installed} on {found.device} ({found.system})",
@@ -92,13 +92,13 @@ def _print(found: "Deployment") -> None:
         f"{found.unchanged} were there",
         "masks      not checked: the tool cannot"
         if verify is None
-        else f"masks      agree, mask IoU {verify['mask_iou']:.5f} over {verify['frames']} frames",
+        else f"masks      agree, mask IoU {verify.mask_iou:.5f} over {verify.frames} frames",
     ]
     if found.engine:
         lines.append(f"engine     {found.engine}")
-    for stage, figures in report["latency_ms"].items():
+    for stage, figures in report.latency_ms.items():
         shown = ", ".join(f"{name} {value:.2f}" for name, value in figures.items())
         lines.append(f"{stage:<10} {shown} ms")
-    if "fps" in report:
-        lines.append(f"FPS        {report['fps']:.1f} at the wall clock")
+    if isinstance(report, BenchReport):
+        lines.append(f"FPS        {report.fps:.1f} at the wall clock")
     typer.echo("\n".join([*lines, f"next       {found.next_step}"]))

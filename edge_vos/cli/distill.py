@@ -10,16 +10,22 @@ import typer
 from edge_vos.cli.options import JsonOption
 from edge_vos.cli.training import (
     ConfigOption,
+    DataOption,
     ExcludeOption,
+    Material,
     MinutesOption,
     ResumeOption,
     RunOptions,
+    ScoreEveryOption,
+    ScoreSizeOption,
+    ScoreWindowOption,
     SeedOption,
     StepsOption,
     StillsOption,
     TorchThreadsOption,
-    load_development,
+    WorkersOption,
     load_footage,
+    load_scoring,
     prepare,
     processes,
     require_training,
@@ -42,6 +48,7 @@ def distill(
         typer.Option(help="Folder in DAVIS 2016 layout; the teacher labels it again."),
     ] = None,
     stills: StillsOption = None,
+    data: DataOption = None,
     exclude: ExcludeOption = "",
     teacher: Annotated[
         Path | None,
@@ -63,6 +70,10 @@ def distill(
     seed: SeedOption = None,
     threads: TorchThreadsOption = None,
     config: ConfigOption = None,
+    workers: WorkersOption = 0,
+    score_every: ScoreEveryOption = None,
+    score_size: ScoreSizeOption = "240x432",
+    score_window: ScoreWindowOption = 0,
     json_output: JsonOption = False,
 ) -> None:
     """Distil a teacher into a student: it sees footage and what the teacher makes of it, no label.
@@ -75,15 +86,18 @@ def distill(
     edge-vos distill --davis DAVIS --stills PHOTOS --videos CLIPS --teacher teacher.safetensors
     """
     require_training()
-    options = RunOptions(run, resume, steps, minutes, seed, threads, config, json_output)
+    options = RunOptions(
+        run, resume, steps, minutes, seed, threads, config, json_output,
+        workers, score_every, score_size, score_window,
+    )  # fmt: skip
     labelled = footage or run / "footage"
-    if not (videos or davis or stills) and not labelled.is_dir():
+    if not (videos or davis or stills or data) and not labelled.is_dir():
         raise UsageError(
             "there is no footage to learn from",
-            "--videos, --davis or --stills, or --footage that a teacher labelled",
+            "--videos, --davis, --stills or --data, or --footage that a teacher labelled",
             "Run for example: edge-vos distill --videos MY_CLIPS",
         )
-    adapts = bool(from_weights) or (davis is None and not stills and footage is None)
+    adapts = bool(from_weights) or not (davis or stills or data or footage)
 
     from edge_vos.model.checkpoint import (
         default_weights_path,
@@ -103,11 +117,13 @@ def distill(
                 f"the weights with sha256 {trained.teacher_sha256[:12]}…",
                 "Give the same --teacher, or start another --run",
             )
-        development = load_development(davis, exclude)
-        label_once(labelled, teacher_path, davis, stills, exclude, videos or [], device)
-        material = load_footage(labelled, [labelled], "")
+        scoring = load_scoring(options, davis, exclude)
+        height = trained.clips.decode_height
+        known = Material(davis, stills, data, exclude)
+        label_once(labelled, teacher_path, known, videos or [], device, height)
+        material = load_footage(labelled, [labelled], "", height)
         next_command = f"edge-vos eval {davis or 'DAVIS'}"
-        run_training(options, material, state, trained, taught_by, development, next_command)
+        run_training(options, material, state, trained, taught_by, scoring, next_command)
 
 
 def distill_defaults(preset: str, teacher_sha256: str, initial: Student | None) -> TrainConfig:
@@ -122,11 +138,10 @@ def distill_defaults(preset: str, teacher_sha256: str, initial: Student | None) 
 def label_once(
     folder: Path,
     teacher_path: Path,
-    davis: Path | None,
-    stills: list[Path] | None,
-    exclude: str,
+    material: Material,
     videos: list[Path],
     device: str,
+    height: int,
 ) -> None:
     """Let the teacher label the footage, unless the folder stands already."""
     import itertools
@@ -140,7 +155,8 @@ def label_once(
     leads = not dist.is_initialized() or dist.get_rank() == 0
     if leads and not folder.is_dir():
         teacher = load_student(teacher_path).to(device)
-        known = load_footage(davis, stills, exclude) if davis or stills else None
+        labelled = material.davis or material.stills or material.data
+        known = material.load(height) if labelled else None
 
         def say(text: str) -> None:
             typer.echo(text, err=True)

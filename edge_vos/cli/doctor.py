@@ -1,7 +1,6 @@
 """``edge-vos doctor``: what this machine can run, and what is missing."""
 
-import json
-from dataclasses import asdict
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -9,7 +8,7 @@ import typer
 from edge_vos.cli.options import JsonOption
 
 if TYPE_CHECKING:
-    from edge_vos.devices.doctor import Engine, Examination
+    from edge_vos.devices.doctor import DoctorReport, Engine, KnownIssue
 
 
 def doctor(json_output: JsonOption = False) -> None:
@@ -20,60 +19,53 @@ def doctor(json_output: JsonOption = False) -> None:
     Example: edge-vos doctor --json
     """
     from edge_vos.cli.session import display_problem
-    from edge_vos.devices.doctor import examine
+    from edge_vos.devices.doctor import diagnose
+    from edge_vos.devices.report_json import to_json
 
-    examination = examine(display_problem())
-    hazards = known_hazards()
+    report = replace(diagnose(display_problem()), known_bad=known_issues())
     if json_output:
-        document = {**asdict(examination), "ready": examination.ready, "known_bad": hazards}
-        typer.echo(json.dumps(document, indent=2))
+        typer.echo(to_json(report), nl=False)
     else:
-        _print(examination, hazards)
+        _print(report)
 
 
-def known_hazards() -> list[dict[str, str]]:
+def known_issues() -> tuple["KnownIssue", ...]:
     """Return the rows of the known-bad table that fit what is installed here."""
     from edge_vos.converters.known_bad import KNOWN_BAD, in_range
+    from edge_vos.devices.doctor import KnownIssue
     from edge_vos.engines import installed_version
 
     versions = {row.engine: installed_version(row.engine) for row in KNOWN_BAD}
-    return [
-        {
-            "engine": row.engine,
-            "version": version,
-            "what": row.what,
-            "consequence": row.consequence,
-            "remedy": row.remedy,
-            "thread": row.thread,
-        }
+    return tuple(
+        KnownIssue(row.engine, version, row.what, row.consequence, row.remedy, row.thread)
         for row in KNOWN_BAD
         if (version := versions[row.engine]) is not None and in_range(version, row.versions)
-    ]
+    )
 
 
-def _print(examination: "Examination", hazards: list[dict[str, str]]) -> None:
+def _print(report: "DoctorReport") -> None:
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
     console = Console(highlight=False, soft_wrap=True)
-    for name, value in _facts(examination):
+    for name, value in _facts(report):
         console.print(f"[bold]{name:13}[/] {escape(value)}")
-    engines = Table("engine", "version", "runs here", "offers", box=None)
-    for engine in examination.engines:
-        offers = ", ".join(engine.offers)
-        engines.add_row(engine.name, engine.version, escape(_state(engine)), escape(offers))
+    engines = Table("engine", "version", "runs here", "built with", box=None)
+    for engine in report.engines:
+        capabilities = ", ".join(engine.capabilities)
+        engines.add_row(engine.name, engine.version, escape(_state(engine)), escape(capabilities))
     console.print(engines)
-    for each in examination.missing:
+    for each in report.missing:
         console.print(f"[yellow]missing[/] {each.what} ({escape(each.why)}): ", end="")
         console.print(escape(each.command), style="bold")
-    for row in hazards:
+    for row in report.known_bad:
         console.print(
-            f"known of {row['engine']} {row['version']}: {escape(row['what'])}: "
-            f"{escape(row['consequence'])}; {escape(row['remedy'])} ({row['thread']})",
+            f"known of {row.engine} {row.version}: {escape(row.what)}: "
+            f"{escape(row.consequence)}; {escape(row.remedy)} ({row.thread})",
             style="dim",
         )
-    if not examination.ready:
+    if not report.ready:
         console.print("[red]No engine runs here:[/] pip install onnxruntime")
 
 
@@ -85,11 +77,11 @@ def _state(engine: "Engine") -> str:
     return "not on this system" if engine.version else f"no: {engine.install}"
 
 
-def _facts(examination: "Examination") -> list[tuple[str, str]]:
+def _facts(report: "DoctorReport") -> list[tuple[str, str]]:
     from edge_vos.devices.telemetry.cameras import best_modes
 
-    machine = examination.machine
-    device, opencv = machine.device, examination.opencv
+    machine = report.machine
+    device, opencv = machine.device, report.opencv
     able = [
         name for name, has in (("GStreamer", opencv.gstreamer), ("FFmpeg", opencv.ffmpeg)) if has
     ]
@@ -100,17 +92,17 @@ def _facts(examination: "Examination") -> list[tuple[str, str]]:
         ("GPU", ", ".join(machine.gpus)),
         ("system", f"{machine.system or device.system}, Python {device.python}"),
         ("JetPack", machine.jetpack),
-        ("power", ", ".join(examination.power)),
-        ("profile", f"{examination.profile}: edge-vos devices show {examination.profile}"),
+        ("power", ", ".join(report.power)),
+        ("profile", f"{report.profile}: edge-vos devices show {report.profile}"),
         ("OpenCV", ", ".join([opencv.version, *able, opencv.windows or "no windows"])),
-        ("display", examination.display or "windows can be opened"),
+        ("display", report.display or "windows can be opened"),
     ]
     rows += [
         (each.name, f"{each.version or f'not installed: {each.install}'} ({each.purpose})")
-        for each in examination.libraries
+        for each in report.libraries
     ]
-    rows += [(name, path or "") for name, path in examination.tools.items()]
-    for camera in examination.cameras:
+    rows += [(name, path or "") for name, path in report.tools.items()]
+    for camera in report.cameras:
         modes = "; ".join(f"{name} {sizes}" for name, sizes in best_modes(camera.modes).items())
         rows.append((camera.path, f"{camera.name}: {modes or 'modes unknown'}"))
     return [(name, str(value)) for name, value in rows if value]

@@ -253,7 +253,7 @@ def _title(dataset: "Dataset", model: "LoadedModel", loop: int | None, restart: 
 
 
 def _facts(model: "LoadedModel") -> dict[str, Any]:
-    from edge_vos.devices.telemetry.process import peak_rss_bytes
+    from edge_vos.devices.telemetry.memory import peak_rss_bytes
 
     return {
         "model": model.manifest.name,

@@ -135,7 +135,11 @@ def live(
         SessionRequest(
             source=source,
             prompts=Prompts(
-                mask, tuple(box or ()), tuple(point or ()), tuple(negative or ()), tuple(name or ())
+                () if mask is None else (str(mask),),
+                tuple(box or ()),
+                tuple(point or ()),
+                tuple(negative or ()),
+                tuple(name or ()),
             ),
             outputs=(*shown, *recording, *(output or ())),
             model=model,

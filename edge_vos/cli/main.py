@@ -7,7 +7,6 @@ import typer
 from edge_vos import __version__
 from edge_vos.cli import (
     ablate,
-    bench,
     compare,
     convert,
     demo,
@@ -22,6 +21,7 @@ from edge_vos.cli import (
     train,
     verify,
 )
+from edge_vos.cli.bench.command import bench
 from edge_vos.errors import EdgeVosError, UsageError
 
 app = typer.Typer(
@@ -38,7 +38,7 @@ app.command("segment")(segment.segment)
 app.command("convert")(convert.convert)
 app.command("verify")(verify.verify)
 app.command("inspect")(inspect.inspect)
-app.command("bench")(bench.bench)
+app.command("bench")(bench)
 app.command("compare")(compare.compare)
 app.command("deploy")(deploy.deploy)
 app.command("eval")(evaluate.evaluate)

@@ -9,7 +9,22 @@ JsonOption = Annotated[
     bool, typer.Option("--json", help="One JSON document on stdout and nothing else.")
 ]
 MaskOption = Annotated[
-    Path | None, typer.Option(help="The first frame's mask: a palette or grey PNG, 0 = none.")
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="The first frame's objects: a PNG of ids, colours or grey, LabelMe, COCO, CVAT, "
+        "Label Studio or YOLO-seg.",
+    ),
+]
+MasksOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--mask",
+        metavar="[FRAME=]FILE",
+        help="A frame's objects: a PNG of ids, colours or grey, LabelMe, COCO, CVAT, Label Studio "
+        "or YOLO-seg. Alone it is the first frame's; repeated, for the frames of a folder that "
+        "the files are named after.",
+    ),
 ]
 BoxOption = Annotated[
     list[str] | None, typer.Option(metavar="X,Y,W,H", help="A box around an object; repeat.")

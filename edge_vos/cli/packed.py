@@ -1,26 +1,22 @@
 """The command line as ``edge-vos deploy`` leaves it on a device, in one file, without weights."""
 
 import sys
-from pathlib import Path
 from typing import NoReturn
 
 import typer
 
 from edge_vos.cli.main import main as whole
-from edge_vos.errors import BundleError, UsageError
+from edge_vos.errors import UsageError
 
-AT_HOME = ("ablate", "convert", "demo", "deploy", "distill", "eval", "train")
+NOT_PACKED = ("ablate", "convert", "demo", "deploy", "distill", "eval", "train")
 """Commands that need what is not packed: weights, training, converters."""
 
 
 def main() -> None:
-    """Run a command of a device; one that stays at home is named as such, and exits with 2."""
+    """Run a command on a device; one that is not packed is refused by name, with exit code 2."""
     asked = next((word for word in sys.argv[1:] if not word.startswith("-")), "")
-    if asked in AT_HOME:
+    if asked in NOT_PACKED:
         _refuse(asked)
-    from edge_vos import bundle
-
-    bundle.shipped_bundle_path = _no_bundle
     try:
         whole()
     except ModuleNotFoundError as error:
@@ -37,13 +33,3 @@ def _refuse(asked: str) -> NoReturn:
     )
     typer.secho(f"error: {error}", fg=typer.colors.RED, err=True)
     sys.exit(2)
-
-
-def _no_bundle(_: str = "quality") -> Path:
-    bundles = Path(sys.argv[0]).absolute().parent / "bundles"
-    there = sorted(str(path) for path in bundles.glob("*.bundle"))
-    raise BundleError(
-        "edge-vos.pyz brings no bundle of its own",
-        f"the path of one, such as {there[0]}" if there else "the path of one",
-        f"ls {bundles}",
-    )

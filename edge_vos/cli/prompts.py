@@ -1,5 +1,6 @@
 """Prompts as they are typed: `--mask FILE`, `--box X,Y,W,H`, `--point X,Y`, and what they take."""
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +16,7 @@ class Prompts:
     """Hold the prompts for the first frame, as they were typed.
 
     Args:
-        mask: a label map's file.
+        masks: files, each of which shows objects: ``FILE``, or ``FRAME=FILE``.
         boxes: each ``X,Y,W,H``.
         points: each ``X,Y``, or several points of one object: ``X,Y,X,Y``.
         negatives: each ``X,Y``; on none of the objects.
@@ -28,7 +29,7 @@ class Prompts:
         PromptError: if an object cannot be called so.
     """
 
-    mask: Path | None = None
+    masks: tuple[str, ...] = ()
     boxes: tuple[str, ...] = ()
     points: tuple[str, ...] = ()
     negatives: tuple[str, ...] = ()
@@ -52,25 +53,65 @@ class Prompts:
             )
 
     def __bool__(self) -> bool:
-        return self.mask is not None or bool(self.boxes) or bool(self.points)
+        return bool(self.masks or self.boxes or self.points)
 
-    def give(self, segmenter: "Segmenter", frame_size: tuple[int, int]) -> None:
-        """Prompt a segmenter's next frame.
+    @property
+    def mask(self) -> Path | None:
+        """Return the one mask for the first frame.
+
+        Raises:
+            UsageError: if there are several.
+        """
+        if len(self.masks) > 1:
+            raise UsageError(
+                f"{len(self.masks)} masks for one frame",
+                "one --mask, which may show several objects",
+                "Several frames with masks are for `edge-vos segment FOLDER`",
+            )
+        return Path(self.masks[0]) if self.masks else None
+
+    def give(
+        self,
+        segmenter: "Segmenter",
+        frame_size: tuple[int, int],
+        frame_name: str = "",
+        assumed: list[str] | None = None,
+    ) -> None:
+        """Prompt a segmenter's next frame, and say on stderr what was assumed.
+
+        Args:
+            segmenter: has no objects yet.
+            frame_size: height and width of the next frame.
+            frame_name: its file's name, where it has one.
+            assumed: is told the same.
 
         Raises:
             PromptError: if one does not fit the frame or the model.
         """
-        from edge_vos.runtime.interactive.prompts import load_mask_prompt
+        from edge_vos.runtime.annotations.annotation import FrameName
+        from edge_vos.runtime.annotations.prompting import prompt_annotation
+        from edge_vos.runtime.annotations.reading import read_annotation
 
-        segmenter.name_next(self.names)
+        names = list(self.names)
         if self.mask is not None:
-            channels = segmenter.graph.channels
-            segmenter.prompt(load_mask_prompt(self.mask, frame_size, channels))
+            annotation = read_annotation(self.mask, FrameName(frame_size, frame_name))
+            told, names = prompt_annotation(segmenter, annotation, names)
+            tell(self.mask, told, assumed)
+        segmenter.name_next(names)
         beside = [xy for negative in self.negatives for xy in _points("--negative", negative)]
         for box in self.boxes:
             segmenter.prompt_box(_box(box), beside=beside)
         for point in self.points:
             segmenter.prompt_point(_points("--point", point), beside=beside)
+
+
+def tell(mask: Path, told: list[str], assumed: list[str] | None = None) -> None:
+    """Say on stderr what was assumed in reading a mask, and keep it for the report."""
+    for what in told:
+        line = f"The mask {mask}: {what}"
+        print(f"{line}.", file=sys.stderr, flush=True)
+        if assumed is not None:
+            assumed.append(line)
 
 
 def _box(text: str) -> tuple[int, int, int, int]:

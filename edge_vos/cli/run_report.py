@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ class Watch:
 
     def __call__(self, frame: "Frame", result: "FrameResult") -> None:
         """Look at one frame's result."""
-        from edge_vos.devices.telemetry.process import rss_bytes
+        from edge_vos.devices.telemetry.memory import rss_bytes
 
         self._frames += 1
         self.rss_bytes["end"] = rss_bytes()
@@ -64,6 +65,7 @@ def print_report(
     live: bool,
     json_output: bool,
     hint: bool,
+    assumed: Sequence[str] = (),
 ) -> None:
     """Print what a run did, as a table for people or as one JSON document.
 
@@ -77,8 +79,9 @@ def print_report(
         live: frames may have been dropped.
         json_output: print JSON.
         hint: tell people how to keep the results.
+        assumed: what was taken for granted in reading masks.
     """
-    from edge_vos.devices.telemetry.process import peak_rss_bytes
+    from edge_vos.devices.telemetry.memory import peak_rss_bytes
 
     document: dict[str, Any] = {
         "frames": report.frames,
@@ -89,6 +92,7 @@ def print_report(
         "outputs": files,
         "notes": notes,
         "ended": report.ended,
+        "assumed": list(assumed),
         "j": watch.j,
         "latency_ms": report.latency_ms,
         "peak_rss_bytes": peak_rss_bytes(),

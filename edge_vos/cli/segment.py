@@ -10,7 +10,7 @@ from edge_vos.cli.options import (
     EngineOption,
     FramesOption,
     JsonOption,
-    MaskOption,
+    MasksOption,
     ModelOption,
     NameOption,
     NegativeOption,
@@ -32,7 +32,7 @@ def segment(
             "synthetic://?objects=3."
         ),
     ],
-    mask: MaskOption = None,
+    mask: MasksOption = None,
     box: BoxOption = None,
     point: PointOption = None,
     negative: NegativeOption = None,
@@ -48,7 +48,8 @@ def segment(
             "-o",
             metavar="URI",
             help="clip.mkv|mp4|mov|webm|avi, matte:|green:|blur: before one, ?codec=av1 after "
-            "one, a folder (palette PNGs), masks.jsonl, vcam:, window or none; repeat.",
+            "one, a folder (palette PNGs), masks.jsonl, coco:|ytvis:FILE.json, mots:FILE.txt, "
+            "cvat:FILE.xml, yolo:|labelme:FOLDER, vcam:, window or none; repeat.",
         ),
     ] = None,
     start: StartOption = None,
@@ -63,11 +64,18 @@ def segment(
     What to follow is shown in the first frame; a synthetic scene shows it by itself. Ctrl-C ends
     the run as the end of the video does: outputs are completed, and the exit code is 0.
 
+    Several masks, for frames of a folder, are carried to all the others, from both sides; a mask
+    is for the frame that it is named after, or for FRAME in --mask FRAME=FILE.
+
     Examples: edge-vos segment clip.mp4 --box 210,80,160,240 -o overlay.mp4 -o masks/
 
     edge-vos segment clip.mp4 --start 1:05 --end 1:20 --box 210,80,160,240 -o matte:cup.mov
 
     edge-vos segment frames/ --mask 00000.png -o masks.jsonl --json
+
+    edge-vos segment frames/ --mask 00000.png --mask 00120.png -o coco:labels.json
+
+    edge-vos segment frames/ --mask annotations.xml -o yolo:dataset
 
     edge-vos segment clip.mp4 --point 320,240 --negative 40,40 --name cup -o green:cut-out.mkv
 
@@ -81,7 +89,11 @@ def segment(
         SessionRequest(
             source=source,
             prompts=Prompts(
-                mask, tuple(box or ()), tuple(point or ()), tuple(negative or ()), tuple(name or ())
+                tuple(mask or ()),
+                tuple(box or ()),
+                tuple(point or ()),
+                tuple(negative or ()),
+                tuple(name or ()),
             ),
             outputs=tuple(output or ()),
             model=model,

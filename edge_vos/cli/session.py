@@ -80,13 +80,16 @@ def run_session(request: SessionRequest) -> None:
             else "Leave `-o window` out, and record with `-o clip.mkv`",
         )
     prepare_process()
+    from edge_vos.cli.propagation import frame_files, given_frames, run_propagation
     from edge_vos.runtime.interactive.controls import Controls
     from edge_vos.runtime.pipeline import RunOptions, run
     from edge_vos.runtime.segmenter import Segmenter
+    from edge_vos.runtime.sinks.label_file import Origin
     from edge_vos.runtime.sinks.opening import is_interactive, open_sinks
     from edge_vos.runtime.sources.opening import open_source
 
     interactive = any(is_interactive(uri) for uri in request.outputs)
+    assumed: list[str] = []
     with ExitStack() as stack:
         controls = Controls()
         source = open_source(
@@ -100,10 +103,16 @@ def run_session(request: SessionRequest) -> None:
         until_run = stack.enter_context(ExitStack())
         until_run.callback(source.close)
         _check_prompts(request, source, interactive)
-        model, size_reason = _open_model(request, source.fps)
+        files = frame_files(source)
+        if given := given_frames(request, files):
+            until_run.pop_all()
+            run_propagation(request, source, files, given, stack)
+            return
+        model, size_reason = open_model(request, source.fps)
         stack.callback(model.runner.close)
         segmenter = Segmenter(model)
-        request.prompts.give(segmenter, source.size)
+        first = files[0].name if files else ""
+        request.prompts.give(segmenter, source.size, first, assumed)
         if not interactive:
             _check_names(request, len(segmenter.object_ids))
         controls.objects = model.manifest.channels - 1
@@ -121,6 +130,7 @@ def run_session(request: SessionRequest) -> None:
             controls=controls,
             inputs=(*source.files, *((mask,) if (mask := request.prompts.mask) else ())),
             sound=source.sound,
+            origin=Origin(files),
         )
         notes = [note for sink in sinks for note in getattr(sink, "notes", ())]
         for note in notes:
@@ -130,7 +140,7 @@ def run_session(request: SessionRequest) -> None:
                 print(f"Open {url}", file=sys.stderr, flush=True)
         until_run.pop_all()  # from here on the run closes the source, in the thread that reads it
         total = request.frames if request.frames is not None else source.frames
-        with _progress(total) as advance:
+        with progress(total) as advance:
 
             def observe(frame: "Frame", result: "FrameResult") -> None:
                 watch(frame, result)
@@ -149,13 +159,13 @@ def run_session(request: SessionRequest) -> None:
                 controls,
                 observe,
             )
-    files = [file for sink in sinks for file in sink.files]
+    written = [file for sink in sinks for file in sink.files]
     for sink in sinks:
         for failure in getattr(sink, "failures", ()):
             print(failure, file=sys.stderr, flush=True)
     print_report(
         report,
-        files,
+        written,
         notes,
         watch,
         model,
@@ -163,6 +173,7 @@ def run_session(request: SessionRequest) -> None:
         live=request.live,
         json_output=request.json_output,
         hint=not request.outputs,
+        assumed=assumed,
     )
     if report.lost is not None:
         raise report.lost
@@ -178,7 +189,7 @@ def _notice(controls: "Controls") -> Callable[[str], None]:
     return notice
 
 
-def _open_model(request: SessionRequest, fps: float) -> "tuple[LoadedModel, str]":
+def open_model(request: SessionRequest, fps: float) -> "tuple[LoadedModel, str]":
     """Open the bundle that was asked for; without one, choose the size, and say why that."""
     from edge_vos.bundle import SHIPPED_SIZES, shipped_bundle_path
     from edge_vos.runtime.live_size import largest_that_keeps_up
@@ -298,7 +309,8 @@ def _check_names(request: SessionRequest, prompted: int) -> None:
 
 
 @contextmanager
-def _progress(total: int | None) -> Iterator[Callable[[], None]]:
+def progress(total: int | None) -> Iterator[Callable[[], None]]:
+    """Show how far a run is, where a person looks on; each call of what it gives is a frame."""
     if not sys.stderr.isatty():
         yield lambda: None
         return

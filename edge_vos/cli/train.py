@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,22 +11,29 @@ import typer
 from edge_vos.cli.options import JsonOption
 from edge_vos.cli.training import (
     ConfigOption,
-    DavisOption,
+    DataOption,
     ExcludeOption,
+    Material,
     MinutesOption,
     ResumeOption,
     RunOptions,
+    ScoreEveryOption,
+    ScoreSizeOption,
+    ScoreWindowOption,
     SeedOption,
     StepsOption,
     StillsOption,
     TorchThreadsOption,
-    load_development,
-    load_footage,
+    TrainDavisOption,
+    WorkersOption,
+    load_scoring,
+    names_in,
     prepare,
     processes,
     require_training,
     run_training,
 )
+from edge_vos.errors import DatasetError, UsageError
 
 if TYPE_CHECKING:
     from edge_vos.distill.config import TrainConfig
@@ -40,8 +48,9 @@ def _group() -> None:
 
 @app.command()
 def teacher(
-    davis: DavisOption,
+    davis: TrainDavisOption = None,
     stills: StillsOption = None,
+    data: DataOption = None,
     exclude: ExcludeOption = "",
     from_weights: Annotated[
         Path | None, typer.Option("--from", help="Teacher to go on from.")
@@ -53,6 +62,10 @@ def teacher(
     seed: SeedOption = None,
     threads: TorchThreadsOption = None,
     config: ConfigOption = None,
+    workers: WorkersOption = 0,
+    score_every: ScoreEveryOption = None,
+    score_size: ScoreSizeOption = "240x432",
+    score_window: ScoreWindowOption = 0,
     json_output: JsonOption = False,
 ) -> None:
     """Train the teacher that a student is distilled from: wider, deeper, with dense attention.
@@ -64,14 +77,19 @@ def teacher(
     require_training()
     from edge_vos.distill.config import TrainConfig
 
-    options = RunOptions(run, resume, steps, minutes, seed, threads, config, json_output)
-    _train(options, TrainConfig(preset="teacher", steps=3000), davis, stills, exclude, from_weights)
+    options = RunOptions(
+        run, resume, steps, minutes, seed, threads, config, json_output,
+        workers, score_every, score_size, score_window,
+    )  # fmt: skip
+    _train(options, TrainConfig(preset="teacher", steps=3000),
+           Material(davis, stills, data, exclude), from_weights)  # fmt: skip
 
 
 @app.command()
 def student(
-    davis: DavisOption,
+    davis: TrainDavisOption = None,
     stills: StillsOption = None,
+    data: DataOption = None,
     exclude: ExcludeOption = "",
     from_weights: Annotated[
         Path | None,
@@ -85,6 +103,10 @@ def student(
     seed: SeedOption = None,
     threads: TorchThreadsOption = None,
     config: ConfigOption = None,
+    workers: WorkersOption = 0,
+    score_every: ScoreEveryOption = None,
+    score_size: ScoreSizeOption = "240x432",
+    score_window: ScoreWindowOption = 0,
     json_output: JsonOption = False,
 ) -> None:
     """Train a student with ground truth: the first frame is given, it feeds on its own masks.
@@ -97,36 +119,111 @@ def student(
     edge-vos train student --davis DAVIS --stills PHOTOS --run runs/student --resume
 
     edge-vos train student --davis DAVIS --from student.safetensors --steps 500 --run runs/tuned
+
+    edge-vos train student --data train.pack --from student.safetensors --config quality --minutes 9
     """
     require_training()
+    from edge_vos.distill.clip_config import ClipConfig
     from edge_vos.distill.config import TrainConfig
-    from edge_vos.distill.data import ClipConfig
 
-    options = RunOptions(run, resume, steps, minutes, seed, threads, config, json_output)
+    options = RunOptions(
+        run, resume, steps, minutes, seed, threads, config, json_output,
+        workers, score_every, score_size, score_window,
+    )  # fmt: skip
     full = TrainConfig(
         preset=preset,
         overrides={"offset_range": 1.0},
         clips=ClipConfig(hide_share=0.0, ring_dropout=0.0),
     )
-    _train(options, full, davis, stills, exclude, from_weights)
+    _train(options, full, Material(davis, stills, data, exclude), from_weights)
+
+
+@app.command()
+def pack(
+    output: Annotated[Path, typer.Option("-o", "--output", help="The file to write.")],
+    davis: TrainDavisOption = None,
+    videos: Annotated[
+        list[Path] | None,
+        typer.Option(help="Folder with CLIP/images and CLIP/masks, or in DAVIS layout; repeat."),
+    ] = None,
+    stills: StillsOption = None,
+    exclude: Annotated[str, typer.Option(help="Sequences to leave out, as A,B.")] = "",
+    height: Annotated[
+        int, typer.Option(min=16, help="Lines to which larger pictures are scaled down.")
+    ] = 360,
+    limit_mib: Annotated[float, typer.Option(min=0.001, help="Largest file, in MiB.")] = 45.0,
+    json_output: JsonOption = False,
+) -> None:
+    """Pack training material into one file: a run elsewhere then needs no folder, no download.
+
+    JPEG and PNG files go in as they are. To meet the limit, JPEGs are encoded anew and frames of
+    videos left out; what was done is printed, and stands in the file.
+
+    Example: edge-vos train pack -o train.pack --davis DAVIS --stills PHOTOS --exclude bus,swing
+    """
+    require_training()
+    from edge_vos.distill.footage import find_videos, read_stills
+    from edge_vos.distill.pack import write_pack
+
+    out = names_in(exclude)
+    found = [one for folder in [davis, *(videos or [])] if folder for one in find_videos(folder)]
+    if unknown := sorted(set(out) - {one.name for one in found}):
+        raise DatasetError(
+            f"there is no sequence {unknown[0]!r} to leave out",
+            ", ".join(sorted(one.name for one in found)),
+        )
+
+    def say(text: str) -> None:
+        typer.echo(text, err=True)
+
+    say("reading the photographs")
+    photographs = [files for folder in stills or [] for _, files in read_stills(folder, height)]
+    packed = write_pack(
+        output,
+        [one for one in found if one.name not in out],
+        photographs,
+        height,
+        int(limit_mib * 2**20),
+        say,
+    )
+    result = {
+        "file": str(output),
+        "size_bytes": output.stat().st_size,
+        "videos": len(packed.videos),
+        "frames": packed.pictures - len(packed.stills),
+        "stills": len(packed.stills),
+        "height": packed.height,
+        "held_back": packed.held_back,
+    }
+    if json_output:
+        typer.echo(json.dumps(result))
+        return
+    typer.echo(
+        f"{output}: {output.stat().st_size / 2**20:.1f} MiB, {result['frames']} frames of "
+        f"{result['videos']} videos, {result['stills']} photographs, at most {height} lines high"
+    )
+    typer.echo(f"held back: {', '.join(packed.held_back) or 'nothing'}")
+    typer.echo(f"next: edge-vos train student --data {output} --from student.safetensors")
 
 
 def _train(
-    options: RunOptions,
-    full: TrainConfig,
-    davis: Path,
-    stills: list[Path] | None,
-    exclude: str,
-    from_weights: Path | None,
+    options: RunOptions, full: TrainConfig, material: Material, from_weights: Path | None
 ) -> None:
     """Train in full, or go on from weights with a shorter and more careful run."""
     from edge_vos.distill.config import continued
     from edge_vos.model.checkpoint import load_student
 
+    if not (material.davis or material.stills or material.data):
+        raise UsageError(
+            "there is nothing to train on",
+            "--davis, --stills or --data",
+            "Run for example: edge-vos train student --davis DAVIS",
+        )
     initial = load_student(from_weights) if from_weights else None
     defaults = full if initial is None else continued(full, initial.config)
     with processes() as device:
         state, config = prepare(options, defaults, device, initial)
-        development = load_development(davis, exclude)
-        footage = load_footage(davis, stills, exclude)
-        run_training(options, footage, state, config, None, development, f"edge-vos eval {davis}")
+        scoring = load_scoring(options, material.davis, material.exclude)
+        footage = material.load(config.clips.decode_height)
+        next_command = f"edge-vos eval {material.davis or 'DAVIS'}"
+        run_training(options, footage, state, config, None, scoring, next_command)

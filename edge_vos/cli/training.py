@@ -21,13 +21,45 @@ from edge_vos.errors import MissingPackageError, SinkError, UsageError
 
 if TYPE_CHECKING:
     from edge_vos.distill.config import TrainConfig
-    from edge_vos.distill.data import Footage
+    from edge_vos.distill.footage import Footage
+    from edge_vos.distill.pack import PackedMaterial
     from edge_vos.distill.run_folder import StepRecord
+    from edge_vos.distill.scoring import Scoring
     from edge_vos.distill.train import TrainState
     from edge_vos.evaluate.sequences import Dataset
     from edge_vos.model.student import Student
 
 DavisOption = Annotated[Path, typer.Option(help="Folder in DAVIS 2016 layout.")]
+TrainDavisOption = Annotated[Path | None, typer.Option(help="Folder in DAVIS 2016 layout.")]
+DataOption = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE.pack",
+        help="What edge-vos train pack wrote, instead of the folders or beside them.",
+    ),
+]
+WorkersOption = Annotated[
+    int,
+    typer.Option(min=0, help="Processes that make the clips; 0 is a thread. The same batches."),
+]
+ScoreEveryOption = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        help="Score the development split every so many steps; by default at the checkpoints "
+        "from where the learning rate falls.",
+    ),
+]
+ScoreSizeOption = Annotated[
+    str, typer.Option(metavar="HxW", help="Size of the image at which it is scored.")
+]
+ScoreWindowOption = Annotated[
+    int,
+    typer.Option(
+        min=0,
+        help="Score three windows of so many frames of each sequence, which is cheap; 0 is all.",
+    ),
+]
 StillsOption = Annotated[
     list[Path] | None,
     typer.Option(help="Folder with images/ and labels/ or masks/; may be repeated."),
@@ -64,6 +96,28 @@ class RunOptions:
     threads: int | None
     config: Path | None
     json_output: bool
+    workers: int = 0
+    score_every: int | None = None
+    score_size: str = "240x432"
+    score_window: int = 0
+
+
+@dataclass(frozen=True)
+class Material:
+    """Hold where the training material is; see ``load_footage``."""
+
+    davis: Path | None
+    stills: list[Path] | None
+    data: Path | None
+    exclude: str
+
+    def load(self, height: int) -> Footage:
+        """Open it at so many lines.
+
+        Raises:
+            DatasetError: if a folder is not in its layout, or the pack cannot be read.
+        """
+        return load_footage(self.davis, self.stills, self.exclude, height, self.data)
 
 
 def require_training() -> None:
@@ -130,30 +184,79 @@ def changed(config: TrainConfig, path: Path | None) -> TrainConfig:
     return merged(config, _read_config(path))
 
 
-def load_footage(davis: Path | None, stills: list[Path] | None, exclude: str) -> Footage:
-    """Decode videos and photographs into memory.
+def load_footage(
+    davis: Path | None,
+    stills: list[Path] | None,
+    exclude: str,
+    height: int,
+    data: Path | None = None,
+) -> Footage:
+    """Open videos and photographs; what fits into half of the free memory is decoded at once.
+
+    Args:
+        davis: folder in DAVIS 2016 layout.
+        stills: folders with photographs.
+        exclude: names of sequences, with commas between them.
+        height: lines at which pictures are decoded.
+        data: a pack; sequences that it holds are not taken from ``davis`` again.
 
     Raises:
-        DatasetError: if a folder is not in its layout.
+        DatasetError: if a folder is not in its layout, or the pack cannot be read.
     """
-    from edge_vos.distill.data import Footage, load_stills, load_videos
+    from edge_vos.distill import footage as material
+    from edge_vos.distill.pack import read_pack
 
-    typer.echo("decoding the footage into memory", err=True)
-    photographs = [still for folder in stills or [] for still in load_stills(folder)]
-    return Footage(load_videos(davis, _names(exclude)) if davis is not None else [], photographs)
+    out, folders = names_in(exclude), stills or []
+    packed = read_pack(data) if data is not None else None
+    known = {video.name for video in packed.videos} if packed else set()
+    found = material.find_videos(davis, (*out, *known)) if davis is not None else []
+    if packed:
+        _describe(packed, davis, height)
+        found = [*(video for video in packed.videos if video.name not in out), *found]
+    pictures = sum(len(video.frames) for video in found)
+    pictures += material.count_pictures([], folders) + (len(packed.stills) if packed else 0)
+    size_bytes = material.decoded_bytes(pictures, height)
+    keep = material.fits_in_memory(size_bytes)
+    how = "decoding the footage into memory" if keep else "the footage is decoded as it is needed"
+    typer.echo(f"{how}: {pictures} pictures, {size_bytes / 2**30:.1f} GiB", err=True)
+    photographs = [material.open_stills(packed.stills, height, keep)] if packed else []
+    photographs += [material.load_stills(folder, height, keep) for folder in folders]
+    videos = [material.open_video(files, height, keep) for files in found]
+    return material.Footage(videos, material.joined(photographs))
+
+
+def load_scoring(options: RunOptions, davis: Path | None, exclude: str) -> Scoring | None:
+    """Find the sequences that training leaves out, to keep the best weights by them.
+
+    Raises:
+        DatasetError: if one is missing or has no masks.
+        UsageError: if the size or the window is wrong, or nothing is there to be scored.
+    """
+    from edge_vos.converters.recipe import parse_size
+    from edge_vos.distill.scoring import Scoring
+
+    dataset = load_development(davis, exclude)
+    if dataset is not None:
+        size = parse_size(options.score_size)
+        return Scoring(dataset, options.score_every or 0, size, options.score_window)
+    if options.score_every or options.score_window:
+        raise UsageError(
+            "there is no development split to score", "--davis, and --exclude with its sequences"
+        )
+    return None
 
 
 def load_development(davis: Path | None, exclude: str) -> Dataset | None:
-    """Find the sequences that training leaves out, to keep the best weights by them.
+    """Find the sequences that training leaves out.
 
     Raises:
         DatasetError: if one is missing or has no masks.
     """
     from edge_vos.evaluate.run import read_dataset
 
-    if davis is None or not _names(exclude):
+    if davis is None or not names_in(exclude):
         return None
-    found = read_dataset(davis, "davis2016", _names(exclude))
+    found = read_dataset(davis, "davis2016", names_in(exclude))
     found.require_truth()
     return found
 
@@ -164,7 +267,7 @@ def run_training(
     state: TrainState,
     config: TrainConfig,
     teacher: Student | None,
-    development: Dataset | None,
+    scoring: Scoring | None,
     next_command: str,
 ) -> None:
     """Train with a progress bar and print the result; only the first process speaks."""
@@ -172,7 +275,8 @@ def run_training(
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
     from rich.progress import TimeRemainingColumn as Remaining
 
-    from edge_vos.distill.run_folder import BEST, WEIGHTS
+    from edge_vos.distill.curves import pace, progress_line
+    from edge_vos.distill.run_folder import BEST, WEIGHTS, read_log
     from edge_vos.distill.train import train
 
     columns = (
@@ -184,34 +288,43 @@ def run_training(
     )
     leads = os.environ.get("RANK", "0") == "0"
     console = Console(stderr=True)
+    log = read_log(options.run, state.step)
+    first, started = state.step, time.monotonic()
     with Progress(*columns, console=console, disable=not leads) as progress:
         task = progress.add_task("train", total=config.steps, completed=state.step, loss=0.0)
-        smooth = 0.0
-        first, started = state.step, time.monotonic()
 
         def report(record: StepRecord) -> None:
-            nonlocal smooth
-            smooth = record.loss if not smooth else 0.98 * smooth + 0.02 * record.loss
+            log.append(record)
+            recent = log[-50:]
+            smooth = sum(one.loss for one in recent) / len(recent)
             progress.update(task, completed=record.step, loss=smooth)
-            if not console.is_terminal and record.step % config.checkpoint_every == 0:
-                pace = (time.monotonic() - started) / (record.step - first)
-                left = timedelta(seconds=round(pace * (config.steps - record.step)))
-                typer.echo(
-                    f"step {record.step} of {config.steps}, loss {smooth:.3f}, {left} left",
-                    err=True,
-                )
+            if record.step % config.checkpoint_every and record.step != config.steps:
+                return
+            step_s = (time.monotonic() - started) / (record.step - first)
+            left = timedelta(seconds=round(step_s * (config.steps - record.step)))
+            line = f"step {record.step} of {config.steps}, loss {smooth:.3f}, {left} left"
+            line += f" | {progress_line(log, state.development)}"
+            if console.is_terminal:
+                progress.console.print(line, highlight=False)
+            else:
+                typer.echo(line, err=True)
 
         minutes = options.minutes if options.minutes else math.inf
-        record = train(footage, state, config, options.run, report, minutes, teacher, development)
+        record = train(
+            footage, state, config, options.run, report, minutes, teacher, scoring, options.workers
+        )
     if not leads:
         return
     weights = options.run / (BEST if state.best else WEIGHTS)
+    images, waiting = pace(log[first - state.step :]) if record else (None, None)
     result: dict[str, Any] = {
         "run": str(options.run),
         "step": state.step,
         "loss": record.loss if record else None,
         "weights": str(weights),
         "development": {str(step): jf for step, jf in state.development.items()},
+        "images_per_second": images,
+        "data_wait_share": waiting,
     }
     if options.json_output:
         typer.echo(json.dumps(result))
@@ -219,6 +332,8 @@ def run_training(
         if state.best:
             step, jf = state.best
             typer.echo(f"best by the development split: J&F {jf:.1f} at step {step}")
+        if images is not None:
+            typer.echo(f"{images:.1f} images/s, {waiting:.0%} of the time waiting for clips")
         typer.echo(f"{state.step} steps; weights in {weights}")
         typer.echo(f"next: {next_command} --weights {weights}")
 
@@ -243,7 +358,22 @@ def processes() -> Iterator[str]:
         dist.destroy_process_group()
 
 
-def _names(exclude: str) -> tuple[str, ...]:
+def _describe(packed: PackedMaterial, davis: Path | None, height: int) -> None:
+    """Say what a pack holds, and what it does not."""
+    held = f"; held back: {', '.join(packed.held_back)}" if packed.held_back else ""
+    typer.echo(
+        f"the pack: {len(packed.videos)} videos and {len(packed.stills)} photographs, "
+        f"{packed.height} lines high{held}",
+        err=True,
+    )
+    if packed.height < height:
+        typer.echo(f"{height} lines are trained; pack with --height {height} for them", err=True)
+    if davis is not None:
+        typer.echo(f"of {davis}, only sequences that the pack lacks are trained on", err=True)
+
+
+def names_in(exclude: str) -> tuple[str, ...]:
+    """Return the names in a list with commas."""
     return tuple(name for name in exclude.split(",") if name)
 
 

@@ -14,8 +14,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_vos.distill.data import Still, Video
 from edge_vos.distill.eager import eager_model
+from edge_vos.distill.footage import Still, Video
 from edge_vos.evaluate.pictures import as_sink_error, staged_folder
 from edge_vos.model.student import Student
 from edge_vos.runtime.segmenter import Segmenter

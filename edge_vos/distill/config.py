@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from edge_vos.distill.data import ClipConfig
+from edge_vos.distill.clip_config import ClipConfig
 from edge_vos.distill.objectives import DistillConfig
 from edge_vos.errors import UsageError
 from edge_vos.model.config import PRESETS, StudentConfig
@@ -31,14 +31,19 @@ class TrainConfig:
         ema: decay of the moving average of the weights.
         keep: share of the cells that cross-entropy keeps once bootstrapping has set in.
         keep_ramp: share of the steps over which it sets in.
+        edge_weight: how much more a cell counts where the target has an edge and the student is
+            unsure; 0 is no more than any other.
         freeze_norm: leave the statistics of every BatchNorm alone, as fine-tuning wants.
         distill: what is taken over from a teacher; ``None`` learns from labels.
         teacher_sha256: digest of the teacher's weights, where there is one.
+        accumulate: batches whose gradients make up a step.
+        schedule: (from step, frames, clips) of later batches that have another length or number.
+        bfloat16: compute in it where that is precise enough; None is on an accelerator only.
         seed: of the initial weights and of every batch.
         checkpoint_every: steps between checkpoints.
 
     Raises:
-        UsageError: if the preset or one of its fields does not exist.
+        UsageError: if the preset or one of its fields does not exist, or the schedule is wrong.
     """
 
     preset: str = "small"
@@ -54,7 +59,11 @@ class TrainConfig:
     ema: float = 0.998
     keep: float = 0.2
     keep_ramp: float = 0.25
+    edge_weight: float = 0.0
     freeze_norm: bool = False
+    accumulate: int = 1
+    schedule: tuple[tuple[int, int, int], ...] = ()
+    bfloat16: bool | None = None
     distill: DistillConfig | None = None
     teacher_sha256: str = ""
     seed: int = 0
@@ -68,6 +77,27 @@ class TrainConfig:
         unknown = sorted(set(self.overrides) - {f.name for f in fields(StudentConfig)})
         if unknown:
             raise UsageError(f"a student has no {', '.join(unknown)}", "fields of StudentConfig")
+        if self.accumulate < 1:
+            raise UsageError(f"accumulate = {self.accumulate}", "1 batch a step, or more")
+        starts = [entry[0] for entry in self.schedule]
+        short = any(frames < 2 or clips < 1 for _, frames, clips in self.schedule)
+        if short or starts != sorted(set(starts)):
+            raise UsageError(
+                f"schedule = {[list(entry) for entry in self.schedule]}",
+                "entries [from step, frames, clips] in order, of two frames or more",
+            )
+
+    def clips_at(self, step: int) -> ClipConfig:
+        """Return the shape of the batches of a step, counted from 0."""
+        shape = self.clips
+        for start, frames, clips in self.schedule:
+            if step >= start:
+                shape = replace(self.clips, frames=frames, clips=clips)
+        return shape
+
+    def batch_clips(self, number: int) -> ClipConfig:
+        """Return the shape of a batch by its number; a step takes ``accumulate`` of them."""
+        return self.clips_at(number // self.accumulate)
 
     @property
     def student(self) -> StudentConfig:
@@ -96,6 +126,8 @@ class TrainConfig:
                     f"fields of {kind.__name__}: {', '.join(f.name for f in fields(kind))}",
                 )
         made = dict(values)
+        if "schedule" in made:
+            made["schedule"] = _schedule(made["schedule"])
         if "clips" in made:
             made["clips"] = ClipConfig(**_tupled(made["clips"]))
         if made.get("distill") is not None:
@@ -146,6 +178,15 @@ def learning_rate_factor(step: int, config: TrainConfig) -> float:
     if step < start:
         return 1.0
     return max(0.0, (config.steps - step) / max(1.0, config.steps - start))
+
+
+def _schedule(entries: Any) -> tuple[tuple[int, int, int], ...]:
+    try:
+        return tuple((int(start), int(frames), int(clips)) for start, frames, clips in entries)
+    except (TypeError, ValueError) as error:
+        raise UsageError(
+            f"schedule = {entries!r}", "a list of [from step, frames, clips]"
+        ) from error
 
 
 def _tupled(values: dict[str, Any]) -> dict[str, Any]:

@@ -1,89 +1,32 @@
 """Training clips from videos with masks and from stills, made on the fly and reproducibly.
 
-Everything is decoded once into memory; a clip then costs a few image warps. The random numbers of
-a batch depend on the seed and the step alone, so a resumed run sees the batches it would have seen.
+A clip costs a few image warps. The random numbers of a batch depend on the seed and the step alone,
+so a resumed run sees the batches it would have seen, whoever makes them.
 """
 
-import queue
-import re
-import threading
-from collections.abc import Generator
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_vos.distill.motion import Camera, Warp, jitter_colour, random_path, smooth_warp, soften
-from edge_vos.errors import DatasetError
+from edge_vos.distill.clip_config import ClipConfig
+from edge_vos.distill.composites import add_layers, drop_hidden, ground, swapped
+from edge_vos.distill.footage import Footage, Image, Still
+from edge_vos.distill.layers import is_one_thing
+from edge_vos.distill.motion import (
+    Camera,
+    Warp,
+    jitter_colour,
+    moving_light,
+    random_path,
+    smooth_warp,
+    soften,
+)
 
-Image = NDArray[np.uint8]
-DECODE_HEIGHT = 360
-
-_TRACK = re.compile(r"-\d{5}-\d+(~\d+)?$")  # what ``tracks.follow`` adds to a clip's name
-
-
-@dataclass(frozen=True)
-class Video:
-    """Hold one decoded sequence: BGR frames and binary masks (0 or 1) of one object."""
-
-    name: str
-    frames: list[Image]
-    masks: list[Image]
-
-
-@dataclass(frozen=True)
-class Still:
-    """Hold one decoded photograph and its label map; label 0 is the background."""
-
-    frame: Image
-    labels: Image
-    parts: tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class Footage:
-    """Hold all decoded training material."""
-
-    videos: list[Video]
-    stills: list[Still]
-
-    @cached_property
-    def scenes(self) -> list[list[Video]]:
-        """Return the videos by what was filmed: tracks from one clip are one scene."""
-        scenes: dict[str, list[Video]] = {}
-        for video in self.videos:
-            scenes.setdefault(_TRACK.sub("", video.name), []).append(video)
-        return list(scenes.values())
-
-
-@dataclass(frozen=True)
-class ClipConfig:
-    """Describe the clips of a batch.
-
-    Args:
-        size: (height, width) in pixels of the training image.
-        clips: clips in a batch.
-        frames: frames in a clip; the first one carries the prompt.
-        objects: largest number of labelled objects in a clip.
-        max_gap: largest distance, in frames, between neighbours taken from a video.
-        still_share: share of clips made from stills.
-        paste_share: share of clips onto which another object is pasted.
-        hide_share: share of clips in which everything is hidden for a while and comes back.
-        ring_dropout: share of frames that must do without the ring of the memory.
-    """
-
-    size: tuple[int, int] = (224, 336)
-    clips: int = 4
-    frames: int = 4
-    objects: int = 2
-    max_gap: int = 8
-    still_share: float = 0.4
-    paste_share: float = 0.6
-    hide_share: float = 0.15
-    ring_dropout: float = 0.2
+TRIES = 20
+"""Clips that are made before one without a visible object is taken."""
 
 
 @dataclass(frozen=True)
@@ -104,55 +47,6 @@ class Batch:
     active: NDArray[np.float32]
     ring: NDArray[np.float32]
     labels: NDArray[np.uint8] | None
-
-
-def load_videos(root: Path, exclude: tuple[str, ...] = ()) -> list[Video]:
-    """Decode every sequence of a DAVIS 2016 folder but the excluded ones.
-
-    Raises:
-        DatasetError: if the folder is not in DAVIS layout or a mask is missing.
-    """
-    folder = root / "JPEGImages" / "480p"
-    if not folder.is_dir():
-        raise DatasetError(f"{root} has no JPEGImages/480p", "a folder in DAVIS 2016 layout")
-    videos = []
-    for sequence in sorted(folder.iterdir()):
-        if sequence.name in exclude:
-            continue
-        frames, masks = [], []
-        for path in sorted(sequence.glob("*.jpg")):
-            mask_path = root / "Annotations" / "480p" / sequence.name / f"{path.stem}.png"
-            frame, mask = _read(path, cv2.IMREAD_COLOR), _read(mask_path, cv2.IMREAD_GRAYSCALE)
-            frames.append(_limit_height(frame, cv2.INTER_AREA))
-            masks.append(_limit_height((mask > 0).astype(np.uint8), cv2.INTER_NEAREST))
-        videos.append(Video(sequence.name, frames, masks))
-    return videos
-
-
-def load_stills(folder: Path) -> list[Still]:
-    """Decode ``images/*.jpg`` with ``labels/*.png`` or ``masks/*.png`` beside it.
-
-    Raises:
-        DatasetError: if there is neither a labels nor a masks folder.
-    """
-    maps = next((folder / n for n in ("labels", "masks") if (folder / n).is_dir()), None)
-    if maps is None:
-        raise DatasetError(f"{folder} has no masks", "a folder labels/ or masks/ beside images/")
-    stills = []
-    for path in sorted((folder / "images").glob("*.jpg")):
-        map_path = maps / f"{path.stem}.png"
-        if not map_path.is_file():
-            continue
-        frame = _limit_height(_read(path, cv2.IMREAD_COLOR), cv2.INTER_AREA)
-        labels = _limit_height(_read(map_path, cv2.IMREAD_GRAYSCALE), cv2.INTER_NEAREST)
-        if labels.shape != frame.shape[:2]:
-            continue
-        counts = np.bincount(labels.ravel(), minlength=256)
-        counts[0] = 0
-        parts = tuple(int(i) for i in np.flatnonzero(counts > 0.004 * labels.size))
-        if parts:
-            stills.append(Still(frame, labels, parts))
-    return stills
 
 
 def make_batch(footage: Footage, config: ClipConfig, seed: int, step: int) -> Batch:
@@ -178,72 +72,53 @@ def make_batch(footage: Footage, config: ClipConfig, seed: int, step: int) -> Ba
     return Batch(images, labels[:, 0], active, ring.astype(np.float32), labels)
 
 
-def prefetch(
-    footage: Footage, config: ClipConfig, seed: int, start: int, depth: int = 3
-) -> Generator[Batch, None, None]:
-    """Yield the batches from step ``start`` on, made ahead in a thread."""
-    batches: queue.Queue[Batch | BaseException] = queue.Queue(depth)
-    stop = threading.Event()
-
-    def work() -> None:
-        step = start
-        while not stop.is_set():
-            try:
-                item: Batch | BaseException = make_batch(footage, config, seed, step)
-            except Exception as error:
-                item = error
-            while not stop.is_set():
-                try:
-                    batches.put(item, timeout=0.5)
-                    break
-                except queue.Full:
-                    continue
-            step += 1
-
-    thread = threading.Thread(target=work, name="clips", daemon=True)
-    thread.start()
-    try:
-        while True:
-            item = batches.get()
-            if isinstance(item, BaseException):
-                raise item
-            yield item
-    finally:
-        stop.set()
-        thread.join()
-
-
 def _make_clip(
     footage: Footage, config: ClipConfig, rng: np.random.Generator
 ) -> tuple[Image, Image]:
+    for _ in range(TRIES):
+        frames, labels = _content(footage, config, rng)
+        if config.swap_share and rng.random() < config.swap_share:
+            other = _content(footage, config, rng)
+            frames, labels = swapped((frames, labels), other, config.objects, rng)
+        if not config.composes or drop_hidden(labels):
+            break
+    if config.hide_share and rng.random() < config.hide_share:
+        _hide_objects(frames, labels, footage, rng)
+    if rng.random() < config.blur_share:
+        frames = soften(frames, rng)
+    if config.light_share and rng.random() < config.light_share:
+        frames = moving_light(frames, rng)
+    rgb = [frame[..., ::-1] for frame in jitter_colour(frames, rng)]
+    return np.stack(rgb), np.stack(labels)
+
+
+def _content(
+    footage: Footage, config: ClipConfig, rng: np.random.Generator
+) -> tuple[list[Image], list[Image]]:
+    """Make a clip of one source, or a ground, and put over it what belongs there."""
+    if config.ground_share and rng.random() < config.ground_share:
+        clip = ground(footage, config, rng)
+        add_layers(clip, footage, config, rng)
+        return clip
     still = not footage.videos or (bool(footage.stills) and rng.random() < config.still_share)
-    for _ in range(20):
+    for _ in range(TRIES):
         if still:
             frames, labels = _clip_from_still(footage.stills, config, rng)
         else:
             frames, labels = _clip_from_video(footage, config, rng)
         if (labels[0] > 0).mean() > 0.002:
             break
-    if rng.random() < config.paste_share:
+    if config.layer_share and rng.random() < config.layer_share:
+        add_layers((frames, labels), footage, config, rng)
+    elif rng.random() < config.paste_share:
         _paste_object(frames, labels, footage, config, rng)
-    if config.hide_share and rng.random() < config.hide_share:
-        _hide_objects(frames, labels, footage, rng)
-    if rng.random() < 0.15:
-        frames = soften(frames, rng)
-    rgb = [frame[..., ::-1] for frame in jitter_colour(frames, rng)]
-    return np.stack(rgb), np.stack(labels)
-
-
-def _choose_video(footage: Footage, rng: np.random.Generator) -> Video:
-    """Choose a scene, each as likely as any other however many tracks it has, then one of them."""
-    scene = footage.scenes[int(rng.integers(len(footage.scenes)))]
-    return scene[int(rng.integers(len(scene)))] if len(scene) > 1 else scene[0]
+    return frames, labels
 
 
 def _clip_from_video(
     footage: Footage, config: ClipConfig, rng: np.random.Generator
 ) -> tuple[list[Image], list[Image]]:
-    video = _choose_video(footage, rng)
+    video = footage.draw_video(rng)
     gaps = rng.integers(1, config.max_gap + 1, config.frames - 1)
     if rng.random() < 0.5:
         gaps[:] = gaps[0]
@@ -252,10 +127,10 @@ def _clip_from_video(
     if indices[-1] > last:
         indices = indices * last // indices[-1]
     indices += rng.integers(0, last - indices[-1] + 1)
-    if rng.random() < 0.5:
+    if rng.random() < config.reverse_share:
         indices = indices[::-1]
     masks = [video.masks[i] for i in indices]
-    camera = Camera.on_object(masks[0], config.size, rng)
+    camera = Camera.on_object(masks[0], config.size, rng, (config.least_zoom, 2.0))
     wobble = 0.05 if rng.random() < 0.5 else 0.0
     path = random_path(config.frames, wobble, rng)
     frames, labels = [], []
@@ -267,11 +142,12 @@ def _clip_from_video(
 
 
 def _clip_from_still(
-    stills: list[Still], config: ClipConfig, rng: np.random.Generator
+    stills: Sequence[Still], config: ClipConfig, rng: np.random.Generator
 ) -> tuple[list[Image], list[Image]]:
     still = stills[int(rng.integers(len(stills)))]
-    mask = _choose_parts(still, config.objects, rng)
-    camera = Camera.on_object((mask > 0).astype(np.uint8), config.size, rng)
+    mask = _choose_parts(still, config, rng)
+    whole = (mask > 0).astype(np.uint8)
+    camera = Camera.on_object(whole, config.size, rng, (config.least_zoom, 2.0))
     path = random_path(config.frames, 0.3, rng)
     bends = smooth_warp(config.size, config.frames, 0.04, rng)
     frames, labels = [], []
@@ -282,11 +158,13 @@ def _clip_from_still(
     return frames, labels
 
 
-def _choose_parts(still: Still, objects: int, rng: np.random.Generator) -> Image:
+def _choose_parts(still: Still, config: ClipConfig, rng: np.random.Generator) -> Image:
     """Label the whole figure, one part of it, or several parts as objects of their own."""
     if len(still.parts) == 1 or rng.random() < 0.5:
-        return (still.labels > 0).astype(np.uint8)
-    chosen = rng.permutation(still.parts)[: int(rng.integers(1, objects + 1))]
+        whole = (still.labels > 0).astype(np.uint8)
+        if len(still.parts) == 1 or not config.composes or is_one_thing(whole):
+            return whole
+    chosen = rng.permutation(still.parts)[: int(rng.integers(1, config.objects + 1))]
     mask = np.zeros_like(still.labels)
     for number, part in enumerate(chosen, start=1):
         mask[still.labels == part] = number
@@ -308,7 +186,7 @@ def _paste_object(
     else:
         if not footage.videos:
             return
-        video = _choose_video(footage, rng)
+        video = footage.draw_video(rng)
         start = int(rng.integers(0, max(1, len(video.frames) - 3 * len(frames))))
         indices = np.minimum(start + 3 * np.arange(len(frames)), len(video.frames) - 1)
         sources = [video.frames[i] for i in indices]
@@ -321,11 +199,17 @@ def _paste_object(
     behind = rng.random() < 0.25
     for index, move in enumerate(path):
         warp: Warp = camera.warp(move)
-        source, cut = warp.image(sources[index]), warp.mask(cuts[index], mirror=False) > 0
+        cut = warp.mask(cuts[index], mirror=False) > 0
         if behind:
             cut &= labels[index] == 0
-        alpha = cv2.GaussianBlur(cut.astype(np.float32), (3, 3), 0)[..., None]
-        frames[index] = (source * alpha + frames[index] * (1 - alpha)).astype(np.uint8)
+        rows, columns = np.flatnonzero(cut.any(1)), np.flatnonzero(cut.any(0))
+        if not rows.size:
+            continue
+        # Two pixels around it are as far as its soft edge reaches.
+        box = np.s_[max(rows[0] - 2, 0) : rows[-1] + 3, max(columns[0] - 2, 0) : columns[-1] + 3]
+        source = Warp(warp.map_x[box], warp.map_y[box]).image(sources[index])
+        alpha = cv2.GaussianBlur(cut[box].astype(np.float32), (3, 3), 0)[..., None]
+        frames[index][box] = (source * alpha + frames[index][box] * (1 - alpha)).astype(np.uint8)
         labels[index] = np.where(cut, number, labels[index]).astype(np.uint8)
 
 
@@ -340,7 +224,7 @@ def _hide_objects(
     if footage.stills and rng.random() < 0.5:
         source = footage.stills[int(rng.integers(len(footage.stills)))].frame
     elif footage.videos:
-        video = _choose_video(footage, rng)
+        video = footage.draw_video(rng)
         source = video.frames[int(rng.integers(len(video.frames)))]
     else:
         return
@@ -356,18 +240,3 @@ def _hide_objects(
         box = np.s_[max(0, int(top)) : int(bottom), max(0, int(left)) : int(right)]
         frames[index][box] = cover[box]
         labels[index][box] = 0
-
-
-def _read(path: Path, flag: int) -> Image:
-    image = cv2.imread(str(path), flag)
-    if image is None:
-        raise DatasetError(f"{path} is missing or cannot be decoded", "an image file")
-    return image.astype(np.uint8, copy=False)
-
-
-def _limit_height(image: Image, interpolation: int) -> Image:
-    height, width = image.shape[:2]
-    if height <= DECODE_HEIGHT:
-        return image
-    size = (round(width * DECODE_HEIGHT / height), DECODE_HEIGHT)
-    return cv2.resize(image, size, interpolation=interpolation).astype(np.uint8, copy=False)

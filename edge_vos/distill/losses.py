@@ -2,6 +2,7 @@
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 
 def bootstrapped_cross_entropy(
@@ -18,7 +19,7 @@ def bootstrapped_cross_entropy(
         probability: (B, K, h, w) float32, summing to 1 over K.
         target: (B, K, h, w) float32 area coverage, summing to 1 over K.
         keep: share of the cells kept, in (0, 1].
-        trust: (B, h, w) float32 in [0, 1], the weight of each cell; ``None`` is 1.
+        trust: (B, h, w) float32, the weight of each cell, not negative; ``None`` is 1.
     """
     divergence = torch.xlogy(target, target) - target * probability.clamp(min=1e-6).log()
     cost = divergence.sum(1)
@@ -46,3 +47,26 @@ def soft_jaccard(probability: Tensor, target: Tensor, active: Tensor) -> Tensor:
     counted = active * (target.sum((2, 3)) >= 1)
     loss = (1 - (intersection + 1) / (union + 1)) * counted
     return (loss[:, 1:].sum(1) / counted[:, 1:].sum(1).clamp(min=1)).mean()
+
+
+def edge_emphasis(probability: Tensor, target: Tensor, weight: float) -> Tensor:
+    """Weigh cells more where the target has an edge and the prediction is unsure.
+
+    ``1 + weight * edge * doubt``: the edge is the largest change of coverage among a cell and its
+    eight neighbours, the doubt is one minus the lead of the likeliest id over the next. No gradient
+    flows through it.
+
+    Args:
+        probability: (B, K, h, w) float32.
+        target: (B, K, h, w) float32 area coverage.
+        weight: what a certain edge of which the prediction knows nothing counts beyond 1.
+
+    Returns:
+        (B, h, w) float32, 1 to ``1 + weight``.
+    """
+    with torch.no_grad():
+        highest = F.max_pool2d(target, 3, 1, 1)
+        lowest = -F.max_pool2d(-target, 3, 1, 1)
+        edge = (highest - lowest).amax(1)
+        first, second = probability.topk(2, dim=1).values.unbind(1)
+        return 1 + weight * edge * (1 - (first - second))

@@ -100,14 +100,15 @@ class Camera:
             bend: (H, W, 2) float32 further displacement in output pixels, (x, y).
         """
         height, width = self.size
-        x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
+        x = np.arange(width, dtype=np.float32)[None]
+        y = np.arange(height, dtype=np.float32)[:, None]
         if bend is not None:
             x, y = x + bend[..., 0], y + bend[..., 1]
         x = x - self.target_xy[0] - move.shift_xy[0] * width
         y = y - self.target_xy[1] - move.shift_xy[1] * height
         zoom = self.zoom * move.scale
         cosine, sine = np.cos(move.angle) / zoom, np.sin(move.angle) / zoom
-        map_x = self.flip * (cosine * x + sine * y) + self.centre_xy[0]
+        map_x = self.flip * cosine * x + self.flip * sine * y + self.centre_xy[0]
         map_y = -sine * x + cosine * y + self.centre_xy[1]
         return Warp(map_x.astype(np.float32), map_y.astype(np.float32))
 
@@ -176,6 +177,20 @@ def soften(frames: list[Image], rng: np.random.Generator) -> list[Image]:
         cv2.filter2D(frame, -1, kernel).astype(np.uint8) if rng.random() < 0.6 else frame
         for frame in frames
     ]
+
+
+def moving_light(frames: list[Image], rng: np.random.Generator) -> list[Image]:
+    """Brighten and shade parts of the image smoothly, differently from frame to frame."""
+    height, width = frames[0].shape[:2]
+    first, last = rng.normal(0, 0.35, (2, 4, 5))
+    result = []
+    for index, frame in enumerate(frames):
+        way = index / max(len(frames) - 1, 1)
+        coarse = np.exp((1 - way) * first + way * last).astype(np.float32)
+        gain = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_LINEAR)
+        lit = cv2.multiply(frame, cv2.merge([gain, gain, gain]), dtype=cv2.CV_8U)
+        result.append(np.asarray(lit, np.uint8))
+    return result
 
 
 def jitter_colour(frames: list[Image], rng: np.random.Generator) -> list[Image]:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from edge_vos.distill.data import Batch
-from edge_vos.distill.losses import bootstrapped_cross_entropy, soft_jaccard
+from edge_vos.distill.losses import bootstrapped_cross_entropy, edge_emphasis, soft_jaccard
 from edge_vos.distill.relations import (
     attention_kl,
     cka,
@@ -16,7 +16,7 @@ from edge_vos.distill.relations import (
     logit_kl,
     pool_keys,
 )
-from edge_vos.distill.rollout import Prediction, coverage, rollout
+from edge_vos.distill.rollout import Prediction, coverage, on_device, rollout
 from edge_vos.errors import UsageError
 from edge_vos.model.config import StudentConfig
 from edge_vos.model.identity import PATCH
@@ -68,11 +68,17 @@ class DistillConfig:
 
 
 class LabelObjective(nn.Module):
-    """Compare the masks with the labels."""
+    """Compare the masks with the labels.
 
-    def __init__(self, student: Student) -> None:
+    Args:
+        student: in training.
+        edge_weight: how much more an edge counts where the student is unsure of it.
+    """
+
+    def __init__(self, student: Student, edge_weight: float = 0.0) -> None:
         super().__init__()
         self.student = student
+        self.edge_weight = edge_weight
 
     def forward(self, batch: Batch, keep: float) -> Terms:
         """Return the terms of the loss, averaged over clips and over all frames but the first.
@@ -83,9 +89,17 @@ class LabelObjective(nn.Module):
         """
         predictions = rollout(self.student, batch)
         device = predictions[0].logits.device
-        active = torch.from_numpy(batch.active).to(device)
-        target = coverage(torch.from_numpy(batch.labels).to(device), active.shape[1])
-        return _mask_terms(predictions, list(target.unbind(1))[1:], active, keep)
+        if batch.labels is None:
+            raise UsageError("clips without labels", "labels to learn from")
+        active = on_device(batch.active, device)
+        target = coverage(on_device(batch.labels, device), active.shape[1])
+        targets = list(target.unbind(1))[1:]
+        trust = [
+            edge_emphasis(prediction.probability, target, self.edge_weight)
+            for prediction, target in zip(predictions, targets, strict=True)
+            if self.edge_weight
+        ]
+        return _mask_terms(predictions, targets, active, keep, trust)
 
 
 class DistillObjective(nn.Module):
@@ -111,10 +125,10 @@ class DistillObjective(nn.Module):
         """
         config = self.config
         device = next(self.student.parameters()).device
-        active = torch.from_numpy(batch.active).to(device)
+        active = on_device(batch.active, device)
         tracks = None
         if config.tracks and batch.labels is not None:
-            tracks = coverage(torch.from_numpy(batch.labels).to(device), active.shape[1])
+            tracks = coverage(on_device(batch.labels, device), active.shape[1])
         with torch.no_grad():
             taught = rollout(self.teacher, batch, tracks)
         learned = rollout(self.student, batch)

@@ -2,8 +2,10 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
+from typing import Any
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -44,17 +46,20 @@ def rollout(student: Student, batch: Batch, known: Tensor | None = None) -> list
         the predictions for every frame but the first.
     """
     device = next(student.parameters()).device
-    images = torch.from_numpy(batch.images).to(device).flatten(0, 1).permute(0, 3, 1, 2)
-    active = torch.from_numpy(batch.active).to(device)
-    ring = torch.from_numpy(batch.ring).to(device)
-    prompt = coverage(torch.from_numpy(batch.prompt).to(device), active.shape[1])
+    images = on_device(batch.images, device).flatten(0, 1).permute(0, 3, 1, 2)
+    active = on_device(batch.active, device)
+    ring = on_device(batch.ring, device)
+    prompt = coverage(on_device(batch.prompt, device), active.shape[1])
     clips, frames = batch.images.shape[:2]
     images = images.float().contiguous(memory_format=torch.channels_last)
     with torch.no_grad(), torch.autocast(device.type, torch.bfloat16, has_bfloat16(device)):
         # A clip at a time: on a CPU all of them at once take twice as long, for want of cache.
-        taps = [student.encoder.shallow(clip) for clip in images.chunk(clips)]
+        chunks = images.chunk(clips) if device.type == "cpu" else [images]
+        taps = [student.encoder.shallow(chunk) for chunk in chunks]
         stride4, stride8 = (torch.cat(tap) for tap in zip(*taps, strict=True))
-    features = student.encode(stride4.float(), stride8.float())
+    if not torch.is_autocast_enabled(device.type):
+        stride4, stride8 = stride4.float(), stride8.float()
+    features = student.encode(stride4, stride8)
 
     def frame(t: int) -> Features:
         return Features(*(getattr(features, f.name)[t::frames] for f in fields(Features)))
@@ -73,11 +78,20 @@ def rollout(student: Student, batch: Batch, known: Tensor | None = None) -> list
             _stack(values[i] for i in order),
             valid.reshape(-1, 1, 1, 1),
         )
+        logits = logits.float()  # odds of up to exp(8) want more than bfloat16
         probability = probability_from_logits(logits, active[:, :, None, None])
         predictions.append(Prediction(logits, probability, maps))
         keys.append(frame(t).key)
         values.append(student.identity(probability if known is None else known[:, t]))
     return predictions
+
+
+def on_device(array: NDArray[Any], device: torch.device) -> Tensor:
+    """Copy an array to a device; to a GPU from pinned memory, so that nobody waits for the copy."""
+    tensor = torch.from_numpy(array)
+    if device.type == "cuda":
+        return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor.to(device)
 
 
 def has_bfloat16(device: torch.device) -> bool:

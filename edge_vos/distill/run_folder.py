@@ -1,4 +1,4 @@
-"""A run's folder: checkpoint, averaged weights, the best of them, log, curves, samples.
+"""A run's folder: checkpoint, averaged weights, the best of them, log, samples.
 
 Each is written beside and renamed.
 """
@@ -23,7 +23,9 @@ WEIGHTS = "student.safetensors"
 BEST = "best.safetensors"
 DEVELOPMENT = "development.csv"
 LOG = "log.csv"
-_FIXED = ("step", "loss", "learning_rate", "seconds")
+CURVES = "curves.png"
+_LAST = ("learning_rate", "seconds", "wait_seconds", "images")
+_FIXED = ("step", "loss", *_LAST)
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,9 @@ class StepRecord:
         loss: the sum of the terms.
         terms: of the loss, weighted, by name.
         learning_rate: of everything but the encoder.
-        seconds: that the step took.
+        seconds: that the step took, once its batches were there.
+        wait_seconds: that it waited for them.
+        images: frames in its batches, over all processes.
     """
 
     step: int
@@ -43,6 +47,8 @@ class StepRecord:
     terms: Mapping[str, float]
     learning_rate: float
     seconds: float
+    wait_seconds: float = 0.0
+    images: int = 0
 
 
 def write_checkpoint(run: Path, content: Mapping[str, Any]) -> None:
@@ -91,6 +97,8 @@ def read_log(run: Path, step: int) -> list[StepRecord]:
             {name: value for name, value in row.items() if name not in _FIXED},
             row["learning_rate"],
             row["seconds"],
+            row.get("wait_seconds", 0.0),
+            int(row.get("images", 0)),
         )
         for row in rows
         if row["step"] <= step
@@ -98,17 +106,14 @@ def read_log(run: Path, step: int) -> list[StepRecord]:
 
 
 def write_log(run: Path, log: list[StepRecord]) -> None:
-    """Write the log as CSV and its curves as PNG."""
-    if not log:
-        return
-    names = list(log[-1].terms)
-    lines = [",".join(("step", "loss", *names, "learning_rate", "seconds"))]
+    """Write the log as CSV."""
+    names = list(log[-1].terms) if log else []
+    lines = [",".join(("step", "loss", *names, *_LAST))]
     for row in log:
-        terms = [repr(row.terms.get(name, 0.0)) for name in names]
-        fields = [row.step, repr(row.loss), *terms, repr(row.learning_rate), repr(row.seconds)]
-        lines.append(",".join(map(str, fields)))
+        terms = [row.terms.get(name, 0.0) for name in names]
+        fields = [row.step, row.loss, *terms, *(getattr(row, name) for name in _LAST)]
+        lines.append(",".join(map(repr, fields)))
     write_text(run / LOG, "\n".join(lines) + "\n")
-    _plot(run / "curves.png", log, names)
 
 
 def write_development(run: Path, scores: Mapping[int, float]) -> None:
@@ -128,22 +133,3 @@ def write_config(run: Path, values: Mapping[str, Any]) -> None:
     """Write a run's config for people to read; the checkpoint holds the one that counts."""
     run.mkdir(parents=True, exist_ok=True)
     write_text(run / "config.json", json.dumps(values, indent=2) + "\n")
-
-
-def _plot(path: Path, log: list[StepRecord], names: list[str]) -> None:
-    import matplotlib.figure as figure
-
-    window = max(1, len(log) // 100)
-    chunks = [log[i : i + window] for i in range(0, len(log), window)]
-    steps = [chunk[-1].step for chunk in chunks]
-    picture = figure.Figure(figsize=(8, 4), layout="constrained")
-    axes = picture.subplots()
-    for name in names:
-        means = [sum(r.terms.get(name, 0.0) for r in chunk) / len(chunk) for chunk in chunks]
-        axes.plot(steps, means, label=name)
-    axes.set(xlabel="step", ylabel=f"loss, mean of {window} steps", ylim=(0, None))
-    axes.grid(alpha=0.3)
-    axes.legend()
-    temporary = path.with_suffix(".tmp.png")
-    picture.savefig(temporary)
-    os.replace(temporary, path)

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_vos.distill.annotate import begin_following
-from edge_vos.distill.data import Video
+from edge_vos.distill.footage import Video
 from edge_vos.distill.proposals import Proposal, ProposalConfig, propose
 from edge_vos.distill.unlabelled import load_unlabelled
 from edge_vos.errors import DatasetError

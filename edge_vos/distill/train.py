@@ -8,23 +8,26 @@ by clips: every gradient is the mean over all of them, as in one process.
 import json
 import math
 import time
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import cv2
 import torch
 import torch.distributed as dist
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from edge_vos.distill.config import TrainConfig, learning_rate_factor
-from edge_vos.distill.data import Batch, Footage, make_batch, prefetch
-from edge_vos.distill.eager import eager_model
+from edge_vos.distill.curves import write_curves
+from edge_vos.distill.data import Batch, make_batch
+from edge_vos.distill.footage import Footage
+from edge_vos.distill.loader import batches
 from edge_vos.distill.objectives import DistillObjective, LabelObjective, Terms
 from edge_vos.distill.run_folder import (
     BEST,
+    CURVES,
     WEIGHTS,
     StepRecord,
     read_checkpoint,
@@ -36,9 +39,8 @@ from edge_vos.distill.run_folder import (
     write_samples,
 )
 from edge_vos.distill.samples import sample_sheet
-from edge_vos.errors import CheckpointError, DatasetError, TrainingError, UsageError
-from edge_vos.evaluate.run import evaluate_dataset
-from edge_vos.evaluate.sequences import Dataset
+from edge_vos.distill.scoring import Scoring
+from edge_vos.errors import CheckpointError, TrainingError, UsageError
 from edge_vos.model.checkpoint import save_student
 from edge_vos.model.encoder import load_imagenet_weights
 from edge_vos.model.student import Student
@@ -97,9 +99,16 @@ def new_state(
                 "a student of the same shape",
                 "Leave --from out, or choose the --preset that they have",
             ) from error
+    return _state_of(student, config, device)
+
+
+def _state_of(student: Student, config: TrainConfig, device: str) -> TrainState:
     average = Student(student.config)
     average.load_state_dict(student.state_dict())
     student, average = student.to(device), average.to(device).eval()
+    if device != "cpu":
+        for model in (student, average):
+            model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return TrainState(student, average, _optimizer(student, config), 0)
 
 
@@ -128,7 +137,7 @@ def load_state(run: Path, device: str = "cpu") -> tuple[TrainState, TrainConfig]
     saved = read_checkpoint(run)
     try:
         config = TrainConfig.from_dict(json.loads(saved["config"]))
-        state = new_state(config, device)
+        state = _state_of(Student(config.student), config, device)
         state.student.load_state_dict(saved["student"])
         state.average.load_state_dict(saved["average"])
         state.optimizer.load_state_dict(saved["optimizer"])
@@ -155,49 +164,77 @@ def objective_of(
             "Give --teacher to edge-vos distill only",
         )
     if config.distill is None or teacher is None:
-        return LabelObjective(state.student)
+        return LabelObjective(state.student, config.edge_weight)
     device = next(state.student.parameters()).device
     return DistillObjective(state.student, teacher.to(device), config.distill)
 
 
 def train_step(
-    state: TrainState, batch: Batch, config: TrainConfig, objective: Objective
+    state: TrainState, batches: Iterator[Batch], config: TrainConfig, objective: Objective
 ) -> StepRecord:
     """Take one optimizer step in place and return what it logged.
 
     Args:
         state: changed in place.
-        batch: the clips of all processes; each takes its share.
+        batches: ``accumulate`` of them are taken; each holds the clips of all processes, of which
+            each takes its share.
         config: of the run.
         objective: the loss of the state's student.
     """
-    started = time.perf_counter()
     factor = learning_rate_factor(state.step, config)
     for group in state.optimizer.param_groups:
         group["lr"] = group["peak"] * factor
     _training_mode(state.student, config)
-    ramp = min(1.0, state.step / max(1.0, config.keep_ramp * config.steps))
-    device = next(state.student.parameters()).device.type
-    with torch.autocast(device, torch.bfloat16, enabled=device == "cuda"):
-        terms = objective(_share(batch), 1 + (config.keep - 1) * ramp)
-    loss = torch.stack(list(terms.values())).sum()
     state.optimizer.zero_grad(set_to_none=True)
-    loss.backward()  # type: ignore[no-untyped-call]
+    waited, images = 0.0, 0
+    started = time.perf_counter()
+    logged: list[dict[str, Tensor]] = []
+    for number in range(config.accumulate):
+        asked = time.perf_counter()
+        batch = next(batches)
+        waited += time.perf_counter() - asked
+        images += batch.images.shape[0] * batch.images.shape[1]
+        with _alone(objective, number + 1 < config.accumulate):
+            logged.append(_backward(state, batch, config, objective))
     nn.utils.clip_grad_norm_(state.student.parameters(), config.clip_norm)
     state.optimizer.step()
     _update_average(state, min(config.ema, (1 + state.step) / (10 + state.step)))
     state.step += 1
-    values = torch.stack([term.detach().float() for term in terms.values()])
+    values = torch.stack([torch.stack(list(terms.values())) for terms in logged]).mean(0)
     if dist.is_initialized():
         dist.all_reduce(values)
         values /= dist.get_world_size()
+    loss = float(values.sum())
     return StepRecord(
         state.step,
-        float(values.sum()),
-        dict(zip(terms, values.tolist(), strict=True)),
+        loss,
+        dict(zip(logged[0], values.tolist(), strict=True)),
         state.optimizer.param_groups[0]["lr"],
-        time.perf_counter() - started,
+        time.perf_counter() - started - waited,
+        waited,
+        images,
     )
+
+
+def _backward(
+    state: TrainState, batch: Batch, config: TrainConfig, objective: Objective
+) -> dict[str, Tensor]:
+    """Add the gradient of one batch's share of the step, and return its detached terms."""
+    ramp = min(1.0, state.step / max(1.0, config.keep_ramp * config.steps))
+    device = next(state.student.parameters()).device.type
+    narrow = device != "cpu" if config.bfloat16 is None else config.bfloat16
+    with torch.autocast(device, torch.bfloat16, enabled=narrow):
+        terms = objective(_share(batch), 1 + (config.keep - 1) * ramp)
+    loss = torch.stack(list(terms.values())).sum() / config.accumulate
+    loss.backward()  # type: ignore[no-untyped-call]
+    return {name: term.detach().float() for name, term in terms.items()}
+
+
+def _alone(objective: Objective, more_follow: bool) -> AbstractContextManager[None]:
+    """Let processes exchange gradients only after a step's last batch."""
+    if more_follow and isinstance(objective, DistributedDataParallel):
+        return objective.no_sync()
+    return nullcontext()
 
 
 def train(
@@ -208,52 +245,57 @@ def train(
     report: Callable[[StepRecord], None] = lambda _: None,
     minutes: float = math.inf,
     teacher: Student | None = None,
-    development: Dataset | None = None,
+    scoring: Scoring | None = None,
+    workers: int = 0,
 ) -> StepRecord | None:
     """Train until the last step or until the minutes are over; return the last record.
 
-    From where the learning rate falls, each checkpoint is scored on the development split, and the
-    best weights by that are kept beside the last ones. What is trained does not depend on it.
+    The averaged weights are scored as ``scoring`` says, and the best by that are kept beside the
+    last ones. What is trained does not depend on it, nor on the number of workers.
 
     Args:
-        footage: decoded material.
+        footage: training material.
         state: changed in place.
         config: of the run.
         run: folder of the run.
-        report: called after each step.
+        report: called after each step, and after the checkpoint where the step has one.
         minutes: wall-clock limit of this call.
         teacher: to learn from, where the config distils.
-        development: sequences that the footage lacks; None keeps the last weights only.
+        scoring: by sequences that the footage lacks; None keeps the last weights only.
+        workers: processes that make the clips; 0 is a thread.
 
     Raises:
         TrainingError: if the loss is no longer finite.
         DatasetError: if the development split cannot be read.
+        UsageError: if there is no footage, or no processes can be had.
     """
+    if not footage.videos and not footage.stills:
+        raise UsageError("there is nothing to train on", "videos or stills with masks")
+    deadline = time.monotonic() + 60 * minutes
     cv2.setNumThreads(0)
     leads = not dist.is_initialized() or dist.get_rank() == 0
     if leads:
         write_config(run, config.to_dict())
-    objective: nn.Module = objective_of(state, config, teacher)
-    if dist.is_initialized():
-        if next(state.student.parameters()).is_cuda:
-            objective = nn.SyncBatchNorm.convert_sync_batchnorm(objective)  # type: ignore[no-untyped-call]
-        objective = DistributedDataParallel(objective, broadcast_buffers=not config.freeze_norm)
-    deadline = time.monotonic() + 60 * minutes
+    objective = _prepared(objective_of(state, config, teacher), config)
     record = None
     log = read_log(run, state.step)
-    unseen = make_batch(footage, config.clips, config.seed, config.steps) if leads else None
+    last = config.steps * config.accumulate
+    unseen = make_batch(footage, config.clips, config.seed, last) if leads else None
 
     def checkpoint() -> None:
-        if development is not None and state.step >= config.steps * (1 - config.cooldown):
-            _judge(state, development, run)
+        if scoring is not None and scoring.due(state.step, config):
+            _judge(state, scoring, run)
         save_state(state, config, run)
         write_log(run, log)
+        write_curves(run / CURVES, log, state.development)
         if unseen is not None:
             write_samples(run, sample_sheet(state.average, unseen))
 
-    with closing(prefetch(footage, config.clips, config.seed, state.step)) as batches:
+    first = state.step * config.accumulate
+    made = batches(footage, config.batch_clips, config.seed, first, last, workers)
+    with closing(made):
         while state.step < config.steps and not _any_process(time.monotonic() >= deadline):
-            record = train_step(state, next(batches), config, objective)
+            record = train_step(state, made, config, objective)
             if not math.isfinite(record.loss):
                 raise TrainingError(
                     f"the loss is {record.loss} at step {record.step}",
@@ -262,20 +304,35 @@ def train(
                 )
             log.append(record)
             if leads:
-                report(record)
-                if state.step % config.checkpoint_every == 0 or state.step == config.steps:
+                if _saves(state.step, config, scoring):
                     checkpoint()
-    if leads and record is not None and state.step % config.checkpoint_every:
+                report(record)
+    if leads and record is not None and not _saves(state.step, config, scoring):
         checkpoint()
     return record
 
 
-def _judge(state: TrainState, development: Dataset, run: Path) -> None:
+def _saves(step: int, config: TrainConfig, scoring: Scoring | None) -> bool:
+    scored = scoring is not None and scoring.due(step, config)
+    return step % config.checkpoint_every == 0 or step == config.steps or scored
+
+
+def _prepared(objective: nn.Module, config: TrainConfig) -> nn.Module:
+    """Set up what a GPU and several processes want."""
+    gpu = next(objective.parameters()).is_cuda
+    if gpu:
+        torch.set_float32_matmul_precision("high")
+        torch.backends.cudnn.benchmark = True
+    if not dist.is_initialized():
+        return objective
+    if gpu:
+        objective = nn.SyncBatchNorm.convert_sync_batchnorm(objective)  # type: ignore[no-untyped-call]
+    return DistributedDataParallel(objective, broadcast_buffers=not config.freeze_norm)
+
+
+def _judge(state: TrainState, scoring: Scoring, run: Path) -> None:
     """Score the averaged weights, and keep them if none were better."""
-    report = evaluate_dataset(development, eager_model(state.average))
-    if report.jf_mean is None:
-        raise DatasetError(f"{development.root} cannot be scored: {report.note}", "all masks")
-    state.development[state.step] = jf = float(report.jf_mean)
+    state.development[state.step] = jf = scoring.score(state.average)
     if state.best == (state.step, jf):
         save_student(state.average, run / BEST, {"step": str(state.step), "jf": f"{jf:.2f}"})
     write_development(run, state.development)

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_vos.distill.data import DECODE_HEIGHT
+from edge_vos.distill.footage import DECODE_HEIGHT
 from edge_vos.errors import DatasetError
 from edge_vos.runtime.sources.image_folder import IMAGE_SUFFIXES
 from edge_vos.runtime.sources.opening import open_source

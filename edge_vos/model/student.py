@@ -153,8 +153,10 @@ def student_as_callable(
     """Wrap an eager student as named arrays in, named arrays out, for the runtime's loop."""
 
     def run(inputs: Mapping[str, NDArray[np.float32]]) -> dict[str, NDArray[np.float32]]:
+        device = next(student.parameters()).device
         with torch.inference_mode():
-            outputs = student(*(torch.from_numpy(inputs[name]) for name in INPUT_NAMES))
-        return {name: tensor.numpy() for name, tensor in zip(OUTPUT_NAMES, outputs, strict=True)}
+            outputs = student(*(torch.from_numpy(inputs[name]).to(device) for name in INPUT_NAMES))
+        named = zip(OUTPUT_NAMES, outputs, strict=True)
+        return {name: tensor.cpu().numpy() for name, tensor in named}
 
     return run

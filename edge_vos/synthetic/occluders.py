@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_vos.synthetic.textures import clutter
+from edge_vos.synthetic.textures import background_texture
 
 HIDDEN_FRAMES = 30
 LONGEST = 1_000_000
@@ -112,11 +112,11 @@ def _paint(image: NDArray[np.uint8], box: _Box, seed: int) -> None:
     left, top, right, bottom = box
     size_wh = right - left, bottom - top
     image[top:bottom, left:right] = cv2.resize(
-        _curtain(seed), size_wh, interpolation=cv2.INTER_LINEAR
+        _cover_texture(seed), size_wh, interpolation=cv2.INTER_LINEAR
     )
 
 
 @lru_cache(maxsize=4)  # a stream goes on for days
-def _curtain(seed: int) -> NDArray[np.uint8]:
+def _cover_texture(seed: int) -> NDArray[np.uint8]:
     """Return what one cycle hides things with: a picture as those behind synthetic objects."""
-    return clutter(np.random.default_rng(seed), (_SIDE, _SIDE))
+    return background_texture(np.random.default_rng(seed), (_SIDE, _SIDE))

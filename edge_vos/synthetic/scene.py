@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_vos.synthetic.textures import clutter, sprite_image
+from edge_vos.synthetic.textures import background_texture, object_texture
 
 _PLACEMENTS = 24  # tries to find a first frame in which every object shows
 _NOISE = 6  # amplitude of the sensor's noise, in grey levels
@@ -67,7 +67,7 @@ class Scene:
     Args:
         size: height and width.
         objects: how many; their ids in the mask are 1 and up, later ones lie above.
-        seed: of everything that is drawn by lot.
+        seed: of everything that is drawn at random.
     """
 
     def __init__(self, size: tuple[int, int], objects: int, seed: int = 0) -> None:
@@ -76,14 +76,16 @@ class Scene:
         rng = np.random.default_rng(seed)
         height, width = size
         self._margin = max(8, min(size) // 8)
-        self._background = clutter(rng, (height + 2 * self._margin, width + 2 * self._margin))
+        self._background = background_texture(
+            rng, (height + 2 * self._margin, width + 2 * self._margin)
+        )
         self._grain = rng.integers(0, 2 * _NOISE + 1, (height + 64, width + 64, 3), np.uint8)
         self._pan = (_wave(rng, 0, 0.9, 0.10, 0.25), _wave(rng, 0, 0.9, 0.10, 0.25))
         self._light = _wave(rng, 1.0, 0.07, 0.2, 0.5)
         # Smaller when there are many, so that they still find room.
         radius = 0.2 * min(size) * min(1.0, (4 / (objects + 1)) ** 0.5)
-        looks = [sprite_image(rng, round(2 * radius), number) for number in range(objects + 1)]
-        self._sprites = self._place(rng, looks)
+        textures = [object_texture(rng, round(2 * radius), number) for number in range(objects + 1)]
+        self._sprites = self._place(rng, textures)
 
     def render(self, time_s: float) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         """Render the frame of one moment.
@@ -109,7 +111,7 @@ class Scene:
         cv2.convertScaleAbs(image, dst=image, alpha=gain, beta=-gain * _NOISE)
         return image, truth
 
-    def _place(self, rng: np.random.Generator, looks: list[NDArray[np.uint8]]) -> list[_Sprite]:
+    def _place(self, rng: np.random.Generator, textures: list[NDArray[np.uint8]]) -> list[_Sprite]:
         """Choose motions such that each object is seen well in the first frame."""
         best: list[_Sprite] = []
         best_share = -1.0
@@ -117,7 +119,8 @@ class Scene:
             # The last one has no id: it is a stranger that passes in front.
             labels = [*range(1, self.objects + 1), 0]
             sprites = [
-                self._sprite(rng, label, look) for label, look in zip(labels, looks, strict=True)
+                self._sprite(rng, label, texture)
+                for label, texture in zip(labels, textures, strict=True)
             ]
             share = self._least_share_seen(sprites)
             if share > best_share:
@@ -132,20 +135,8 @@ class Scene:
         return _Sprite(
             label=label,
             pixels=pixels,
-            x=_wave(
-                rng,
-                width * rng.uniform(0.5 - spread, 0.5 + spread),
-                width * rng.uniform(0.15, 0.25),
-                0.4,
-                0.9,
-            ),
-            y=_wave(
-                rng,
-                height * rng.uniform(0.5 - spread, 0.5 + spread),
-                height * rng.uniform(0.1, 0.2),
-                0.4,
-                0.9,
-            ),
+            x=_path(rng, width, spread, (0.15, 0.25)),
+            y=_path(rng, height, spread, (0.1, 0.2)),
             scale=_wave(rng, 1.0, rng.uniform(0.1, 0.25), 0.3, 0.8),
             stretch=_wave(rng, 1.0, rng.uniform(0.03, 0.12), 0.6, 1.4),
             angle=_wave(rng, rng.uniform(0, 2 * math.pi), rng.uniform(0.1, 0.5), 0.5, 1.1),
@@ -176,6 +167,12 @@ def _wave(
         float(rng.uniform(slowest, fastest)),
         float(rng.uniform(0, 2 * math.pi)),
     )
+
+
+def _path(rng: np.random.Generator, side: int, spread: float, reach: tuple[float, float]) -> _Wave:
+    """Return a way to and fro along a side; spread and reach are parts of it."""
+    middle = side * rng.uniform(0.5 - spread, 0.5 + spread)
+    return _wave(rng, middle, side * rng.uniform(*reach), 0.4, 0.9)
 
 
 def _draw(

@@ -15,7 +15,7 @@ def fractal_noise(
     """Make smooth noise with detail on several scales.
 
     Args:
-        rng: what draws the lots.
+        rng: draws the random numbers.
         size: height and width.
         cells: blobs along the shorter side, on the coarsest scale.
         octaves: scales, each twice as fine and half as strong.
@@ -29,17 +29,17 @@ def fractal_noise(
         across = cells * 2**octave
         rows = max(2, round(across * height / min(size)))
         columns = max(2, round(across * width / min(size)))
-        lots = rng.random((rows, columns), np.float32)
-        total += cv2.resize(lots, (width, height), interpolation=cv2.INTER_CUBIC) / 2**octave
+        values = rng.random((rows, columns), np.float32)
+        total += cv2.resize(values, (width, height), interpolation=cv2.INTER_CUBIC) / 2**octave
     low, high = float(total.min()), float(total.max())
     return (total - low) / max(high - low, 1e-6)
 
 
-def clutter(rng: np.random.Generator, size: tuple[int, int]) -> NDArray[np.uint8]:
+def background_texture(rng: np.random.Generator, size: tuple[int, int]) -> NDArray[np.uint8]:
     """Make a background with things in it that are not objects.
 
     Args:
-        rng: what draws the lots.
+        rng: draws the random numbers.
         size: height and width.
 
     Returns:
@@ -76,11 +76,11 @@ def clutter(rng: np.random.Generator, size: tuple[int, int]) -> NDArray[np.uint8
     return np.asarray(cv2.resize(picture, size[::-1], interpolation=cv2.INTER_CUBIC), np.uint8)
 
 
-def sprite_image(rng: np.random.Generator, diameter: int, number: int) -> NDArray[np.uint8]:
+def object_texture(rng: np.random.Generator, diameter: int, number: int) -> NDArray[np.uint8]:
     """Make one object: a shape with a pattern, lit from one side.
 
     Args:
-        rng: what draws the lots.
+        rng: draws the random numbers.
         diameter: pixels across.
         number: shapes and hues go round with it, so that neighbours differ.
 

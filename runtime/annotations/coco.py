@@ -54,7 +54,7 @@ def read(document: Any, wanted: FrameName) -> Annotation:
         height, width = whole(chosen["height"], "height"), whole(chosen["width"], "width")
         check_file_size(wanted, height, width)
     image_id = chosen.get("id")
-    found = []
+    found: list[tuple[int, dict[str, Any]]] = []
     for entry in entries(document["annotations"], "annotations"):
         annotation = record(entry, "An annotation")
         if annotation.get("image_id") == image_id:

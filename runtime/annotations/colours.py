@@ -37,10 +37,10 @@ def ids_of_colours(pixels: NDArray[np.generic], assumed: list[str]) -> NDArray[n
             f"The mask has {pixels.shape[2]} channels of {pixels.dtype}", "RGB or RGBA of 8 bits"
         )
     packed = (pixels.astype(np.int32) << np.array([16, 8, 0], np.int32)).sum(axis=2, dtype=np.int32)
-    colours, first, places, counts = np.unique(
+    colours, first, inverse, counts = np.unique(
         packed, return_index=True, return_inverse=True, return_counts=True
     )
-    places = places.reshape(packed.shape).astype(np.int32)
+    places = np.asarray(inverse.reshape(packed.shape), np.int32)
     is_plain = _plain(pixels, colours, places, counts)
     plain = np.flatnonzero(is_plain)
     if len(plain) > MOST_OBJECTS or not len(plain):

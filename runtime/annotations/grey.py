@@ -85,16 +85,17 @@ def _white(pixels: NDArray[np.generic]) -> int:
 
 def _whole(pixels: NDArray[np.generic], assumed: list[str]) -> NDArray[np.int32]:
     if pixels.dtype.kind == "f":
-        if not np.isfinite(pixels.astype(np.float64)).all():
+        values = pixels.astype(np.float64)
+        if not np.isfinite(values).all():
             raise MaskError("The mask holds values that are no numbers", "object ids from 1 on")
-        if (pixels != np.floor(pixels.astype(np.float64))).any():
-            if pixels.min() < 0 or pixels.max() > 1:
+        if (values != np.floor(values)).any():
+            if values.min() < 0 or values.max() > 1:
                 raise MaskError(
-                    f"The mask holds fractions up to {float(pixels.max()):.6g}",
+                    f"The mask holds fractions up to {values.max():.6g}",
                     "whole object ids, or one object's coverage from 0 to 1",
                 )
             assumed.append("its fractions are one object's coverage, cut at half")
-            return (pixels >= 0.5).astype(np.int32)
+            return np.asarray(values >= 0.5, np.int32)
     if pixels.dtype != np.bool_ and (pixels.min() < 0 or pixels.max() > np.iinfo(np.int32).max):
         raise MaskError(
             f"The mask holds values from {pixels.min()} to {pixels.max()}", "object ids from 1 on"
@@ -125,4 +126,4 @@ def _is_soft(levels: NDArray[np.int32], top: int, is_lossy: bool) -> bool:
         return False
     # A single level between the two may be a thin object: it is an edge where it lies along one.
     on_edge = middle & (near > shades) & (far < shades)
-    return np.count_nonzero(on_edge) >= 0.5 * np.count_nonzero(middle)
+    return bool(np.count_nonzero(on_edge) >= 0.5 * np.count_nonzero(middle))

@@ -111,7 +111,7 @@ def _without_alpha(pixels: NDArray[np.generic], assumed: list[str]) -> NDArray[n
     channels = pixels.shape[2]
     if channels in (1, 3):
         return pixels[..., 0] if channels == 1 else pixels
-    colours, alpha = pixels[..., :-1], pixels[..., -1]
+    colours, alpha = pixels[..., :-1], np.asarray(pixels[..., -1], np.uint8)
     if alpha.min() == alpha.max():
         return colours[..., 0] if channels == 2 else colours
     shown = colours[alpha >= _HALF]

@@ -1,7 +1,9 @@
 """Read the objects of a frame from a file of whatever kind, told by what is in it."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from edge_vos.errors import MaskError
 from edge_vos.runtime.annotations import coco, cvat, label_studio, labelme, picture, yolo
@@ -14,7 +16,11 @@ KINDS = (
 )
 LARGEST_BYTES = 1 << 26
 
-_JSON_KINDS = (labelme, coco, label_studio)
+_JSON_KINDS: tuple[tuple[Callable[[Any], bool], Callable[[Any, FrameName], Annotation]], ...] = (
+    (labelme.is_kind, labelme.read),
+    (coco.is_kind, coco.read),
+    (label_studio.is_kind, label_studio.read),
+)
 
 
 def read_annotation(path: str | Path, wanted: FrameName) -> Annotation:
@@ -38,17 +44,20 @@ def read_annotation(path: str | Path, wanted: FrameName) -> Annotation:
 def _content(path: Path) -> bytes:
     try:
         with path.open("rb") as file:
-            data = file.read(LARGEST_BYTES + 1)
+            parts, size = [], 0
+            while size <= LARGEST_BYTES and (part := file.read(1 << 20)):
+                parts.append(part)
+                size += len(part)
     except FileNotFoundError as error:
         raise MaskError("There is no such file", KINDS) from error
     except OSError as error:
         raise MaskError(f"It cannot be opened ({error.strerror or error})", KINDS) from error
-    if len(data) > LARGEST_BYTES:
+    if size > LARGEST_BYTES:
         raise MaskError(
             f"It is larger than {LARGEST_BYTES >> 20} MB", "the annotation of a few pictures",
             "Cut out the picture that you mean",
         )  # fmt: skip
-    return data
+    return b"".join(parts)
 
 
 def _read(data: bytes, wanted: FrameName) -> Annotation:
@@ -63,9 +72,9 @@ def _read(data: bytes, wanted: FrameName) -> Annotation:
         return cvat.read(text, wanted)
     if begin in ("{", "["):
         document = parse_json(text)
-        for kind in _JSON_KINDS:
-            if kind.is_kind(document):
-                return kind.read(document, wanted)
+        for is_kind, read in _JSON_KINDS:
+            if is_kind(document):
+                return read(document, wanted)
         keys = list(document)[:6] if isinstance(document, dict) else type(document).__name__
         raise MaskError(f"Its JSON, of {json.dumps(keys)[:80]}, is of no known kind", KINDS)
     if yolo.is_kind(text):

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from edge_vos.runtime.segmenter import Segmenter
 from edge_vos.runtime.sources.frame import Frame
-from edge_vos.runtime.stage_times import Vitals
+from edge_vos.runtime.stage_times import LiveStats
 
 Request = Callable[[Segmenter, Frame | None], object]
 
@@ -25,7 +25,7 @@ class Controls:
         paused: set while the run shall stay at its frame.
         requests: what to do to the segmenter before its next step. A request is given the frame
             that the run stays at, which is stepped through again, or ``None``.
-        vitals: how the run is doing.
+        stats: how the run is doing.
     """
 
     def __init__(self, objects: int = 10, about: str = "") -> None:
@@ -34,7 +34,7 @@ class Controls:
         self.stop = threading.Event()
         self.paused = threading.Event()
         self.requests: queue.SimpleQueue[Request] = queue.SimpleQueue()
-        self.vitals = Vitals()
+        self.stats = LiveStats()
         self._message = ""
 
     @property

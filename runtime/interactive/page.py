@@ -144,14 +144,14 @@ class Page(Sink):
     def state(self) -> dict[str, Any]:
         """Return what the page tells beside the picture."""
         prompting, controls = self.prompting, self.prompting.controls
-        vitals, last = controls.vitals, self._last
+        stats, last = controls.stats, self._last
         return {
             "about": controls.about,
-            "fps": vitals.fps,
-            "latency_ms": vitals.latency_ms,
-            "stages_ms": dict(vitals.stages_ms),
-            "frames": vitals.frames,
-            "dropped": vitals.dropped,
+            "fps": stats.fps,
+            "latency_ms": stats.latency_ms,
+            "stages_ms": dict(stats.stages_ms),
+            "frames": stats.frames,
+            "dropped": stats.dropped,
             "message": controls.message,
             "paused": controls.paused.is_set(),
             "recording": prompting.recording.is_set(),

@@ -6,7 +6,6 @@ graph cut between them. It needs no network, and a mask that it gets wrong can b
 
 import math
 from collections.abc import Sequence
-from pathlib import Path
 from typing import cast
 
 import cv2
@@ -14,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_vos.errors import PromptError
-from edge_vos.runtime.masks import read_mask
 from edge_vos.runtime.preprocess import check_frame
 
 # Chosen on the first frames of 30 DAVIS sequences: boxes gave a mean J of 0.72, points 0.57.
@@ -101,28 +99,6 @@ def check_size(mask: NDArray[np.uint8], frame_size: tuple[int, ...]) -> None:
             f"the frame's size, {frame_size[0]}x{frame_size[1]} (height x width)",
             "Scale the mask to the frame, with nearest-neighbour interpolation",
         )
-
-
-def load_mask_prompt(
-    path: str | Path, frame_size: tuple[int, int], channels: int
-) -> NDArray[np.uint8]:
-    """Read a mask for a frame.
-
-    Args:
-        path: a PNG with a palette, as DAVIS has it, or in grey levels.
-        frame_size: (height, width) of the frame.
-        channels: K, the background and the objects.
-
-    Returns:
-        (H, W) uint8 label map.
-
-    Raises:
-        PromptError: if it cannot be read, is empty, or does not fit frame or model.
-    """
-    mask = read_mask(path)
-    check_size(mask, frame_size)
-    check_mask(mask, channels)
-    return mask
 
 
 def mask_from_box(

@@ -181,13 +181,13 @@ class Window(Sink):
         return canvas
 
     def _figure_lines(self, result: FrameResult) -> list[str]:
-        vitals = self._controls.vitals
-        stages = vitals.stages_ms.items()
+        stats = self._controls.stats
+        stages = stats.stages_ms.items()
         lost = sum(state.lost for state in result.objects)
         return [
-            f"{vitals.fps:.1f} FPS   {vitals.latency_ms:.0f} ms from camera to screen",
+            f"{stats.fps:.1f} FPS   {stats.latency_ms:.0f} ms from camera to screen",
             "   ".join(f"{stage} {value_ms:.1f}" for stage, value_ms in stages) + " ms",
-            f"{len(result.objects)} objects, {lost} lost   {vitals.dropped} dropped   "
+            f"{len(result.objects)} objects, {lost} lost   {stats.dropped} dropped   "
             f"{self._controls.about}",
             *(
                 f"{caption(state)}   {'lost' if state.lost else f'{state.confidence:.0%}'}"

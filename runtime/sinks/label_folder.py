@@ -21,6 +21,11 @@ from edge_vos.runtime.sinks.output import Sink, make_folder, unwritable
 from edge_vos.runtime.sources.frame import Frame
 
 _QUALITY = 95
+_DATA_SET = """\
+# Both are the same pictures: divide them as you want.
+train: images
+val: images
+"""
 
 
 class FolderFormat(Protocol):
@@ -126,8 +131,7 @@ class Yolo:
     def last(self) -> Iterator[tuple[str, bytes]]:
         """Return the description of the data set."""
         names = "".join(f"  {i}: {json.dumps(name)}\n" for name, i in self._classes.items())
-        text = f"# train and val are the same pictures: divide them as you want\ntrain: images\nval: images\nnames:\n{names}"
-        yield "data.yaml", text.encode()
+        yield "data.yaml", f"{_DATA_SET}names:\n{names}".encode()
 
 
 class LabelMe:
@@ -194,10 +198,13 @@ def _relative(file: Path, folder: Path) -> str:
 
 def _picture(origin: Origin, frame: Frame) -> bytes:
     file = origin.file(frame)
+    if file is None:
+        _, encoded = cv2.imencode(".jpg", frame.image, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
+        return bytes(encoded.data)
     try:
-        if file is not None:
-            return file.read_bytes()
+        return file.read_bytes()
     except OSError as error:
-        raise unwritable(file, error) from error
-    _, encoded = cv2.imencode(".jpg", frame.image, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
-    return bytes(encoded.data)
+        raise SinkError(
+            f"The frame {file} cannot be copied ({error.strerror or error})",
+            "the file that was read",
+        ) from error

@@ -11,7 +11,9 @@ from edge_vos.errors import SinkError
 from edge_vos.runtime.interactive.controls import Controls
 from edge_vos.runtime.interactive.interaction import Prompting
 from edge_vos.runtime.interactive.window import Window
+from edge_vos.runtime.sinks import label_kinds
 from edge_vos.runtime.sinks.drawing import Painter
+from edge_vos.runtime.sinks.label_file import Origin
 from edge_vos.runtime.sinks.matte import RENDERS, cut_out
 from edge_vos.runtime.sinks.output import JsonLines, MaskFolder, Nothing, Sink, make_folder
 from edge_vos.runtime.sinks.output_path import OutputPath, check_apart, check_spares
@@ -28,7 +30,7 @@ __all__ = ["Sink", "open_sink", "open_sinks"]
 
 KINDS = (
     "clip.mkv, clip.mp4, clip.mov, clip.webm, clip.avi, matte:clip.mkv, green:clip.mkv, "
-    "blur:clip.mkv, masks.jsonl, a folder for palette PNGs, vcam:, window, "
+    f"blur:clip.mkv, masks.jsonl, a folder for palette PNGs, {label_kinds.KINDS}, vcam:, window, "
     "serve://127.0.0.1:8080 or none"
 )
 DAVIS, SERVE = "davis://", "serve://"
@@ -49,6 +51,7 @@ def open_sinks(
     controls: Controls | None = None,
     inputs: Iterable[Path] = (),
     sound: Sound | None = None,
+    origin: Origin | None = None,
 ) -> list[Sink]:
     """Open several sinks, or none of them: see :func:`open_sink`.
 
@@ -62,6 +65,7 @@ def open_sinks(
         controls: of the run that a window or a page shows.
         inputs: files that the run reads, such as ``source.files``: no sink may replace them.
         sound: of the source, ``source.sound``, for videos.
+        origin: the frames' own files, which labels name.
 
     Raises:
         SinkError: if one cannot be opened, two are the same, or one would replace an input.
@@ -88,6 +92,7 @@ def open_sinks(
                     prompting=prompting,
                     painter=painter,
                     sound=sound,
+                    origin=origin,
                 )
             )
         if any(is_interactive(uri) for uri in asked):
@@ -108,6 +113,7 @@ def open_sink(
     prompting: Prompting | None = None,
     painter: Painter | None = None,
     sound: Sound | None = None,
+    origin: Origin | None = None,
 ) -> Sink:
     """Open a video file, a folder of masks, JSON lines, a camera, a window, a page, or nothing.
 
@@ -117,14 +123,16 @@ def open_sink(
             or before a blurred background; after ``matte:``, .mov and .webm hold the frame with
             its alpha; ``clip.mkv?codec=av1``: by another codec than the usual one; ``vcam:``,
             ``vcam:blur``: a camera that other programs see; ``masks/`` or ``davis://masks``:
-            palette PNGs; ``masks.jsonl``: COCO run lengths; ``window``; ``serve://HOST:PORT``: a
-            page; ``none``.
+            palette PNGs; ``masks.jsonl``: COCO run lengths; ``coco:``, ``ytvis:``, ``mots:``,
+            ``cvat:``, ``yolo:`` or ``labelme:`` before a path: labels for other tools; ``window``;
+            ``serve://HOST:PORT``: a page; ``none``.
         fps: nominal, of a video.
         size: height and width of the first frame.
         overwrite: replace what exists.
         prompting: what keys, mouse and buttons act on, shared by the sinks that show.
         painter: draws overlays, shared by the sinks that need one.
         sound: of the source, for a video.
+        origin: the frames' own files, which labels name.
 
     Raises:
         SinkError: if it exists, cannot be written, or is of an unknown kind.
@@ -132,6 +140,9 @@ def open_sink(
     painter = painter if painter is not None else Painter()
     output_path = _output_path(uri)
     if output_path is not None:
+        if label_kinds.label_scheme(uri):
+            output_path.check_free(overwrite)
+            return label_kinds.open_labels(uri, output_path.path, origin or Origin())
         return _open_output_path(output_path, fps, size, overwrite, painter, sound)
     if uri.startswith(VIRTUAL_CAMERA):
         return open_virtual_camera(uri, fps, size, painter.paint)
@@ -147,6 +158,8 @@ def _output_path(uri: str) -> OutputPath | None:
     """Return where a sink writes to; a window, a page, a camera and ``none`` write nothing."""
     if uri == "none" or is_interactive(uri) or uri.startswith(VIRTUAL_CAMERA):
         return None
+    if labels := label_kinds.label_scheme(uri):
+        return _label_path(uri, labels)
     scheme = _scheme(uri)
     place = uri.removeprefix(f"{scheme}:" if scheme else DAVIS)
     codec = None
@@ -164,6 +177,17 @@ def _output_path(uri: str) -> OutputPath | None:
     if "://" in uri or (suffix not in SUFFIXES and not is_lines):
         raise SinkError(f"The output {uri!r} is of an unknown kind", KINDS)
     return OutputPath(uri, path, is_folder=False, codec=codec)
+
+
+def _label_path(uri: str, scheme: str) -> OutputPath:
+    place = uri.removeprefix(f"{scheme}:")
+    suffix = label_kinds.FILE_SUFFIXES.get(scheme)
+    if not place.strip() or (suffix is not None and Path(place).suffix.lower() != suffix):
+        raise SinkError(
+            f"The output {uri!r} has no path that ends in {suffix}" if suffix is not None
+            else f"The output {uri!r} has no path", label_kinds.KINDS,
+        )  # fmt: skip
+    return OutputPath(uri, Path(place), is_folder=suffix is None)
 
 
 def _scheme(uri: str) -> str:

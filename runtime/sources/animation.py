@@ -2,6 +2,7 @@
 
 import struct
 import time
+import warnings
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +17,9 @@ from edge_vos.runtime.sources.frame import RawFrame, Source
 from edge_vos.runtime.sources.span import WHOLE, Span
 
 SUFFIXES = (".gif", ".webp", ".png", ".apng")
-MOST_PX = 1 << 26
+MOST_PX = 1 << 25
+"""A picture of more pixels is refused: it would fill the memory."""
+
 _DEFAULT_S = 0.1  # browsers show a frame that tells no time, or next to none, for so long
 _LEAST_S = 0.011
 # What Pillow raises for a damaged file: its decoders are many.
@@ -32,8 +35,10 @@ def is_animated(path: Path) -> bool:
     if path.suffix.lower() not in SUFFIXES:
         return False
     try:
-        with _open(path) as picture:
+        with _open_strictly(path) as picture:
             return path.suffix.lower() == ".gif" or getattr(picture, "n_frames", 1) > 1
+    except UserWarning:  # a damaged animation, as opening it says
+        return True
     except _FAILURES:
         return False
 
@@ -51,11 +56,11 @@ def open_animation(uri: str, path: Path, loop: bool = False, span: Span = WHOLE)
         SourceError: if its first frame cannot be decoded, or the span holds none of its frames.
     """
     try:
-        with _open(path) as picture:
+        with _open_strictly(path) as picture:
             count: int = getattr(picture, "n_frames", 1)
             size = picture.size[1], picture.size[0]
             times = [time_s for (_, time_s), _ in zip(_play(picture, span), "ab", strict=False)]
-    except _FAILURES as error:
+    except (UserWarning, *_FAILURES) as error:
         raise SourceError(
             f"The animation {uri!r} cannot be decoded ({error})", "an intact GIF, WebP or PNG"
         ) from error
@@ -83,6 +88,13 @@ def _open(path: Path) -> Image.Image:
         picture.close()
         raise ValueError(f"{picture.width}x{picture.height} pixels")
     return picture
+
+
+def _open_strictly(path: Path) -> Image.Image:
+    """Open a picture; a warning is an error, such as that only a first frame would be shown."""
+    with warnings.catch_warnings():  # for all threads: only while nothing runs yet
+        warnings.simplefilter("error")
+        return _open(path)
 
 
 def _play(picture: Image.Image, span: Span) -> Iterator[tuple[NDArray[np.uint8], float]]:

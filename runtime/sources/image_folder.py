@@ -8,12 +8,16 @@ from pathlib import Path
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from edge_vos.errors import SourceError, SourceLost
 from edge_vos.runtime.sources.frame import RawFrame, Source
 from edge_vos.runtime.sources.span import WHOLE, Span
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
+MOST_PX = 1 << 27
+"""An image of more pixels is refused: it would fill the memory."""
+
 FPS = 30.0  # images carry no rate
 
 
@@ -42,7 +46,7 @@ def open_images(uri: str, paths: Iterable[Path], loop: bool = False, span: Span 
     if image is None:
         raise SourceError(
             f"The image {ordered[0]} of {uri!r} cannot be decoded",
-            "an intact JPEG, PNG or the like",
+            f"an intact JPEG, PNG or the like, of at most {MOST_PX / 1e6:.0f} million pixels",
         )
     return Source(
         uri,
@@ -76,10 +80,22 @@ def _read(path: Path) -> NDArray[np.uint8] | None:
         encoded = np.fromfile(path, np.uint8)
     except OSError:
         return None
-    if encoded.size == 0:
+    if encoded.size == 0 or _is_huge(path, encoded[:4].tobytes()):
         return None
     image = cv2.imdecode(encoded, cv2.IMREAD_COLOR)
     return None if image is None else np.asarray(image, np.uint8)
+
+
+def _is_huge(path: Path, signature: bytes) -> bool:
+    """Return whether an image may fill the memory, by what its head says."""
+    try:
+        with Image.open(path) as picture:
+            return picture.width * picture.height > MOST_PX
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        return True
+    except Exception:
+        # OpenCV goes by a PNG's head though its checksum is wrong; of TIFF it reads more kinds.
+        return signature == b"\x89PNG"
 
 
 def _natural(path: Path) -> list[tuple[int, str]]:

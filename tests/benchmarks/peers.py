@@ -30,9 +30,9 @@ import numpy as np
 from edge_vos.bundle import read_bundle, shipped_bundle_path
 from edge_vos.devices.bench.clip import draw_clip
 from edge_vos.devices.bench.ratio import paired_ratio
-from edge_vos.devices.bench.warnings import TRUSTED_FOREIGN_PERCENT
+from edge_vos.devices.bench.warnings import TRUSTED_OTHER_PERCENT
+from edge_vos.devices.telemetry.cpu import CpuWatch
 from edge_vos.devices.telemetry.probe import probe_device
-from edge_vos.devices.telemetry.process import CpuWatch
 from edge_vos.errors import EdgeVosError
 
 HERE = Path(__file__).resolve().parent
@@ -207,7 +207,7 @@ def run_rounds(
         if rounds >= MIN_ROUNDS and time.monotonic() > end:
             break
     used_s = sum(visit.cpu_s for done in visits.values() for visit in done)
-    return visits, watch.foreign_percent(children_s=used_s)
+    return visits, watch.other_percent(children_s=used_s)
 
 
 def compare(peer: list[Visit], ours: list[Visit]) -> dict[str, Any]:
@@ -250,7 +250,7 @@ def measure(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
         visits, foreign = run_rounds(contenders, arguments.seconds)
     ours = visits.pop(OURS)
     warnings = [f"{reason}: left out" for reason in failed]
-    if foreign is None or foreign > TRUSTED_FOREIGN_PERCENT:
+    if foreign is None or foreign > TRUSTED_OTHER_PERCENT:
         share = "an unknown share" if foreign is None else f"{foreign:.0f} %"
         warnings.append(f"other processes took {share} of the CPU: do not trust these figures")
     return {
@@ -269,7 +269,7 @@ def measure(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
         "threads": arguments.threads,
         "rounds": len(ours),
         "device": asdict(probe_device()),
-        "foreign_cpu_percent": foreign,
+        "other_cpu_percent": foreign,
         "warnings": warnings,
     }
 

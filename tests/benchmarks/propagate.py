@@ -1,8 +1,8 @@
 """Carry given masks to the other frames of DAVIS sequences: one mask against two.
 
-Not part of the test suite. With one mask, the first, the rest follows; with two, the first and the
-last, it is followed from both sides. J and F are means over the same frames, all but the first and
-the last, and are per cent.
+Not part of the test suite. With one mask, the first, the object is followed as ``segment`` does it,
+and carried as it carries several; with two, the first and the last, it is carried from both sides.
+J and F are means over the same frames, all but the first and the last, and are per cent.
 
 Run ``python tests/benchmarks/propagate.py DAVIS --sequences bus,swing``.
 """
@@ -22,7 +22,9 @@ from edge_vos.evaluate.davis import read_davis
 from edge_vos.evaluate.metrics import boundary_accuracy, region_similarity
 from edge_vos.evaluate.sequences import VideoSequence, object_ids
 from edge_vos.runtime.model import LoadedModel, open_bundle
-from edge_vos.runtime.propagation import Job, Keyframe, propagate
+from edge_vos.runtime.propagation.follow import follow
+from edge_vos.runtime.propagation.job import Job, Keyframe
+from edge_vos.runtime.propagation.propagate import propagate
 
 
 @dataclass(frozen=True)
@@ -32,12 +34,14 @@ class Carried:
     Args:
         name: of the sequence.
         frames: that were scored.
-        one: mean of J and F with the first mask given.
+        followed: mean of J and F with the first mask given, frame after frame.
+        one: the same, carried: with what that mask teaches of the outlines.
         two: the same with the first and the last.
     """
 
     name: str
     frames: int
+    followed: float
     one: float
     two: float
 
@@ -46,11 +50,14 @@ def carry(model: LoadedModel, sequence: VideoSequence) -> Carried:
     """Carry the masks of one sequence both ways."""
     last = len(sequence) - 1
     frames = last - 1
+    followed = score(model, sequence, (0,), learn=False)
     one, two = (score(model, sequence, given) for given in ((0,), (0, last)))
-    return Carried(sequence.name, frames, one, two)
+    return Carried(sequence.name, frames, followed, one, two)
 
 
-def score(model: LoadedModel, sequence: VideoSequence, given: Sequence[int]) -> float:
+def score(
+    model: LoadedModel, sequence: VideoSequence, given: Sequence[int], *, learn: bool = True
+) -> float:
     """Return the mean of J and F over objects and frames when the masks of some are given."""
     keys = []
     for index in given:
@@ -60,7 +67,9 @@ def score(model: LoadedModel, sequence: VideoSequence, given: Sequence[int]) -> 
         keys.append(Keyframe(index, mask))
     objects = sorted(object_ids(keys[0].mask))
     values = []
-    for frame, result in propagate(model, Job(sequence.frames, keys, 24.0, {}, {})):
+    job = Job(sequence.frames, keys, 24.0, {}, {})
+    behind = range(1, len(sequence))
+    for frame, result in propagate(model, job) if learn else follow(model, job, keys, behind):
         _, truth = sequence.read(frame.index)
         if truth is None or frame.index in (0, len(sequence) - 1):
             continue
@@ -84,20 +93,27 @@ def main() -> int:
         names = options.sequences.split(",") if options.sequences else None
         dataset = read_davis(options.davis, "davis2016", names)
         model = open_bundle(options.bundle, threads=options.threads)
-        carried = [carry(model, sequence) for sequence in dataset.sequences]
+        carried = []
+        for sequence in dataset.sequences:
+            carried.append(carry(model, sequence))
+            print(f"{carried[-1]}", file=sys.stderr, flush=True)
         model.runner.close()
     except EdgeVosError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    one, two = (float(np.mean([getattr(c, which) for c in carried])) for which in ("one", "two"))
+    followed, one, two = (
+        float(np.mean([getattr(each, which) for each in carried]))
+        for which in ("followed", "one", "two")
+    )
     if options.json:
         found = [asdict(each) for each in carried]
-        print(json.dumps({"sequences": found, "one": one, "two": two}, indent=2))
+        means = {"followed": followed, "one": one, "two": two}
+        print(json.dumps({"sequences": found, **means}, indent=2))
         return 0
-    print("J&F with          one mask  two masks  gain")
+    print("J&F with          one, followed  one, carried  two, carried")
     for each in carried:
-        print(f"{each.name:16} {each.one:9.1f} {each.two:10.1f} {each.two - each.one:+5.1f}")
-    print(f"{'mean':16} {one:9.1f} {two:10.1f} {two - one:+5.1f}")
+        print(f"{each.name:17} {each.followed:13.1f} {each.one:13.1f} {each.two:13.1f}")
+    print(f"{'mean':17} {followed:13.1f} {one:13.1f} {two:13.1f}")
     return 0
 
 

@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 from edge_vos.devices.bench.clip import CAMERA_SIZE, Clip, draw_clip
 from edge_vos.devices.bench.matrix import find_bundles
 from edge_vos.devices.bench.ratio import paired_ratio
-from edge_vos.devices.telemetry.process import rss_bytes
+from edge_vos.devices.telemetry.memory import rss_bytes
 from edge_vos.errors import EdgeVosError
 from edge_vos.runtime.model import open_bundle
 from edge_vos.runtime.segmenter import Segmenter

@@ -10,9 +10,10 @@ from typer.testing import CliRunner
 
 from edge_vos.bundle import Bundle
 from edge_vos.cli import app
-from edge_vos.cli.bench import parse_duration
+from edge_vos.cli.bench.options import parse_duration
 from edge_vos.devices.bench.compare import read_report
-from edge_vos.devices.bench.matrix import Cell
+from edge_vos.devices.bench.matrix import Setting
+from edge_vos.devices.bench.report import BenchReport
 from edge_vos.errors import (
     DatasetError,
     EdgeVosError,
@@ -162,8 +163,8 @@ def test_a_matrix_survives_a_broken_bundle(tiny_bundle: Bundle, tmp_path: Path) 
 def test_an_interrupted_matrix_keeps_what_is_done(
     tiny_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def measure(cell: Cell, *_: object) -> dict[str, Any]:
-        if cell.objects == 2:
+    def measure(setting: Setting, *_: object) -> BenchReport:
+        if setting.objects == 2:
             raise KeyboardInterrupt
         raise EngineError("it fell | over")
 
@@ -174,7 +175,7 @@ def test_an_interrupted_matrix_keeps_what_is_done(
     assert result.exit_code != 0
     (cell,) = json.loads(result.stdout)["cells"]
     assert cell["error"] == "it fell | over."
-    assert r"FAILED: it fell \| over." in table.read_text()
+    assert "- row 1: FAILED: it fell | over." in table.read_text()
 
 
 def test_a_matrix_waits_long_and_not_for_ever(
@@ -182,8 +183,8 @@ def test_a_matrix_waits_long_and_not_for_ever(
 ) -> None:
     waits: list[float] = []
 
-    def measure(_: Cell, __: object, timeout_s: float) -> dict[str, Any]:
-        waits.append(timeout_s)
+    def measure(_: Setting, *rest: Any) -> BenchReport:
+        waits.append(rest[-1])
         raise EngineError("no")
 
     monkeypatch.setattr("edge_vos.devices.bench.matrix.measure_apart", measure)
@@ -268,3 +269,78 @@ def test_a_matrix_passes_on_what_to_measure(tiny_bundle: Bundle, square_davis: P
     assert (cell["objects"], cell["report"]["objects"], cell["report"]["samples"]) == (None, 2, 2)
     assert cell["report"]["live"]["recording"] is True
     assert cell["report"]["dataset_accuracy"]["sequences"] == ["square"]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("--matrix", "--sweep"), ("--profile", "--memory"), ("--profile", "--quick"),
+     ("--memory", "--objects", "2"), ("--profile", "-o", "x.png"), ("--memory", "-o", "x.png"),
+     ("--memory", "--source", "synthetic://"), ("--sweep", "-o", "x.png"),
+     ("--sweep", "--engine", "onnx"), ("--sweep", "--objects", "1,2"),
+     ("--sweep", "--objects", "0"), ("--profile", "--record")],
+)  # fmt: skip
+def test_ways_to_measure_refuse_what_is_not_theirs(
+    tiny_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert isinstance(refused(str(tiny_bundle.path), *arguments), UsageError)
+    assert not list(tmp_path.glob("x.*"))
+
+
+def test_a_profile_is_a_table_a_page_and_json(tmp_path: Path) -> None:
+    pytest.importorskip("onnx")
+    outputs = [tmp_path / "profile.md", tmp_path / "profile.json"]
+    arguments = ["bench", "--profile", "--threads", "1"]
+    table = RUNNER.invoke(app, [*arguments, *(f"-o{path}" for path in outputs)])
+    assert table.exit_code == 0, table.output
+    for word in ("operators", "decoder", "convolution", "machine's peak", "MMAC"):
+        assert word in table.stdout
+    document = json.loads(outputs[1].read_text())
+    assert len(document["operators"]) == 10
+    assert document["operators"][0]["name"] in outputs[0].read_text()
+    printed = RUNNER.invoke(app, [*arguments, "--json"])
+    assert json.loads(printed.stdout).keys() == document.keys()
+
+
+def test_memory_is_a_budget_by_part(tiny_bundle: Bundle, tmp_path: Path) -> None:
+    saved = tmp_path / "memory.md"
+    table = RUNNER.invoke(app, ["bench", "--memory", str(tiny_bundle.path), "-o", str(saved)])
+    assert table.exit_code == 0, table.output
+    for word in ("interpreter", "OpenCV", "engine library", "arena", "peak"):
+        assert word in table.stdout
+        assert word in saved.read_text()
+    printed = RUNNER.invoke(app, ["bench", "--memory", str(tiny_bundle.path), "--json"])
+    document = json.loads(printed.stdout)
+    assert "command line" in [part["name"] for part in document["parts"]]
+    assert sum(part["added_bytes"] for part in document["parts"]) == document["peak_rss_bytes"]
+
+
+def test_a_sweep_is_a_table_and_a_picture(
+    tiny_bundle: Bundle, tmp_path: Path, square_davis: Path
+) -> None:
+    outputs = [tmp_path / "sweep.md", tmp_path / "sweep.png"]
+    arguments = ["bench", "--sweep", str(tiny_bundle.path), "--frames", "2", "--threads", "1"]
+    arguments += ["--davis", str(square_davis), "--sequences", "square"]
+    result = RUNNER.invoke(
+        app, [*arguments, "-o", str(outputs[0]), "-o", str(outputs[1]), "--json"]
+    )
+    assert result.exit_code == 0, result.output
+    document = json.loads(result.stdout)
+    (row,) = document["rows"]
+    assert (row["engine"], row["size"], row["error"]) == ("onnx", [64, 96], None)
+    assert row["j_and_f"] is not None
+    assert row["step_p50_ms"] > 0
+    assert document["sequences"] == ["square"]
+    assert "| tiny.bundle | 64x96 | onnx |" in outputs[0].read_text()
+    assert cv2.imread(str(outputs[1])).shape == (520, 860, 3)
+
+
+def test_a_sweep_tells_what_failed(tiny_bundle: Bundle, tmp_path: Path) -> None:
+    broken = tmp_path / "bundles" / "broken.bundle"
+    shutil.copytree(tiny_bundle.path, broken)
+    shutil.copytree(tiny_bundle.path, broken.with_name("fine.bundle"))
+    (broken / "model.onnx").write_bytes(b"no")
+    result = RUNNER.invoke(app, ["bench", "--sweep", str(broken.parent), "--frames", "2"])
+    assert result.exit_code == 1, result.output
+    assert "WARNING: row 1: FAILED: " in result.stderr
+    assert "J&F" not in result.stdout

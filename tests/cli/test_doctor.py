@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from edge_vos import engines
 from edge_vos.cli import doctor, session
 from edge_vos.devices import doctor as devices_doctor
-from edge_vos.devices.doctor import Examination
+from edge_vos.devices.doctor import DoctorReport
 from edge_vos.devices.telemetry.cameras import Camera
 from edge_vos.runtime.sources.camera import CameraMode
 
@@ -41,18 +41,18 @@ def test_json_is_one_document() -> None:
 
 
 def test_the_table_says_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = devices_doctor.examine("there is no display")
+    found = devices_doctor.diagnose("there is no display")
     camera = Camera("/dev/video7", "A [USB] camera", True, (CameraMode(640, 480, 30.0, "MJPG"),))
     none = tuple(
         replace(engine, available=False, version="", install="pip install it[all]")
         for engine in found.engines
     )
-    examination = replace(found, cameras=(camera,), engines=none)
+    report = replace(found, cameras=(camera,), engines=none, ready=False)
 
-    def examine(display: str | None) -> Examination:
-        return examination
+    def diagnose(display: str | None) -> DoctorReport:
+        return report
 
-    monkeypatch.setattr(devices_doctor, "examine", examine)
+    monkeypatch.setattr(devices_doctor, "diagnose", diagnose)
     result = CliRunner().invoke(app, [])
     assert result.exit_code == 0, result.output
     for text in (
@@ -72,22 +72,22 @@ def test_the_table_says_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
         ({}, set()),
     ],
 )
-def test_hazards_are_those_of_installed_versions(
+def test_known_issues_are_those_of_installed_versions(
     monkeypatch: pytest.MonkeyPatch, versions: dict[str, str], expected: set[str]
 ) -> None:
     monkeypatch.setattr(engines, "installed_version", versions.get)
-    rows = doctor.known_hazards()
-    assert {row["engine"] for row in rows} == expected
-    assert all(row["version"] == versions[row["engine"]] for row in rows)
-    assert not [row for row in rows if row["engine"] == "tensorrt" and "10.14" in row["remedy"]]
-    assert all(row["thread"].startswith("https://") and row["remedy"] for row in rows)
+    rows = doctor.known_issues()
+    assert {row.engine for row in rows} == expected
+    assert all(row.version == versions[row.engine] for row in rows)
+    assert not [row for row in rows if row.engine == "tensorrt" and "10.14" in row.remedy]
+    assert all(row.thread.startswith("https://") and row.remedy for row in rows)
 
 
 def test_no_engine_is_imported() -> None:
-    """A base install has no torch, and an examination is quick."""
+    """A base install has no torch, and looking is quick."""
     program = (
-        "import sys; from edge_vos.cli.doctor import known_hazards;"
-        "from edge_vos.devices.doctor import examine; examine(None); known_hazards();"
+        "import sys; from edge_vos.cli.doctor import known_issues;"
+        "from edge_vos.devices.doctor import diagnose; diagnose(None); known_issues();"
         "print(sorted({'torch', 'onnxruntime', 'executorch', 'coremltools'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)

@@ -55,7 +55,7 @@ def test_names_go_to_the_mask_the_boxes_and_the_points_in_turn(
     mask = tmp_path / "mask.png"
     write_palette_png(mask, (truth == 2) * np.uint8(2))
     names = ("green", "red", "ground", "later")
-    prompts = Prompts(mask, ("8,24,78,80",), ("8,8",), names=names)
+    prompts = Prompts((str(mask),), ("8,24,78,80",), ("8,8",), names=names)
     segmenter = Segmenter(tiny_model)
     prompts.give(segmenter, SIZE)
     result = segmenter.step(frame)

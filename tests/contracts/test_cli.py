@@ -62,9 +62,10 @@ def test_every_option_has_help(path: tuple[str, ...]) -> None:
 
 
 @pytest.mark.parametrize("path", COMMANDS, ids=" ".join)
-def test_every_command_stands_in_the_readme(path: tuple[str, ...]) -> None:
-    readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
-    assert f"edge-vos {' '.join(path)}" in readme
+def test_every_command_stands_on_a_page(path: tuple[str, ...]) -> None:
+    pages = [REPOSITORY / "README.md", *(REPOSITORY / "docs").glob("*.md")]
+    text = "".join(page.read_text(encoding="utf-8") for page in pages)
+    assert f"edge-vos {' '.join(path)}" in text
 
 
 def test_version() -> None:

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from edge_vos.bundle import read_bundle, shipped_bundle_path
 from edge_vos.cli import app
-from edge_vos.cli.packed import AT_HOME
+from edge_vos.cli.packed import NOT_PACKED
 from edge_vos.converters.recipe import choose, parse_size
 from edge_vos.devices.deploy.store import OWN
 from edge_vos.runtime.memory import FORGET_FRAMES
@@ -113,7 +113,7 @@ def test_what_the_board_runs_is_where_deploy_puts_it() -> None:
     for line in on_board:
         python, pyz, verb, *rest = line.split()
         assert (python, pyz) == (f"~/edge-vos/{OWN}/venv/bin/python", "~/edge-vos/edge-vos.pyz")
-        assert verb not in AT_HOME
+        assert verb not in NOT_PACKED
         get_command(app).commands[verb].make_context(verb, rest)
 
 
@@ -132,3 +132,14 @@ def test_links_lead_somewhere() -> None:
         )
         local = [link for link in links if "://" not in link]
         assert [link for link in local if not (page.parent / link).exists()] == []
+
+
+def test_commands_of_the_page_on_measuring_parse() -> None:
+    text = (DOCS / "measure.md").read_text()
+    lines = re.findall(r"`(edge-vos [^`]+)`|^(edge-vos .+)$", text, re.MULTILINE)
+    assert len(lines) >= 8
+    for line in (one or other for one, other in lines):
+        command = get_command(app)
+        context = command.make_context("edge-vos", shlex.split(line)[1:])
+        name, command, rest = command.resolve_command(context, shlex.split(line)[1:])
+        command.make_context(name, list(rest), parent=context)

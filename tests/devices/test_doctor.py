@@ -10,11 +10,12 @@ from edge_vos.devices import doctor
 from edge_vos.devices.doctor import (
     Engine,
     OpenCv,
-    examine,
+    diagnose,
     find_engines,
     find_libraries,
     find_missing,
     find_power,
+    is_ready,
     parse_build,
 )
 from edge_vos.devices.profiles.profile import load_profile
@@ -52,8 +53,8 @@ def test_engines_are_those_that_there_are() -> None:
     assert list(engines) == list(table.ENGINES)
     assert engines["onnx"].available is True
     assert engines["onnx"].version
-    assert "CPU" in engines["onnx"].offers
-    assert all(engine.available is not False for engine in engines.values() if engine.offers)
+    assert "CPU" in engines["onnx"].capabilities
+    assert all(engine.available is not False for engine in engines.values() if engine.capabilities)
     # That the package is there does not say that it was built with the delegate.
     assert engines["executorch-vulkan"].available is not True
 
@@ -96,12 +97,12 @@ def test_commands_fit_the_system(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_machine_is_examined(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "find_engines", lambda: ENGINES[:1])
     monkeypatch.setattr(doctor, "profile_of", lambda device: replace(X86, engines=("onnx",)))
-    found = examine(None, tmp_path, lambda name: None)
+    found = diagnose(None, tmp_path, lambda name: None)
     assert found.ready
     assert found.tools == {"ssh": None, "scp": None, "adb": None, "v4l2-ctl": None}
     assert {each.what for each in found.missing} >= {"camera", "ssh", "scp", "adb"}
     unknown = replace(ENGINES[0], available=None)
-    assert not replace(found, engines=(unknown,)).ready
+    assert not is_ready((unknown,))
 
 
 def test_packages_for_video_are_named_with_what_brings_them(

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from edge_vos.distill.annotate import image_size, label_stills, label_videos, write_footage
-from edge_vos.distill.data import Footage, load_stills, load_videos
+from edge_vos.distill.footage import Footage, load_stills, load_videos
 from edge_vos.errors import SinkError
 from edge_vos.model.checkpoint import default_weights_path, load_student
 from edge_vos.model.student import Student

@@ -1,21 +1,12 @@
 """Clips: reproducible, labelled as they say, read from the layouts they claim to read."""
 
-import cv2
 import numpy as np
-import pytest
 
+from edge_vos.distill.clip_config import ClipConfig
 from edge_vos.distill.config import TrainConfig
-from edge_vos.distill.data import (
-    ClipConfig,
-    Footage,
-    Video,
-    load_stills,
-    load_videos,
-    make_batch,
-    prefetch,
-)
+from edge_vos.distill.data import make_batch
+from edge_vos.distill.footage import Footage, Video
 from edge_vos.distill.motion import Camera, Move, random_path, smooth_warp
-from edge_vos.errors import DatasetError
 
 
 def test_a_batch_depends_on_seed_and_step_alone(footage: Footage, config: TrainConfig) -> None:
@@ -49,20 +40,6 @@ def test_a_scene_is_as_likely_as_any_other_however_many_tracks_it_has(footage: F
     ]  # fmt: skip
 
 
-def test_prefetch_starts_where_it_is_told(footage: Footage, config: TrainConfig) -> None:
-    batches = prefetch(footage, config.clips, 0, start=5)
-    first, second = next(batches), next(batches)
-    batches.close()
-    assert np.array_equal(first.images, make_batch(footage, config.clips, 0, 5).images)
-    assert np.array_equal(second.images, make_batch(footage, config.clips, 0, 6).images)
-
-
-def test_prefetch_hands_on_what_went_wrong(config: TrainConfig) -> None:
-    batches = prefetch(Footage([], []), config.clips, 0, start=0)
-    with pytest.raises(ValueError, match="high"):
-        next(batches)
-
-
 def test_a_camera_at_rest_keeps_image_and_mask_together(footage: Footage) -> None:
     video = footage.videos[0]
     camera = Camera.on_object(video.masks[0], (64, 96), np.random.default_rng(0))
@@ -78,26 +55,3 @@ def test_paths_and_bends_start_at_rest() -> None:
     bends = smooth_warp((64, 96), 3, 0.05, rng)
     assert not bends[0].any()
     assert bends[2].any()
-
-
-def test_reads_davis_and_stills(tmp_path, footage: Footage) -> None:  # type: ignore[no-untyped-def]
-    frame, mask = footage.videos[0].frames[0], footage.videos[0].masks[0] * 255
-    for name in ("a", "b"):
-        for kind, ending, picture in (("JPEGImages", "jpg", frame), ("Annotations", "png", mask)):
-            folder = tmp_path / kind / "480p" / name
-            folder.mkdir(parents=True)
-            cv2.imwrite(str(folder / f"00000.{ending}"), picture)
-    videos = load_videos(tmp_path, exclude=("b",))
-    assert [video.name for video in videos] == ["a"]
-    assert set(np.unique(videos[0].masks[0])) == {0, 1}
-    for kind, ending, picture in (("images", "jpg", frame), ("labels", "png", mask // 51)):
-        (tmp_path / kind).mkdir()
-        cv2.imwrite(str(tmp_path / kind / f"x.{ending}"), picture)
-    assert load_stills(tmp_path)[0].parts == (5,)
-
-
-def test_says_what_is_missing(tmp_path) -> None:  # type: ignore[no-untyped-def]
-    with pytest.raises(DatasetError, match="JPEGImages"):
-        load_videos(tmp_path)
-    with pytest.raises(DatasetError, match="no masks"):
-        load_stills(tmp_path)

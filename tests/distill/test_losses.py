@@ -4,7 +4,7 @@ import math
 
 import torch
 
-from edge_vos.distill.losses import bootstrapped_cross_entropy, soft_jaccard
+from edge_vos.distill.losses import bootstrapped_cross_entropy, edge_emphasis, soft_jaccard
 
 
 def maps(seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
@@ -89,3 +89,15 @@ def test_jaccard_leaves_out_what_is_hidden() -> None:
     without = soft_jaccard(probability, target, torch.tensor([[1.0, 0, 1], [1, 1, 1]]))
     assert torch.equal(loss, without)
     assert loss > 0
+
+
+def test_an_edge_counts_more_where_the_student_is_unsure() -> None:
+    target = torch.zeros(1, 2, 5, 8)
+    target[:, 0, :, :4], target[:, 1, :, 4:] = 1, 1
+    sure = target.clone()
+    unsure = torch.full_like(target, 0.5)
+    assert torch.equal(edge_emphasis(sure, target, 3.0), torch.ones(1, 5, 8))
+    weight = edge_emphasis(unsure, target, 3.0)
+    assert weight[0, :, 3:5].unique().tolist() == [4.0]
+    assert weight[0, :, :3].unique().tolist() == weight[0, :, 5:].unique().tolist() == [1.0]
+    assert torch.equal(edge_emphasis(unsure, target, 0.0), torch.ones(1, 5, 8))

@@ -11,7 +11,9 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from edge_vos.distill.data import ClipConfig, Footage, make_batch
+from edge_vos.distill.clip_config import ClipConfig
+from edge_vos.distill.data import make_batch
+from edge_vos.distill.footage import Footage
 from edge_vos.distill.proposals import Proposal
 from edge_vos.distill.tracks import TrackConfig, follow, propose_tracks, track_sheet, track_starts
 from edge_vos.distill.unlabelled import load_unlabelled

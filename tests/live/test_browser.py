@@ -10,9 +10,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from edge_vos.runtime.segmenter import FrameResult
+from edge_vos.runtime.sinks.opening import open_sinks
+from edge_vos.runtime.sources.opening import open_source
 from tests.live.conftest import FRAME_SIZE, RED_XYWH, Live
+from tests.runtime.videos import VARIABLE_S, write_video
 
 BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
 DRIVER = shutil.which("chromedriver")
@@ -126,3 +131,22 @@ def test_a_box_drawn_on_the_page_is_followed(
     browser.wait("document.getElementById('message').textContent === 'the run has ended'")
     report = run.report()
     assert (report["ended"], report["object_ids"]) == ("stopped", [1, 2])
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.mov", "a.webm"])
+def test_a_video_that_was_written_plays(tmp_path: Path, browser: Browser, name: str) -> None:
+    path = write_video(tmp_path / "in.mp4", [*VARIABLE_S, 2.5], size=(121, 161), pixels="yuv444p")
+    nothing = np.zeros((121, 161), np.uint8), np.zeros((5, 32, 44), np.float32)
+    with open_source(str(path)) as source:
+        (sink,) = open_sinks([str(tmp_path / name)], source.fps, source.size, sound=source.sound)
+        with sink:
+            for frame in source:
+                sink.write(frame, FrameResult(*nothing, (), {}, frame.index))
+    page = tmp_path / "page.html"
+    page.write_text(f"<video id=video muted autoplay src={name}></video>")
+    browser.open(page.as_uri())
+    browser.wait("document.getElementById('video').ended || document.getElementById('video').error")
+    video = "document.getElementById('video')"
+    assert browser.evaluate(f"{video}.error && {video}.error.message") is None
+    assert browser.evaluate(f"[{video}.videoWidth, {video}.videoHeight]") == [162, 122]
+    assert 2.5 <= browser.evaluate(f"{video}.duration") < 3.2

@@ -103,7 +103,7 @@ def test_times_are_handed_out_frame_by_frame(
         [Kept()],
         RunOptions(prompt_from_truth=True),
         controls,
-        on_timings=lambda ms: taken.append((controls.vitals.frames, dict(ms))),
+        on_timings=lambda ms: taken.append((controls.stats.frames, dict(ms))),
     )
     assert [frames for frames, _ in taken] == [1, 2, 3, 4, 5, 6]
     assert {frozenset(ms) for _, ms in taken} == {frozenset(STAGES)}
@@ -216,9 +216,9 @@ def test_what_shows_comes_first_and_its_latency_is_told(
     assert set(report.latency_ms) == {*STAGES, "display"}
     for part in ("p50", "max"):
         assert report.latency_ms["display"][part] <= report.latency_ms["end_to_end"][part]
-    assert (controls.vitals.frames, controls.vitals.dropped) == (6, 0)
-    assert controls.vitals.fps > 0
-    assert {"capture", "infer", "draw"} <= set(controls.vitals.stages_ms)
+    assert (controls.stats.frames, controls.stats.dropped) == (6, 0)
+    assert controls.stats.fps > 0
+    assert {"capture", "infer", "draw"} <= set(controls.stats.stages_ms)
 
 
 def test_a_jump_of_the_wall_clock_changes_nothing(

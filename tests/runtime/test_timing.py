@@ -1,6 +1,6 @@
 import pytest
 
-from edge_vos.runtime.timing import Laps, percentiles
+from edge_vos.runtime.timing import StageTimer, percentiles
 
 
 def test_percentiles_of_known_samples() -> None:
@@ -17,7 +17,7 @@ def test_percentiles_of_one_sample_and_of_none() -> None:
 def test_laps_add_up_by_stage(monkeypatch: pytest.MonkeyPatch) -> None:
     clock_ns = iter([0, 1_000_000, 3_000_000, 7_000_000])
     monkeypatch.setattr("time.perf_counter_ns", lambda: next(clock_ns))
-    laps = Laps()
+    timer = StageTimer()
     for stage in ("pre", "infer", "pre"):
-        laps.lap(stage)
-    assert laps.ms == {"pre": 5.0, "infer": 2.0}
+        timer.end(stage)
+    assert timer.ms == {"pre": 5.0, "infer": 2.0}

@@ -4,15 +4,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-av = pytest.importorskip("av", reason='needs PyAV: pip install "edge-vos[video]"')
-
 SIZE = (120, 160)
 VARIABLE_S = [0, 0.167, 0.417, 0.583, 0.833, 1, 1.167, 1.25, 1.333, 1.417, 1.5]
 _RATE = 8000
+
+
+def import_av() -> Any:
+    """Import PyAV, or skip the test."""
+    return pytest.importorskip("av", reason='needs PyAV: pip install "edge-vos[video]"')
 
 
 def picture(index: int, size: tuple[int, int] = SIZE) -> np.ndarray:
@@ -39,6 +43,7 @@ def write_video(
         sound: a codec; its samples are 1000 in the first half second, then 2000, and on.
         origin_s: the file's own time of the first picture.
     """
+    av = import_av()
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=25, options=options or {})
         stream.height, stream.width = size
@@ -57,7 +62,8 @@ def write_video(
     return path
 
 
-def _write_sound(container: "av.container.OutputContainer", heard: object, length_s: float) -> None:
+def _write_sound(container: Any, heard: Any, length_s: float) -> None:
+    av = import_av()
     samples = (np.arange(round(length_s * _RATE)) // (_RATE // 2) + 1) * 1000
     block = 1024
     for start in range(0, len(samples), block):
@@ -83,6 +89,7 @@ class Found:
 
 def probe(path: Path) -> Found:
     """Decode a whole file."""
+    av = import_av()
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
         times_s, levels, sound_s, sound = [], [], 0.0, ""

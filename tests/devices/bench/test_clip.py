@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from edge_vos.devices.bench.clip import Clip, draw_clip, measure_clip
-from edge_vos.devices.bench.measurement import Length
+from edge_vos.devices.bench.measurement import MeasurementLimit
 from edge_vos.runtime.model import LoadedModel
 
 STAGES = ["pre", "infer", "memory", "post", "end_to_end"]
@@ -26,7 +26,7 @@ def test_a_clip_is_played_to_and_fro() -> None:
 
 def test_so_many_steps_are_measured_as_were_asked_for(tiny_model: LoadedModel, clip: Clip) -> None:
     shares: list[float] = []
-    measured = measure_clip(tiny_model, clip, Length(25, None), shares.append)
+    measured = measure_clip(tiny_model, clip, MeasurementLimit(25, None), shares.append)
     assert measured.samples == 25
     assert {stage: len(samples) for stage, samples in measured.samples_ms.items()} == dict.fromkeys(
         STAGES, 25
@@ -39,13 +39,13 @@ def test_so_many_steps_are_measured_as_were_asked_for(tiny_model: LoadedModel, c
 
 
 def test_a_measurement_ends_in_time(tiny_model: LoadedModel, clip: Clip) -> None:
-    measured = measure_clip(tiny_model, clip, Length(None, 0.05))
+    measured = measure_clip(tiny_model, clip, MeasurementLimit(None, 0.05))
     assert measured.samples >= 1
     assert measured.duration_s >= 0.05
 
 
 def test_stages_are_parts_of_the_whole_step(tiny_model: LoadedModel, clip: Clip) -> None:
-    measured = measure_clip(tiny_model, clip, Length(10, None))
+    measured = measure_clip(tiny_model, clip, MeasurementLimit(10, None))
     samples = measured.samples_ms
     for whole, *parts in zip(samples["end_to_end"], *(samples[s] for s in STAGES[:4]), strict=True):
         assert whole >= sum(parts) > 0
@@ -53,6 +53,6 @@ def test_stages_are_parts_of_the_whole_step(tiny_model: LoadedModel, clip: Clip)
 
 
 def test_vitals_are_taken_once_a_second_at_most(tiny_model: LoadedModel, clip: Clip) -> None:
-    measured = measure_clip(tiny_model, clip, Length(20, None))
-    assert 1 <= len(measured.vitals) <= 2 + measured.duration_s
-    assert all(moment.rss_bytes > 1 << 20 for moment in measured.vitals)
+    measured = measure_clip(tiny_model, clip, MeasurementLimit(20, None))
+    assert 1 <= len(measured.machine_samples) <= 2 + measured.duration_s
+    assert all(moment.rss_bytes > 1 << 20 for moment in measured.machine_samples)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from edge_vos.devices.bench.live import LiveRequest, measure_live, open_live
-from edge_vos.devices.bench.measurement import Length, Measurement
+from edge_vos.devices.bench.measurement import Measurement, MeasurementLimit
 from edge_vos.errors import PromptError, SourceError, SourceLost
 from edge_vos.runtime.backends.runner import CallableRunner
 from edge_vos.runtime.model import LoadedModel
@@ -25,7 +25,7 @@ FILLED = 12  # frames until the tiny student's memory is full
 
 
 def measure(model: LoadedModel, request: LiveRequest, steps: int = 20) -> Measurement:
-    return measure_live(model, open_live(request), request, Length(steps, None))
+    return measure_live(model, open_live(request), request, MeasurementLimit(steps, None))
 
 
 @pytest.fixture
@@ -47,7 +47,9 @@ def prompt(segmenter: Segmenter, size: tuple[int, int]) -> None:
 def test_a_scene_is_measured_from_capture_to_display(tiny_model: LoadedModel) -> None:
     shares: list[float] = []
     request = LiveRequest(SCENE)
-    found = measure_live(tiny_model, open_live(request), request, Length(20, None), shares.append)
+    found = measure_live(
+        tiny_model, open_live(request), request, MeasurementLimit(20, None), shares.append
+    )
     assert (found.samples, found.warmup, found.objects, found.frame_size) == (
         20, FILLED, 2, (64, 96),
     )  # fmt: skip
@@ -89,7 +91,7 @@ def test_frames_that_were_left_out_are_counted_from_the_warm_up_on(
 
     source = Source("test", raw_frames(), fps=1000.0, size=(64, 96), frames=None, has_truth=True)
     model = replace(tiny_model, runner=CallableRunner(step))
-    found = measure_live(model, source, LiveRequest("test"), Length(5, None))
+    found = measure_live(model, source, LiveRequest("test"), MeasurementLimit(5, None))
     assert found.live is not None
     assert found.live.dropped >= 8
 
@@ -141,7 +143,7 @@ def test_a_camera_that_is_lost_in_the_warm_up_says_so(tiny_model: LoadedModel) -
 
     source = Source("0", raw_frames(), fps=30.0, size=(64, 96), frames=None, has_truth=True)
     with pytest.raises(SourceLost, match="unplugged"):
-        measure_live(tiny_model, source, LiveRequest("0"), Length(5, None))
+        measure_live(tiny_model, source, LiveRequest("0"), MeasurementLimit(5, None))
 
 
 def test_a_source_without_truth_wants_a_prompt(frames: Path) -> None:
@@ -161,5 +163,5 @@ def test_a_prompt_that_does_not_fit_leaves_nothing_open(
     source = open_live(request)
     source.close = lambda: closed.append(True)  # type: ignore[method-assign]
     with pytest.raises(PromptError, match="too large"):
-        measure_live(tiny_model, source, request, Length(5, None))
+        measure_live(tiny_model, source, request, MeasurementLimit(5, None))
     assert closed == [True]

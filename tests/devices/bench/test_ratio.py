@@ -4,7 +4,7 @@ import pytest
 from edge_vos.devices.bench.ratio import paired_ratio
 
 
-def test_equal_pairs_leave_no_doubt() -> None:
+def test_equal_pairs_give_one() -> None:
     found = paired_ratio([20.0, 30.0, 40.0], [2.0, 3.0, 4.0], seed=0)
     assert (found.ratio, found.low, found.high) == pytest.approx((10.0, 10.0, 10.0))
 

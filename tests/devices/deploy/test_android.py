@@ -6,42 +6,9 @@ from edge_vos.devices.deploy.android import (
     THERMAL_STATUS,
     Battery,
     parse_battery,
-    parse_meminfo,
     parse_thermalservice,
 )
 
-MEMINFO = """Applications Memory Usage (in Kilobytes):
-Uptime: 78253816 Realtime: 171306532
-
-** MEMINFO in pid 15264 [org.edge_vos.live] **
-                   Pss  Private  Private  SwapPss      Rss     Heap     Heap     Heap
-                 Total    Dirty    Clean    Dirty    Total     Size    Alloc     Free
-  Native Heap    12467    12464        0       28    13460    22236    17283     4952
-        TOTAL    39321    17708    15740      545   124676    29379    20035     4718
-
- App Summary
-                       Pss(KB)                        Rss(KB)
-                        ------                         ------
-           Java Heap:     2480                          18640
-         Native Heap:    12464                          13460
-                Code:    15888                          88088
-            Graphics:      512                            512
-       Private Other:     2136
-             Unknown:                                    4000
-
-           TOTAL PSS:    39321            TOTAL RSS:   124676       TOTAL SWAP PSS:      545
-
- Objects
-               Views:       24         ViewRootImpl:        3
-"""
-MEMINFO_ANDROID_9 = """ App Summary
-                       Pss(KB)
-                        ------
-         Native Heap:    46620
-            Graphics:    60288
-
-               TOTAL:   174545       TOTAL SWAP PSS:      303
-"""
 THERMAL = """IsStatusOverride: false
 ThermalStatusListeners:
 \tcallbacks: 4
@@ -75,33 +42,6 @@ BATTERY = """Current Battery Service state:
 [EventLogBuffer]
 08-11 18:34:14.721  Sending ACTION_BATTERY_CHANGED: level:72, voltage:4120, temperature:345
 """
-
-
-def test_meminfo_is_summed_up() -> None:
-    memory = parse_meminfo(MEMINFO)
-    assert memory is not None
-    assert memory.pss_bytes == 39321 << 10
-    assert memory.rss_bytes == 124676 << 10
-    assert memory.swap_bytes == 545 << 10
-    assert memory.native_heap_bytes == 12464 << 10
-    assert memory.graphics_bytes == 512 << 10
-
-
-def test_meminfo_of_an_older_android_tells_no_rss() -> None:
-    memory = parse_meminfo(MEMINFO_ANDROID_9)
-    assert memory is not None
-    assert (memory.pss_bytes, memory.rss_bytes) == (174545 << 10, None)
-    assert memory.graphics_bytes == 60288 << 10
-
-
-@pytest.mark.parametrize(
-    "text",
-    ["", "No process found for: org.edge_vos.live\n", " App Summary\n", MEMINFO.split(" App")[0],
-     " App Summary\n TOTAL PSS: many TOTAL RSS: 1", " App Summary\n TOTAL PSS: 39321kB",
-     " App Summary\n TOTAL PSS: -5", "adb: no devices/emulators found"],
-)  # fmt: skip
-def test_a_malformed_meminfo_is_none(text: str) -> None:
-    assert parse_meminfo(text) is None
 
 
 def test_heat_is_what_the_hal_tells_now() -> None:
@@ -158,9 +98,8 @@ def test_a_malformed_battery_tells_what_is_left(text: str, battery: Battery | No
 
 @given(st.text(max_size=80))
 def test_parsers_never_fail(text: str) -> None:
-    for parse in (parse_meminfo, parse_thermalservice, parse_battery):
+    for parse in (parse_thermalservice, parse_battery):
         parse(text)
-    parse_meminfo(f"App Summary\n TOTAL PSS: {text}")
     parse_thermalservice(f"Temperature{{mValue={text}, mName={text}}}\nThermal Status: {text}")
     parse_battery(f"  level: {text}\n  temperature: {text}\n")
 
@@ -168,7 +107,6 @@ def test_parsers_never_fail(text: str) -> None:
 @pytest.mark.parametrize("digits", [20, 400, 5000])
 def test_numbers_without_end_are_not_taken(digits: int) -> None:
     number = "9" * digits
-    assert parse_meminfo(f"App Summary\n TOTAL PSS: {number}") is None
     text = f"Temperature{{mValue={number}, mName=cpu}}\nThermal Status: {number}"
     assert parse_thermalservice(text) is None
     assert parse_battery(f"  level: {number}\n") == Battery(None, None, None, None)

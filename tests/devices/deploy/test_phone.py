@@ -111,11 +111,11 @@ def test_executorch_is_checked_frame_by_frame_and_measured(
     done = deploy(request)
     assert sorted(done.copied) == ["golden.npz", "manifest.json", "model.onnx", "runner"]
     assert done.verify is not None
-    assert (done.verify["passed"], done.verify["frames"]) == (True, 3)
-    assert done.report["latency_ms"] == {"infer": {"mean": pytest.approx(9.20125)}}
-    assert done.report["device"]["name"] == "Pixel 9"
-    assert any("no frame rate" in text for text in done.report["warnings"])
-    assert any("throttles" in text for text in done.report["warnings"])
+    assert (done.verify.passed, done.verify.frames) == (True, 3)
+    assert done.report.latency_ms == {"infer": {"mean": pytest.approx(9.20125)}}
+    assert done.report.device.name == "Pixel 9"
+    assert any("no frame rate" in text for text in done.report.warnings)
+    assert any("throttles" in text for text in done.report.warnings)
     assert read_bundle(done.installed).sha256 == bundle.sha256
     bundles = phone.folder / "tmp" / "edge-vos" / "bundles"
     assert [path.name for path in bundles.iterdir()] == [Path(done.installed).name]
@@ -141,8 +141,8 @@ def test_litert_is_measured_and_said_to_be_unchecked(
     bundle = golden_bundle(backend="litert")
     done = deploy(DeployRequest(bundle.path, phone.remote(), runner=tool, threads=4))
     assert done.verify is None
-    assert done.report["latency_ms"] == {"infer": {"mean": pytest.approx(10.0115)}}
-    assert (done.report["load_ms"], done.report["memory_mb"]) == (pytest.approx(35.12), 21.5)
+    assert done.report.latency_ms == {"infer": {"mean": pytest.approx(10.0115)}}
+    assert (done.report.load_ms, done.report.memory_mb) == (pytest.approx(35.12), 21.5)
     called = (phone.folder / "calls").read_text()
     assert "--num_threads=4" in called
     assert f"--graph={phone.folder}/tmp/edge-vos/.edge-vos/run-" in called

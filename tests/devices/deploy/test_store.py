@@ -6,20 +6,20 @@ from pathlib import Path
 
 import pytest
 
-from edge_vos.devices.deploy.remote import DirRemote, Done
-from edge_vos.devices.deploy.store import OWN, Place, assemble, copy, install, visit
+from edge_vos.devices.deploy.remote import CommandResult, DirRemote
+from edge_vos.devices.deploy.store import OWN, DeviceFolder, assemble, copy, install, visit
 from edge_vos.errors import DeviceError
 
 
-def put(remote: DirRemote, name: str, content: str) -> tuple[Place, str]:
+def put(remote: DirRemote, name: str, content: str) -> tuple[DeviceFolder, str]:
     """Lay out and install a bundle of one file, and the runtime."""
     sources = {"model": Path(remote.root).parent / "model", "pyz": Path(remote.root).parent / "pyz"}
     sources["model"].write_text(content)
     sources["pyz"].write_text("runtime")
-    place = visit(remote)
-    paths, _ = copy(remote, place, sources)
-    assemble(remote, place, name, {"sub/model": paths["model"]}, paths["pyz"])
-    return place, install(remote, place, name)
+    device_folder = visit(remote)
+    paths, _ = copy(remote, device_folder, sources)
+    assemble(remote, device_folder, name, {"sub/model": paths["model"]}, paths["pyz"])
+    return device_folder, install(remote, device_folder, name)
 
 
 def test_what_is_not_ours_is_left_alone(tmp_path: Path) -> None:
@@ -41,8 +41,8 @@ def test_a_run_beside_this_one_keeps_its_parts(tmp_path: Path) -> None:
     remote = DirRemote(tmp_path / "device")
     other = visit(remote)
     (Path(other.run) / "part").write_text("half a file")
-    place, _ = put(remote, "a.bundle", "a")
-    assert place.run != other.run
+    device_folder, _ = put(remote, "a.bundle", "a")
+    assert device_folder.run != other.run
     assert (Path(other.run) / "part").exists()
     os.utime(other.run, (0, 0))
     visit(remote)
@@ -57,7 +57,7 @@ def test_files_that_no_bundle_is_made_of_go_a_day_later(tmp_path: Path) -> None:
         for path in store.iterdir():
             os.utime(path, times)
 
-    place, first = put(remote, "a.bundle", "a")
+    device_folder, first = put(remote, "a.bundle", "a")
     put(remote, "b.bundle", "b")
     age()
     put(remote, "b.bundle", "b")
@@ -69,7 +69,7 @@ def test_files_that_no_bundle_is_made_of_go_a_day_later(tmp_path: Path) -> None:
     age()
     put(remote, "b.bundle", "b")
     assert sorted(path.read_text() for path in store.iterdir()) == ["b", "runtime"]
-    assert [path.name for path in (Path(place.own) / "installed").iterdir()] == ["b.bundle"]
+    assert [path.name for path in (Path(device_folder.own) / "installed").iterdir()] == ["b.bundle"]
 
 
 class Full(DirRemote):
@@ -77,7 +77,7 @@ class Full(DirRemote):
 
     full = False
 
-    def run(self, command: str, timeout_s: float = 60.0) -> Done:
+    def run(self, command: str, timeout_s: float = 60.0) -> CommandResult:
         stand_in = 'cp() { echo "cp: No space left on device" >&2; return 1; }; '
         no_links = "ln() { return 1; }; "
         return super().run(stand_in + no_links + command if self.full else command, timeout_s)
@@ -106,7 +106,9 @@ def test_room_is_asked_for_two_of_every_file(tmp_path: Path) -> None:
     remote = DirRemote(tmp_path / "device")
     source = tmp_path / "big"
     source.write_bytes(bytes(4_000_000))
-    place = visit(remote)
-    tight = Place(place.root, place.run, place.system, 24_000_000, frozenset())
+    device_folder = visit(remote)
+    tight = DeviceFolder(
+        device_folder.root, device_folder.run, device_folder.system, 24_000_000, frozenset()
+    )
     with pytest.raises(DeviceError, match=r"24 MB free.*Expected: 25 MB"):
         copy(remote, tight, {"model": source})

@@ -10,7 +10,7 @@ from edge_vos.devices.telemetry.conditions import (
     name_flags,
     parse_firmware_flags,
     read_conditions,
-    read_vitals,
+    sample_machine,
 )
 from edge_vos.devices.telemetry.power import Counter, PackageEnergy, read_packages, spent_mj
 from edge_vos.devices.telemetry.tegrastats import parse_tegrastats
@@ -70,11 +70,11 @@ def test_a_jetson_tells_its_mode_its_gpu_and_its_memory(tmp_path: Path) -> None:
     assert read_conditions(tmp_path, ask).power_mode == "MAXN"
     assert asked == [("nvpmodel", "-q"), ("vcgencmd", "get_throttled")]
     tegra = parse_tegrastats("RAM 100/200MB CPU [1%@2] GR3D_FREQ 7%@[1300,1200] VDD_IN 9mW/9mW")
-    told = read_vitals(1.0, tmp_path, tegra)
+    told = sample_machine(1.0, tmp_path, tegra)
     assert (told.board_used_bytes, told.gpu_percent, told.gpu_mhz, told.power_mw) == (
         100 << 20, 7.0, 1300.0, 9.0,
     )  # fmt: skip
-    assert read_vitals(1.0, tmp_path).power_mw is None
+    assert sample_machine(1.0, tmp_path).power_mw is None
 
 
 def test_energy_of_two_packages_over_a_counters_end(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_vos.devices.telemetry.power import board_power_mw, read_rails
+from edge_vos.devices.telemetry.power import board_power_mw, read_rail_power_mw
 from edge_vos.devices.telemetry.sysfs import CpuClock, parse_number, read_clocks, read_temperatures
 
 
@@ -63,7 +63,7 @@ def test_rails_of_the_kernels_driver(tmp_path: Path) -> None:
         f"{monitor}/curr2_input": "off\n",
         f"{monitor}/in7_label": "sum of shunt voltages\n", f"{monitor}/in7_input": "3\n",
     }  # fmt: skip
-    rails = read_rails(plant(tmp_path, tree))
+    rails = read_rail_power_mw(plant(tmp_path, tree))
     assert rails == {"VDD_IN": 6000.0}
     assert board_power_mw(rails) == 6000.0
 
@@ -74,7 +74,7 @@ def test_rails_of_jetpack_4(tmp_path: Path) -> None:
         f"{device}/rail_name_0": "POM_5V_IN\n", f"{device}/in_power0_input": "1750\n",
         f"{device}/rail_name_1": "POM_5V_GPU\n",
     }  # fmt: skip
-    assert read_rails(plant(tmp_path, tree)) == {"POM_5V_IN": 1750.0}
+    assert read_rail_power_mw(plant(tmp_path, tree)) == {"POM_5V_IN": 1750.0}
 
 
 def test_rails_that_do_not_add_up_tell_no_total() -> None:

@@ -1,18 +1,8 @@
-import importlib.util
-import sys
-from types import ModuleType, SimpleNamespace
-from typing import Any
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_vos.devices.telemetry.tegrastats import (
-    parse_power_mode,
-    parse_tegrastats,
-    read_jtop,
-    sample_of_jtop,
-)
+from edge_vos.devices.telemetry.tegrastats import parse_power_mode, parse_tegrastats
 
 NANO_JETPACK_4 = (
     "RAM 1923/3964MB (lfb 2x2MB) SWAP 191/1982MB (cached 6MB) IRAM 0/252kB(lfb 252kB) "
@@ -51,12 +41,8 @@ LINES = [NANO_JETPACK_4, XAVIER_JETPACK_4, XAVIER_NX_JETPACK_5, ORIN_NANO_JETPAC
 def test_jetpack_4_tells_power_without_a_unit() -> None:
     sample = parse_tegrastats(NANO_JETPACK_4)
     assert sample is not None
-    assert (sample.ram_used_bytes, sample.ram_total_bytes) == (1923 << 20, 3964 << 20)
-    assert sample.cpu_percent == (5.0, 4.0, None, 6.0)
-    assert (sample.gpu_percent, sample.gpu_mhz, sample.memory_bus_percent) == (0.0, 76.0, 0.0)
-    assert sample.temperatures_c == {
-        "PLL": 37.0, "CPU": 40.0, "PMIC": 50.0, "GPU": 40.0, "AO": 45.0, "thermal": 40.0
-    }  # fmt: skip
+    assert sample.ram_used_bytes == 1923 << 20
+    assert (sample.gpu_percent, sample.gpu_mhz) == (0.0, 76.0)
     assert sample.power_mw == {"POM_5V_IN": 1750.0, "POM_5V_GPU": 0.0, "POM_5V_CPU": 366.0}
     assert sample.board_mw == 1750.0
 
@@ -81,15 +67,8 @@ def test_every_generation_is_read(
     assert not {"RAM", "SWAP", "IRAM"} & set(sample.power_mw)
 
 
-def test_a_sensor_that_is_off_is_left_out() -> None:
-    sample = parse_tegrastats(AGX_ORIN_JETPACK_7)
-    assert sample is not None
-    assert sample.temperatures_c == {"cpu": 52.968, "gpu": 47.625}
-    assert sample.memory_bus_percent == 3.0
-
-
 @pytest.mark.parametrize(
-    "line", ["", "RAM", "RAM 12", "RAM 12/MB", "RAM -1/9MB", "IRAM 0/252kB", "CPU 12", "CPU [5%",
+    "line", ["", "RAM", "RAM 12", "RAM 12/MB", "RAM -1/9MB", "IRAM 0/252kB", "CPU [5%@1]",
              "tegrastats: command not found", "VDD_IN 3442mW/3466mW"]
 )  # fmt: skip
 def test_a_malformed_line_is_none(line: str) -> None:
@@ -109,34 +88,29 @@ def test_a_line_cut_anywhere_never_fails_and_never_invents(line: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["RAM 1/2MB GPU@{}C", "RAM 1/2MB VDD_IN {}mW/1mW", "RAM 1/2MB VDD_IN 1mW/{}mW",
-     "RAM 1/2MB GR3D_FREQ {}%", "RAM 1/2MB GR3D_FREQ 5%@{}", "RAM 1/2MB EMC_FREQ {}%",
-     "RAM 1/2MB GR3D_FREQ 5%@[1,{}]", "RAM 1/2MB CPU [{}%@1]", "CPU [1%] RAM {}/2MB",
-     "CPU [1%] RAM 1/{}MB"],
+    ["RAM 1/2MB VDD_IN {}mW/1mW", "RAM 1/2MB VDD_IN 1mW/{}mW",
+     "RAM 1/2MB GR3D_FREQ {}%", "RAM 1/2MB GR3D_FREQ 5%@{}", "RAM 1/2MB GR3D_FREQ 5%@[1,{}]"],
 )  # fmt: skip
 def test_numbers_that_cannot_be_are_left_out(text: str) -> None:
     for digits in ("9" * 400, "9" * 5000, "1" * 20):
         sample = parse_tegrastats(text.format(digits))
         assert sample is not None
         assert sample.power_mw == {}
-        assert sample.temperatures_c == {}
-        assert sample.ram_used_bytes in (None, 1 << 20)
-        assert (sample.memory_bus_percent, sample.gpu_mhz in (None, 1.0)) == (None, True)
-        assert sample.cpu_percent in ((), (None,), (1.0,))
+        assert sample.ram_used_bytes == 1 << 20
+        assert sample.gpu_mhz in (None, 1.0)
+        assert parse_tegrastats(f"RAM {digits}/2MB") is None
 
 
 def test_a_load_above_all_is_none() -> None:
-    sample = parse_tegrastats("CPU [999%@1,101%,100%] GR3D_FREQ 999%@76 EMC_FREQ 101% GPU@999C")
+    sample = parse_tegrastats("RAM 1/2MB GR3D_FREQ 999%@76")
     assert sample is not None
-    assert sample.cpu_percent == (None, None, 100.0)
-    assert (sample.gpu_percent, sample.gpu_mhz, sample.memory_bus_percent) == (None, 76.0, None)
-    assert sample.temperatures_c == {}
+    assert (sample.gpu_percent, sample.gpu_mhz) == (None, 76.0)
 
 
 @given(st.text(max_size=80))
 def test_parsers_never_fail(text: str) -> None:
     parse_tegrastats(text)
-    parse_tegrastats(f"RAM 1/2MB CPU [{text}] GR3D_FREQ {text} x@{text}C VDD_IN {text}")
+    parse_tegrastats(f"RAM 1/2MB GR3D_FREQ {text} VDD_IN {text}")
     parse_power_mode(text)
 
 
@@ -148,45 +122,3 @@ def test_parsers_never_fail(text: str) -> None:
 )  # fmt: skip
 def test_power_mode(text: str, mode: str | None) -> None:
     assert parse_power_mode(text) == mode
-
-
-JTOP: dict[str, Any] = {
-    "memory": {"RAM": {"tot": 7802880, "used": 4835328}},
-    "gpu": {"gpu": {"status": {"load": 42.5}, "freq": {"cur": 1020000}}},
-    "temperature": {
-        "cpu": {"temp": 49.1, "online": True},
-        "cv0": {"temp": -256, "online": False},
-    },
-    "power": {"rail": {"VDD_IN": {"power": 5033}}, "tot": {"power": 5033}},
-}
-
-
-def test_jtop_gives_the_same_reading() -> None:
-    sample = sample_of_jtop(*JTOP.values())
-    assert (sample.ram_used_bytes, sample.ram_total_bytes) == (4835328 << 10, 7802880 << 10)
-    assert (sample.gpu_percent, sample.gpu_mhz, sample.board_mw) == (42.5, 1020.0, 5033.0)
-    assert sample.temperatures_c == {"cpu": 49.1}
-    empty = sample_of_jtop({}, {}, {}, {})
-    assert (empty.ram_used_bytes, empty.gpu_percent, empty.board_mw) == (None, None, None)
-
-
-@pytest.mark.parametrize("state", ["runs", "waits", "refuses", "missing"])
-def test_jtop_is_asked_where_it_is_installed(monkeypatch: pytest.MonkeyPatch, state: str) -> None:
-    class Refused(Exception):
-        pass
-
-    class Jtop:
-        def __enter__(self) -> SimpleNamespace:
-            if state == "refuses":
-                raise Refused("the service is not active")
-            return SimpleNamespace(ok=lambda: state == "runs", **JTOP)
-
-        def __exit__(self, *_: object) -> None: ...
-
-    module = ModuleType("jtop")
-    module.__dict__.update(jtop=Jtop, JtopException=Refused)
-    monkeypatch.setitem(sys.modules, "jtop", module)
-    found = None if state == "missing" else SimpleNamespace()
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: found)
-    sample = read_jtop()
-    assert (sample is not None) == (state == "runs")

@@ -1,5 +1,4 @@
 from collections.abc import Callable
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -9,12 +8,11 @@ from numpy.typing import NDArray
 from edge_vos.errors import PromptError, ShapeError
 from edge_vos.runtime.interactive.prompts import (
     check_mask,
-    load_mask_prompt,
     mask_from_box,
     mask_from_guess,
     mask_from_point,
 )
-from edge_vos.runtime.masks import jaccard, write_palette_png
+from edge_vos.runtime.masks import jaccard
 
 Scene = Callable[..., tuple[NDArray[np.uint8], NDArray[np.uint8]]]
 
@@ -145,17 +143,6 @@ def test_masks_that_cannot_be_used_are_refused(mask: NDArray[np.uint8], message:
 
 def test_the_ids_of_a_mask() -> None:
     assert check_mask(np.array([[0, 10], [3, 3]], np.uint8), channels=11) == (3, 10)
-
-
-def test_a_mask_file_is_read_and_checked(tmp_path: Path) -> None:
-    mask = np.zeros((6, 8), np.uint8)
-    mask[2:4, 2:4] = 3
-    write_palette_png(tmp_path / "mask.png", mask)
-    np.testing.assert_array_equal(load_mask_prompt(tmp_path / "mask.png", (6, 8), 11), mask)
-    with pytest.raises(PromptError, match=r"6x8.*8x6 \(height x width\)"):
-        load_mask_prompt(tmp_path / "mask.png", (8, 6), 11)
-    with pytest.raises(PromptError, match="id 3"):
-        load_mask_prompt(tmp_path / "mask.png", (6, 8), 3)
 
 
 def test_a_rough_guess_is_cut_out_along_the_edges(

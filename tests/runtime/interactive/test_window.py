@@ -15,7 +15,7 @@ from edge_vos.runtime.labels import ObjectState
 from edge_vos.runtime.segmenter import FrameResult
 from edge_vos.runtime.sinks.drawing import Painter
 from edge_vos.runtime.sources.frame import Frame
-from edge_vos.runtime.stage_times import Vitals
+from edge_vos.runtime.stage_times import LiveStats
 
 SIZE = (120, 160)
 
@@ -154,7 +154,7 @@ def test_escape_quits_where_there_is_nothing_to_leave(
 
 
 def test_the_figures_are_shown_and_hidden(window: Window, desktop: Desktop, doings: Doings) -> None:
-    doings.controls.vitals = Vitals(30.0, {"infer": 9.5}, 33.0, 100, 2)
+    doings.controls.stats = LiveStats(30.0, {"infer": 9.5}, 33.0, 100, 2)
     window.pump()
     assert desktop.shown[-1][2, 2, 0] < 40  # on a dark plate
     assert desktop.shown[-1][:50, :120].max() > 200

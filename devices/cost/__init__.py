@@ -1,0 +1,1 @@
+"""What a call costs: operators against the machine's peak, and memory part by part."""

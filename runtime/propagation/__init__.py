@@ -1,0 +1,1 @@
+"""Carry the masks of a few given frames to all the others."""

@@ -1,0 +1,167 @@
+"""Carry the masks of a few frames of a folder to all the others, from both sides.
+
+Between two given frames the video is followed forwards from the one and backwards from the other,
+each time with both of them in memory; the two probabilities are blended by how near the given
+frames are, and the outlines are mended by what the given masks taught (``outline``). One stretch
+between two given frames is worked on at a time, and what the way back found lies in a file
+meanwhile, so memory grows neither with the stretch nor with the video.
+"""
+
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_vos.runtime.interactive.prompts import check_mask
+from edge_vos.runtime.labels import ObjectState
+from edge_vos.runtime.model import LoadedModel
+from edge_vos.runtime.preprocess import Letterbox
+from edge_vos.runtime.propagation.follow import Stack, certain, chances, follow, to_labels
+from edge_vos.runtime.propagation.job import Job, Keyframe, read_frame, read_given
+from edge_vos.runtime.propagation.outline import Outline
+from edge_vos.runtime.propagation.samples import learn_outlines
+from edge_vos.runtime.segmenter import FrameResult
+from edge_vos.runtime.sources.frame import Frame
+
+
+@dataclass(frozen=True)
+class _Stretch:
+    """Hold the frames after one keyframe and before the next; at the ends there is only one."""
+
+    start: int
+    stop: int
+    before: Keyframe | None
+    after: Keyframe | None
+
+    @property
+    def keys(self) -> list[Keyframe]:
+        return [key for key in (self.before, self.after) if key is not None]
+
+    def weight(self, index: int) -> float:
+        """Return how much the way forwards counts."""
+        if self.before is None or self.after is None:
+            return 0.0 if self.before is None else 1.0
+        return (self.after.index - index) / (self.after.index - self.before.index)
+
+
+def propagate(
+    model: LoadedModel, job: Job, stopped: Callable[[], bool] = lambda: False
+) -> Generator[tuple[Frame, FrameResult], None, None]:
+    """Give every frame with its masks, in order; a given frame has the masks that were given.
+
+    Args:
+        model: the student, loaded into an engine.
+        job: what to carry where.
+        stopped: is asked before each frame whether to end.
+
+    Raises:
+        PromptError: if a given mask does not fit its frame or the model.
+        SourceLost: if a picture cannot be read.
+        EngineError: if the engine fails.
+    """
+    for key in job.keyframes:
+        check_mask(key.mask, model.manifest.channels)
+    for before, after in pairwise([None, *job.keyframes, None]):
+        if before is not None:
+            yield _given(job, before, model)
+        start = 0 if before is None else before.index + 1
+        stop = len(job.frames) if after is None else after.index
+        if start < stop and not stopped():
+            yield from _carry(model, job, _Stretch(start, stop, before, after), stopped)
+
+
+def _carry(
+    model: LoadedModel, job: Job, stretch: _Stretch, stopped: Callable[[], bool]
+) -> Iterator[tuple[Frame, FrameResult]]:
+    object_ids, there = job.object_ids, range(stretch.start, stretch.stop)
+    outlines = learn_outlines(model, job, stretch.keys)
+    with closing(Stack(model, len(object_ids), stretch.start, len(there))) as stack:
+        if stretch.after is not None:
+            for frame, result in follow(model, job, stretch.keys, reversed(there)):
+                if stopped():
+                    return
+                stack.put(frame.index, certain(result, object_ids))
+        forwards: Iterator[tuple[Frame, FrameResult | None]]
+        if stretch.before is None:
+            forwards = ((read_frame(job, index), None) for index in there)
+        else:
+            forwards = follow(model, job, stretch.keys[::-1], there)
+        for frame, step in forwards:
+            if stopped():
+                return
+            weight = stretch.weight(frame.index)
+            found = np.float32(weight) * certain(step, object_ids) if step is not None else 0.0
+            if stretch.after is not None:
+                found = found + np.float32(1 - weight) * stack.get(frame.index)
+            timings_ms = step.timings_ms if step is not None else {}
+            yield frame, _finish(model, job, frame, np.asarray(found), timings_ms, outlines)
+
+
+def _finish(
+    model: LoadedModel,
+    job: Job,
+    frame: Frame,
+    found: NDArray[np.float32],
+    timings_ms: dict[str, float],
+    outlines: Mapping[int, Outline],
+) -> FrameResult:
+    mask, states, probability, letterbox = to_labels(model, frame, job.object_ids, found)
+    mended = _mend(frame, mask, probability, letterbox, outlines)
+    confidence = {state.id: state.confidence for state in states}
+    objects = _states(job, mended, confidence)
+    return FrameResult(mended, probability, objects, timings_ms, frame.index)
+
+
+def _mend(
+    frame: Frame,
+    mask: NDArray[np.uint8],
+    probability: NDArray[np.float32],
+    letterbox: Letterbox,
+    outlines: Mapping[int, Outline],
+) -> NDArray[np.uint8]:
+    """Give each pixel to the object whose mended odds are the best, where they are even or more."""
+    best = np.zeros(mask.shape, np.float32)
+    mended = np.zeros_like(mask)
+    for object_id, outline in outlines.items():
+        taken = mask == object_id
+        if taken.any():
+            odds = outline.mend(frame.image, chances(probability, letterbox, object_id), taken)
+            won = odds > best
+            mended[won] = object_id
+            best[won] = odds[won]
+    return mended
+
+
+def _given(job: Job, key: Keyframe, model: LoadedModel) -> tuple[Frame, FrameResult]:
+    """Make the result of a frame whose mask was given: that mask, to the last pixel."""
+    frame = read_given(job, key)
+    letterbox = Letterbox.fit(frame.image.shape[:2], model.manifest.size)
+    probability = letterbox.coverage(key.mask, model.manifest.channels)[0].copy()
+    objects = _states(job, key.mask, {})
+    return frame, FrameResult(key.mask, probability, objects, {}, key.index)
+
+
+def _states(
+    job: Job, mask: NDArray[np.uint8], confidence: Mapping[int, float]
+) -> tuple[ObjectState, ...]:
+    return tuple(
+        replace(
+            _state(mask, object_id, confidence.get(object_id, 1.0)),
+            name=job.names.get(object_id, ""),
+            given_id=job.given_ids.get(object_id, 0),
+        )
+        for object_id in job.object_ids
+    )
+
+
+def _state(mask: NDArray[np.uint8], object_id: int, confidence: float) -> ObjectState:
+    selected = (mask == object_id).view(np.uint8)
+    area_px = cv2.countNonZero(selected)
+    if not area_px:
+        return ObjectState(object_id, 0, (0, 0, 0, 0), 0.0, lost=True)
+    left, top, width, height = (int(side) for side in cv2.boundingRect(selected))
+    return ObjectState(object_id, area_px, (left, top, width, height), confidence, lost=False)
