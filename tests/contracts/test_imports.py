@@ -77,7 +77,10 @@ CROWDED = {
     "runtime": "to become smaller: stages and pages move to their rooms",
 }
 """Folders with more modules, and why; to be emptied."""
-LONG = {"edge_vos.distill.train": "to be split: the loop, and what the processes share"}
+LONG = {
+    "edge_vos.distill.train": "to be split: the loop, and what the processes share",
+    "edge_vos.runtime.segmenter": "to be split: prompts that wait for their frame, and the step",
+}
 """Modules with more lines, and why; to be emptied."""
 RUNS_TORCH = "edge_vos.runtime.backends.executorch"
 """The one module of the runtime whose engine needs torch; it imports it in its functions."""
