@@ -129,7 +129,7 @@ def run_session(request: SessionRequest) -> None:
             overwrite=request.overwrite,
             controls=controls,
             inputs=(*source.files, *((mask,) if (mask := request.prompts.mask) else ())),
-            sound=source.sound,
+            original=source.original,
             origin=Origin(files),
         )
         notes = [note for sink in sinks for note in getattr(sink, "notes", ())]
