@@ -13,7 +13,13 @@ from typer.main import get_command
 from edge_vos.cli import app
 
 REPOSITORY = Path(__file__).parents[2]
-PAGES = sorted([*REPOSITORY.glob("*.md"), *REPOSITORY.glob("edge_vos/weights/*.md")])
+PAGES = sorted(
+    [
+        *REPOSITORY.glob("*.md"),
+        *REPOSITORY.glob("edge_vos/weights/*.md"),
+        REPOSITORY / "docs" / "masks.md",
+    ]
+)
 
 
 def _fenced(page: Path, language: str) -> list[str]:
@@ -59,7 +65,8 @@ def test_a_cheap_command_runs(line: str, tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     written = [value for flag, value in itertools.pairwise(arguments) if flag == "-o"]
-    assert all((tmp_path / name).exists() for name in written)
+    paths = [uri.partition(":")[2] or uri for uri in written]  # of coco:labels.json, labels.json
+    assert all((tmp_path / path).exists() for path in paths)
 
 
 def test_the_python_example_runs(tmp_path: Path) -> None:

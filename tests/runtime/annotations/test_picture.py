@@ -149,6 +149,13 @@ def test_void_beside_ids_is_nobodys(
     assert f"{rim.sum()} pixels of 255 are void" in _told(read)
 
 
+def test_void_without_any_background(tmp_path: Path) -> None:
+    given = np.full(SIZE, 255, np.uint8)
+    given[10:30, 10:30] = 1
+    read = _read(_save(tmp_path / "a.png", given))
+    np.testing.assert_array_equal(read.labels, given == 1)
+
+
 def test_grey_levels_far_apart_are_ids_and_white_is_one(
     tmp_path: Path, labels: NDArray[np.uint8]
 ) -> None:
