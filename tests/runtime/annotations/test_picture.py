@@ -116,6 +116,15 @@ def test_a_soft_edge_is_one_object_cut_at_half(
     assert differ.sum() <= (12 if form == "JPEG" else 0)
 
 
+def test_a_dark_mask_with_a_soft_edge_is_one_object(
+    tmp_path: Path, disc: NDArray[np.uint8]
+) -> None:
+    dark = (disc // 3).astype(np.uint8)
+    read = _read(_save(tmp_path / "a.png", dark))
+    assert read.object_ids == (1,)
+    np.testing.assert_array_equal(read.labels > 0, dark.astype(int) * 2 > dark.max())
+
+
 def test_a_blurred_mask_is_soft_too(tmp_path: Path, labels: NDArray[np.uint8]) -> None:
     blurred = cv2.GaussianBlur((labels > 0) * np.uint8(255), (0, 0), 1.5)
     read = _read(_save(tmp_path / "a.png", blurred))
