@@ -13,7 +13,7 @@ from edge_vos.runtime.interactive.interaction import Prompting
 from edge_vos.runtime.interactive.window import Window
 from edge_vos.runtime.sinks import label_kinds
 from edge_vos.runtime.sinks.drawing import Painter
-from edge_vos.runtime.sinks.label_file import Origin
+from edge_vos.runtime.sinks.label_file import FrameFiles
 from edge_vos.runtime.sinks.matte import RENDERS, cut_out
 from edge_vos.runtime.sinks.output import JsonLines, MaskFolder, Nothing, Sink, make_folder
 from edge_vos.runtime.sinks.output_path import OutputPath, check_apart, check_spares
@@ -51,7 +51,7 @@ def open_sinks(
     controls: Controls | None = None,
     inputs: Iterable[Path] = (),
     original: Original | None = None,
-    origin: Origin | None = None,
+    frame_files: FrameFiles | None = None,
 ) -> list[Sink]:
     """Open several sinks, or none of them: see :func:`open_sink`.
 
@@ -65,7 +65,7 @@ def open_sinks(
         controls: of the run that a window or a page shows.
         inputs: files that the run reads, such as ``source.files``: no sink may replace them.
         original: of the source, ``source.original``: what videos take sound and more from.
-        origin: the frames' own files, which labels name.
+        frame_files: the frames' own files, which labels name.
 
     Raises:
         SinkError: if one cannot be opened, two are the same, or one would replace an input.
@@ -92,7 +92,7 @@ def open_sinks(
                     prompting=prompting,
                     painter=painter,
                     original=original,
-                    origin=origin,
+                    frame_files=frame_files,
                 )
             )
         if any(is_interactive(uri) for uri in asked):
@@ -113,7 +113,7 @@ def open_sink(
     prompting: Prompting | None = None,
     painter: Painter | None = None,
     original: Original | None = None,
-    origin: Origin | None = None,
+    frame_files: FrameFiles | None = None,
 ) -> Sink:
     """Open a video file, a folder of masks, JSON lines, a camera, a window, a page, or nothing.
 
@@ -132,7 +132,7 @@ def open_sink(
         prompting: what keys, mouse and buttons act on, shared by the sinks that show.
         painter: draws overlays, shared by the sinks that need one.
         original: of the source, for a video.
-        origin: the frames' own files, which labels name.
+        frame_files: the frames' own files, which labels name.
 
     Raises:
         SinkError: if it exists, cannot be written, or is of an unknown kind.
@@ -140,10 +140,10 @@ def open_sink(
     painter = painter if painter is not None else Painter()
     output_path = _output_path(uri)
     if output_path is not None:
-        return _open_output_path(output_path, fps, size, overwrite, painter, original)
         if label_kinds.label_scheme(uri):
             output_path.check_free(overwrite)
-            return label_kinds.open_labels(uri, output_path.path, origin or Origin())
+            return label_kinds.open_labels(uri, output_path.path, frame_files or FrameFiles())
+        return _open_output_path(output_path, fps, size, overwrite, painter, original)
     if uri.startswith(VIRTUAL_CAMERA):
         return open_virtual_camera(uri, fps, size, painter.paint)
     if is_interactive(uri):
