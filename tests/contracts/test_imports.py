@@ -65,8 +65,8 @@ RUNS_TORCH = "edge_vos.runtime.backends.executorch"
 OPENS_SCENES = "edge_vos.runtime.sources.opening"
 """Imports the generated scene in the function that opens ``synthetic://``."""
 
-HANDS_RESULTS_ON = {"edge_vos.runtime.supervision", "edge_vos.runtime.segmenter"}
-"""Make ``supervision.Detections`` in a function; the segmenter names the type."""
+HANDS_RESULTS_ON = {"edge_vos.runtime.supervision", "edge_vos.runtime.frame_result"}
+"""Make ``supervision.Detections`` in a function; the result names the type."""
 
 MEASURES_THE_MACHINE = "edge_vos.devices.bench.roofline"
 """Multiplies matrices with the default engine, to see what the machine can do."""
