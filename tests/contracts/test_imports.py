@@ -95,8 +95,8 @@ DECODES_VIDEO = {
 OPENS_SCENES = "edge_vos.runtime.sources.opening"
 """Imports the generated scene in the function that opens ``synthetic://``."""
 
-HANDS_RESULTS_ON = {"edge_vos.runtime.supervision", "edge_vos.runtime.segmenter"}
-"""Make ``supervision.Detections`` in a function; the segmenter names the type."""
+HANDS_RESULTS_ON = {"edge_vos.runtime.supervision", "edge_vos.runtime.frame_result"}
+"""Make ``supervision.Detections`` in a function; the result names the type."""
 
 MEASURES_COSTS = {
     "edge_vos.devices.cost.roofline": {"onnxruntime"},
