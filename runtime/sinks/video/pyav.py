@@ -106,7 +106,13 @@ class PyavVideo:
                 self._sound.begin(timestamp_s)
         time_s = timestamp_s - self._first_s
         frame = av.VideoFrame.from_ndarray(picture, format="bgra" if self._alpha else "bgr24")
-        frame = frame.reformat(format=self._pixels, dst_colorspace=Colorspace.ITU709)
+        # To ten bits, FFmpeg 8 (swscale 9.5, PyAV 18.1) in several threads writes some wrong pixels
+        # where a thread's rows begin: stray alpha in one picture of ten.
+        frame = frame.reformat(
+            format=self._pixels,
+            dst_colorspace=Colorspace.ITU709,
+            threads=1 if self._pixels.endswith("10le") else None,
+        )
         self._last_tick = max(round(time_s * TICKS), self._last_tick + 1)
         frame.pts, frame.time_base = self._last_tick, Fraction(1, TICKS)
         with self._named_errors():

@@ -188,6 +188,21 @@ def test_a_matte_has_the_frames_colours_and_alpha(tmp_path: Path, name: str, pix
     assert (picture[60, 45, 3], picture[100, 140, 3]) == (255, 0)
 
 
+def test_where_nothing_is_the_alpha_is_nothing(tmp_path: Path) -> None:
+    """FFmpeg's threads left some, in a few pictures of a hundred."""
+    path, size, rng = tmp_path / "a.mov", (362, 642), np.random.default_rng(0)
+    writer = pyav.PyavVideo(path, path, 25.0, size, "prores", alpha=True)
+    for index in range(60):
+        picture = np.zeros((*size, 4), np.uint8)
+        picture[..., :3] = rng.integers(0, 256, 3, np.uint8)
+        writer.write(picture, index / 25)
+    writer.close()
+    with av.open(str(path)) as container:
+        for frame in container.decode(video=0):
+            plane = np.frombuffer(bytes(frame.planes[3]), np.uint16)
+            assert not plane.reshape(frame.height, -1)[:, : frame.width].any()
+
+
 def test_hardware_encodes_where_it_works_and_software_elsewhere(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
