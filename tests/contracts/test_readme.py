@@ -13,7 +13,13 @@ from typer.main import get_command
 from edge_vos.cli import app
 
 REPOSITORY = Path(__file__).parents[2]
-PAGES = sorted([*REPOSITORY.glob("*.md"), *REPOSITORY.glob("edge_vos/weights/*.md")])
+PAGES = sorted(
+    [
+        *REPOSITORY.glob("*.md"),
+        *REPOSITORY.glob("edge_vos/weights/*.md"),
+        REPOSITORY / "docs" / "train.md",
+    ]
+)
 
 
 def _fenced(page: Path, language: str) -> list[str]:
