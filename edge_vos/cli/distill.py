@@ -12,6 +12,7 @@ from edge_vos.cli.training import (
     ConfigOption,
     DataOption,
     ExcludeOption,
+    FitOption,
     Material,
     MinutesOption,
     ResumeOption,
@@ -66,6 +67,7 @@ def distill(
     resume: ResumeOption = False,
     steps: StepsOption = None,
     minutes: MinutesOption = None,
+    fit: FitOption = False,
     preset: Annotated[str, typer.Option(help="Shape of the student: small or nano.")] = "small",
     seed: SeedOption = None,
     threads: TorchThreadsOption = None,
@@ -88,7 +90,7 @@ def distill(
     require_training()
     options = RunOptions(
         run, resume, steps, minutes, seed, threads, config, json_output,
-        workers, score_every, score_size, score_window,
+        workers, score_every, score_size, score_window, fit,
     )  # fmt: skip
     labelled = footage or run / "footage"
     if not (videos or davis or stills or data) and not labelled.is_dir():

@@ -13,6 +13,7 @@ from edge_vos.cli.training import (
     ConfigOption,
     DataOption,
     ExcludeOption,
+    FitOption,
     Material,
     MinutesOption,
     ResumeOption,
@@ -59,6 +60,7 @@ def teacher(
     resume: ResumeOption = False,
     steps: StepsOption = None,
     minutes: MinutesOption = None,
+    fit: FitOption = False,
     seed: SeedOption = None,
     threads: TorchThreadsOption = None,
     config: ConfigOption = None,
@@ -79,7 +81,7 @@ def teacher(
 
     options = RunOptions(
         run, resume, steps, minutes, seed, threads, config, json_output,
-        workers, score_every, score_size, score_window,
+        workers, score_every, score_size, score_window, fit,
     )  # fmt: skip
     _train(options, TrainConfig(preset="teacher", steps=3000),
            Material(davis, stills, data, exclude), from_weights)  # fmt: skip
@@ -99,6 +101,7 @@ def student(
     resume: ResumeOption = False,
     steps: StepsOption = None,
     minutes: MinutesOption = None,
+    fit: FitOption = False,
     preset: Annotated[str, typer.Option(help="Shape of the student: small or nano.")] = "small",
     seed: SeedOption = None,
     threads: TorchThreadsOption = None,
@@ -120,7 +123,8 @@ def student(
 
     edge-vos train student --davis DAVIS --from student.safetensors --steps 500 --run runs/tuned
 
-    edge-vos train student --data train.pack --from student.safetensors --config quality --minutes 9
+    edge-vos train student --data train.pack --from student.safetensors --config accelerator
+    --workers 16 --minutes 9 --fit
     """
     require_training()
     from edge_vos.distill.clip_config import ClipConfig
@@ -128,7 +132,7 @@ def student(
 
     options = RunOptions(
         run, resume, steps, minutes, seed, threads, config, json_output,
-        workers, score_every, score_size, score_window,
+        workers, score_every, score_size, score_window, fit,
     )  # fmt: skip
     full = TrainConfig(
         preset=preset,

@@ -72,6 +72,14 @@ ExcludeOption = Annotated[
 ]
 ResumeOption = Annotated[bool, typer.Option(help="Go on where the run's checkpoint stands.")]
 StepsOption = Annotated[int | None, typer.Option(min=1, help="Optimizer steps in all.")]
+FitOption = Annotated[
+    bool,
+    typer.Option(
+        "--fit",
+        help="Measure the first 40 steps and take as many as --minutes allow, so that the learning "
+        "rate has come down when they are over.",
+    ),
+]
 MinutesOption = Annotated[float | None, typer.Option(min=0, help="Stop after this time.")]
 SeedOption = Annotated[int | None, typer.Option(help="Of the weights and of every batch.")]
 TorchThreadsOption = Annotated[int | None, typer.Option(min=1, help="Threads of torch.")]
@@ -79,9 +87,17 @@ ConfigOption = Annotated[
     Path | None,
     typer.Option(
         metavar="FILE|NAME",
-        help="TOML file with fields of TrainConfig that differ; memory and pyramid come along.",
+        help="TOML file with fields of TrainConfig that differ, or a recipe: quality, accelerator, "
+        "memory, full-memory or pyramid.",
     ),
 ]
+
+
+FIT_STEPS = 40
+"""Steps after which --fit knows how fast they are."""
+
+FIT_SHARE = 0.93
+"""Of the time that is left, what --fit plans with; the rest is for checkpoints."""
 
 
 @dataclass(frozen=True)
@@ -100,6 +116,7 @@ class RunOptions:
     score_every: int | None = None
     score_size: str = "240x432"
     score_window: int = 0
+    fit: bool = False
 
 
 @dataclass(frozen=True)
@@ -156,6 +173,8 @@ def prepare(
 
     if options.threads:
         torch.set_num_threads(options.threads)
+    if options.fit and (not options.minutes or int(os.environ.get("WORLD_SIZE", "1")) > 1):
+        raise UsageError("--fit", "--minutes, and one process", "Add for example --minutes 9")
     if options.resume:
         state, config = load_state(options.run, device)
         return state, dataclasses.replace(config, steps=options.steps or config.steps)
@@ -275,7 +294,8 @@ def run_training(
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
     from rich.progress import TimeRemainingColumn as Remaining
 
-    from edge_vos.distill.curves import pace, progress_line
+    from edge_vos.distill.config import fitted
+    from edge_vos.distill.curves import pace, progress_line, steps_within
     from edge_vos.distill.run_folder import BEST, WEIGHTS, read_log
     from edge_vos.distill.train import train
 
@@ -309,10 +329,22 @@ def run_training(
             else:
                 typer.echo(line, err=True)
 
-        minutes = options.minutes if options.minutes else math.inf
-        record = train(
-            footage, state, config, options.run, report, minutes, teacher, scoring, options.workers
-        )
+        def go_on(most_steps: int | None) -> StepRecord | None:
+            left = started + 60 * options.minutes - time.monotonic() if options.minutes else None
+            return train(
+                footage, state, config, options.run, report,
+                math.inf if left is None else max(0.0, left / 60),
+                teacher, scoring, options.workers, most_steps,
+            )  # fmt: skip
+
+        record = None
+        if options.fit and options.minutes and first == 0:
+            record = go_on(FIT_STEPS)
+            left_s = started + 60 * options.minutes - time.monotonic()
+            config = fitted(config, state.step + steps_within(log, FIT_SHARE * left_s))
+            progress.update(task, total=config.steps)
+            typer.echo(f"{config.steps} steps fit into {options.minutes:g} minutes", err=True)
+        record = go_on(None) or record
     if not leads:
         return
     weights = options.run / (BEST if state.best else WEIGHTS)

@@ -170,6 +170,16 @@ def merged(config: TrainConfig, given: dict[str, Any]) -> TrainConfig:
     return TrainConfig.from_dict(values)
 
 
+def fitted(config: TrainConfig, steps: int) -> TrainConfig:
+    """Return the config with another number of steps, and its schedule stretched to them."""
+    starts = {
+        round(start * steps / config.steps): (frames, clips)
+        for start, frames, clips in config.schedule
+    }
+    schedule = tuple((start, *shape) for start, shape in sorted(starts.items()))
+    return replace(config, steps=steps, schedule=schedule)
+
+
 def learning_rate_factor(step: int, config: TrainConfig) -> float:
     """Return the factor on the peak learning rate: warm-up, constant, linear cool-down."""
     if step < config.warmup:

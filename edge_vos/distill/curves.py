@@ -4,6 +4,7 @@ import os
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
+from statistics import median
 
 from edge_vos.distill.run_folder import StepRecord
 
@@ -19,6 +20,18 @@ def pace(log: Sequence[StepRecord]) -> tuple[float, float]:
     waited = sum(record.wait_seconds for record in log)
     seconds = waited + sum(record.seconds for record in log)
     return sum(record.images for record in log) / seconds, waited / seconds
+
+
+def steps_within(log: Sequence[StepRecord], seconds: float) -> int:
+    """Tell how many steps like the last ones fit into so many seconds, at least one.
+
+    Args:
+        log: at least one step; the median of the last 20 counts, so that neither a slow start nor
+            a checkpoint does.
+        seconds: that are left.
+    """
+    step_s = median(record.seconds + record.wait_seconds for record in log[-20:])
+    return max(1, int(seconds / step_s))
 
 
 def sparkline(values: Sequence[float], width: int = 24) -> str:

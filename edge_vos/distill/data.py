@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from edge_vos.distill.clip_config import ClipConfig
 from edge_vos.distill.composites import add_layers, drop_hidden, ground, swapped
 from edge_vos.distill.footage import Footage, Image, Still
-from edge_vos.distill.layers import is_one_thing
+from edge_vos.distill.layers import one_thing
 from edge_vos.distill.motion import (
     Camera,
     Warp,
@@ -161,8 +161,10 @@ def _clip_from_still(
 def _choose_parts(still: Still, config: ClipConfig, rng: np.random.Generator) -> Image:
     """Label the whole figure, one part of it, or several parts as objects of their own."""
     if len(still.parts) == 1 or rng.random() < 0.5:
-        whole = (still.labels > 0).astype(np.uint8)
-        if len(still.parts) == 1 or not config.composes or is_one_thing(whole):
+        whole: Image | None = (still.labels > 0).astype(np.uint8)
+        if config.composes and len(still.parts) > 1:
+            whole = one_thing(still.labels)
+        if whole is not None:
             return whole
     chosen = rng.permutation(still.parts)[: int(rng.integers(1, config.objects + 1))]
     mask = np.zeros_like(still.labels)

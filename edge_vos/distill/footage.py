@@ -271,7 +271,7 @@ def decode_frame(source: Source, height: int) -> Image:
     Raises:
         DatasetError: if it cannot be decoded.
     """
-    return _limit_height(_decode(source, cv2.IMREAD_COLOR), cv2.INTER_AREA, height)
+    return limit_height(_decode(source, cv2.IMREAD_COLOR), cv2.INTER_AREA, height)
 
 
 def decode_labels(source: Source, height: int) -> Image:
@@ -280,7 +280,7 @@ def decode_labels(source: Source, height: int) -> Image:
     Raises:
         DatasetError: if it cannot be decoded.
     """
-    return _limit_height(_decode(source, cv2.IMREAD_GRAYSCALE), cv2.INTER_NEAREST, height)
+    return limit_height(_decode(source, cv2.IMREAD_GRAYSCALE), cv2.INTER_NEAREST, height)
 
 
 def decode_mask(source: Source, height: int) -> Image:
@@ -290,7 +290,7 @@ def decode_mask(source: Source, height: int) -> Image:
         DatasetError: if it cannot be decoded.
     """
     mask = (_decode(source, cv2.IMREAD_GRAYSCALE) > 0).astype(np.uint8)
-    return _limit_height(mask, cv2.INTER_NEAREST, height)
+    return limit_height(mask, cv2.INTER_NEAREST, height)
 
 
 def _nth_frame(sources: tuple[Source, ...], height: int, index: int) -> Image:
@@ -317,7 +317,14 @@ def _decode(source: Source, flag: int) -> Image:
     return image.astype(np.uint8, copy=False)
 
 
-def _limit_height(image: Image, interpolation: int, limit: int) -> Image:
+def limit_height(image: Image, interpolation: int, limit: int) -> Image:
+    """Scale a picture down to so many lines, unless it has no more.
+
+    Args:
+        image: (H, W) or (H, W, 3) uint8.
+        interpolation: of OpenCV.
+        limit: most lines.
+    """
     height, width = image.shape[:2]
     if height <= limit:
         return image

@@ -103,23 +103,34 @@ def cut_out(pictures: Sequence[Image], masks: Sequence[Image]) -> list[Cutout] |
     return [_cut(picture[box], mask[box]) for picture, mask in zip(pictures, masks, strict=True)]
 
 
-def is_one_thing(mask: Image) -> bool:
-    """Tell whether nearly all of a mask hangs together: parts of a person do, a herd does not.
+def one_thing(labels: Image) -> Image | None:
+    """Return the mask of what a label map shows if it hangs together, as the parts of a person do.
+
+    Labels that lie apart from it are left out. Of a herd there is none.
 
     Args:
-        mask: (H, W) uint8, non-zero on what is labelled.
+        labels: (H, W) uint8, 0 is the background.
+
+    Returns:
+        (H, W) uint8 of 0 and 1, or None.
     """
-    _, _, stats, _ = cv2.connectedComponentsWithStats(mask)
+    _, places, stats, _ = cv2.connectedComponentsWithStats((labels > 0).astype(np.uint8))
     areas = stats[1:, cv2.CC_STAT_AREA]
-    return bool(areas.size and areas.max() >= MOST_OF_IT * areas.sum())
+    if not areas.size or areas.max() < MOST_OF_IT * areas.sum():
+        return None
+    largest = places == 1 + int(areas.argmax())
+    own = np.bincount(labels[largest], minlength=256) > 0
+    return own[labels].astype(np.uint8)
 
 
 def random_cutouts(footage: Footage, frames: int, rng: np.random.Generator) -> list[Cutout] | None:
     """Cut an object out of a photograph, or out of neighbouring frames of a video."""
     if footage.stills and (not footage.videos or rng.random() < 0.7):
         still = footage.stills[int(rng.integers(len(footage.stills)))]
-        mask = (still.labels > 0).astype(np.uint8)
-        if len(still.parts) > 1 and (rng.random() < 0.3 or not is_one_thing(mask)):
+        mask: Image | None = (still.labels > 0).astype(np.uint8)
+        if len(still.parts) > 1:
+            mask = None if rng.random() < 0.3 else one_thing(still.labels)
+        if mask is None:
             part = still.parts[int(rng.integers(len(still.parts)))]
             mask = (still.labels == part).astype(np.uint8)
         cutouts = cut_out([still.frame], [mask])

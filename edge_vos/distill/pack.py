@@ -9,7 +9,10 @@ import os
 import zipfile
 from collections import Counter
 from collections.abc import Callable, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +25,7 @@ from edge_vos.distill.footage import (
     decode_frame,
     decode_labels,
     decode_mask,
+    limit_height,
 )
 from edge_vos.errors import DatasetError, SinkError
 from edge_vos.evaluate.pictures import as_sink_error, refuse_existing
@@ -33,6 +37,9 @@ SAMPLE = 16
 """Of so many pictures one is encoded to see how large all would be."""
 
 LARGEST_HEIGHT = 2**15
+MEMBER_BYTES = 150
+"""What a member of the zip takes beside its content, about."""
+
 SCALED_QUALITY = 90
 """Of JPEGs that have to be scaled down anyway."""
 
@@ -53,7 +60,7 @@ class Saving:
 SAVINGS = tuple(
     Saving(quality, stride)
     for quality, stride in (
-        (None, 1), (85, 1), (75, 1), (75, 2), (65, 2), (65, 3), (55, 3), (55, 4), (45, 6)
+        (None, 1), (85, 1), (75, 1), (75, 2), (65, 2), (55, 2), (55, 3), (45, 3), (45, 4), (40, 6)
     )
 )  # fmt: skip
 """From nothing to the most that is held back to meet the limit, in the order in which it is tried.
@@ -113,16 +120,21 @@ def write_pack(
     names = Counter(video.name for video in videos)
     if twice := [name for name, count in names.items() if count > 1]:
         raise DatasetError(f"there are several videos {twice[0]!r}", "a name for each")
-    for saving in SAVINGS:
-        guess = _guess_bytes(videos, stills, height, saving)
-        if guess > 1.03 * limit_bytes:
-            continue
-        progress(f"packing with {' and '.join(saving.in_words()) or 'nothing held back'}")
-        packed = _encoded(videos, stills, height, saving)
-        size_bytes = _stored_bytes(packed)
-        if size_bytes <= limit_bytes:
-            _write_zip(path, packed)
-            return packed
+    with ThreadPoolExecutor() as pool:
+        masked = _with_masks(videos, stills, height, pool)
+        for saving in SAVINGS:
+            thinned = _thinned(masked, saving)
+            encode = partial(_jpeg, height=height, quality=saving.quality)
+            frames = _frames(thinned)
+            sizes = [len(content) for content in pool.map(encode, frames[::SAMPLE])]
+            a_frame = sum(sizes) / len(sizes) + MEMBER_BYTES
+            if len(frames) * a_frame + _stored_bytes(thinned) > limit_bytes:
+                continue
+            progress(f"packing with {' and '.join(saving.in_words()) or 'nothing held back'}")
+            packed = _with_frames(thinned, list(pool.map(encode, frames)))
+            if _stored_bytes(packed) <= limit_bytes:
+                _write_zip(path, packed)
+                return packed
     raise SinkError(
         f"the material does not fit into {limit_bytes / 2**20:.0f} MiB",
         f"at most {' and '.join(SAVINGS[-1].in_words())}",
@@ -149,60 +161,58 @@ def read_pack(path: Path) -> PackedMaterial:
         ) from error  # fmt: skip
 
 
-def _encoded(
-    videos: Sequence[VideoFiles], stills: Sequence[StillFiles], height: int, saving: Saving
+def _with_masks(
+    videos: Sequence[VideoFiles], stills: Sequence[StillFiles], height: int, pool: Executor
 ) -> PackedMaterial:
-    def shrunk(video: VideoFiles) -> VideoFiles:
-        frames = tuple(_jpeg(frame, height, saving.quality) for frame in video.frames)
-        return VideoFiles(video.name, frames, tuple(_binary_png(m, height) for m in video.masks))
+    """Encode the masks, which are the same whatever is held back; frames stay where they are."""
+    binary = partial(_binary_png, height=height)
+    labels = pool.map(partial(_label_png, height=height), [still.labels for still in stills])
+    return PackedMaterial(
+        [
+            VideoFiles(video.name, video.frames, tuple(pool.map(binary, video.masks)))
+            for video in videos
+        ],
+        [
+            StillFiles(still.frame, encoded, still.parts)
+            for still, encoded in zip(stills, labels, strict=True)
+        ],
+        height,
+    )
 
-    packed = [
-        StillFiles(
-            _jpeg(still.frame, height, saving.quality),
-            _label_png(still.labels, height),
-            still.parts,
-        )
-        for still in stills
+
+def _thinned(material: PackedMaterial, saving: Saving) -> PackedMaterial:
+    step = slice(None, None, saving.stride)
+    videos = [VideoFiles(one.name, one.frames[step], one.masks[step]) for one in material.videos]
+    return PackedMaterial(videos, material.stills, material.height, saving.in_words())
+
+
+def _frames(material: PackedMaterial) -> list[Source]:
+    """Name all pictures but the masks, in order."""
+    of_videos = [frame for video in material.videos for frame in video.frames]
+    return of_videos + [still.frame for still in material.stills]
+
+
+def _with_frames(material: PackedMaterial, frames: Sequence[bytes]) -> PackedMaterial:
+    """Put others in the place of all pictures but the masks, in the same order."""
+    rest = iter(frames)
+    videos = [
+        VideoFiles(video.name, tuple(islice(rest, len(video.frames))), video.masks)
+        for video in material.videos
     ]
-    thinned = [shrunk(_thinned(video, saving.stride)) for video in videos]
-    return PackedMaterial(thinned, packed, height, saving.in_words())
-
-
-def _guess_bytes(
-    videos: Sequence[VideoFiles], stills: Sequence[StillFiles], height: int, saving: Saving
-) -> float:
-    """Encode some pictures and conclude from them."""
-    thinned = [_thinned(video, saving.stride) for video in videos]
-    frames = [pair for video in thinned for pair in zip(video.frames, video.masks, strict=True)]
-    total = 0.0
-    if frames:
-        sizes = [
-            len(_jpeg(frame, height, saving.quality)) + len(_binary_png(mask, height))
-            for frame, mask in frames[::SAMPLE]
-        ]
-        total += len(frames) * sum(sizes) / len(sizes)
-    if stills:
-        sizes = [
-            len(_jpeg(still.frame, height, saving.quality)) + len(_label_png(still.labels, height))
-            for still in stills[::SAMPLE]
-        ]
-        total += len(stills) * sum(sizes) / len(sizes)
-    return total
-
-
-def _thinned(video: VideoFiles, stride: int) -> VideoFiles:
-    return VideoFiles(video.name, video.frames[::stride], video.masks[::stride])
+    stills = [StillFiles(next(rest), still.labels, still.parts) for still in material.stills]
+    return PackedMaterial(videos, stills, material.height, material.held_back)
 
 
 def _jpeg(source: Source, height: int, quality: int | None) -> bytes:
     """Return the file as it is where it is a JPEG of the right height, or encode it anew."""
     content = _content(source)
-    fits = decode_frame(source, LARGEST_HEIGHT).shape[0] <= height
+    picture = decode_frame(source, LARGEST_HEIGHT)
+    fits = picture.shape[0] <= height
     if quality is None and fits:
         return content
-    picture = decode_frame(source, height)
     setting = [cv2.IMWRITE_JPEG_QUALITY, quality or SCALED_QUALITY]
-    encoded = cv2.imencode(".jpg", picture, setting)[1].tobytes()
+    scaled = limit_height(picture, cv2.INTER_AREA, height)
+    encoded = cv2.imencode(".jpg", scaled, setting)[1].tobytes()
     return content if fits and len(content) <= len(encoded) else encoded
 
 
@@ -213,7 +223,7 @@ def _binary_png(source: Source, height: int) -> bytes:
 
 def _label_png(source: Source, height: int) -> bytes:
     labels = decode_labels(source, height)
-    return cv2.imencode(".png", labels, [cv2.IMWRITE_PNG_COMPRESSION, 9])[1].tobytes()
+    return cv2.imencode(".png", labels)[1].tobytes()
 
 
 def _content(source: Source) -> bytes:
@@ -268,9 +278,8 @@ def _from_index(index: dict[str, Any], archive: zipfile.ZipFile) -> PackedMateri
 
 def _stored_bytes(packed: PackedMaterial) -> int:
     """Return the size of the zip: a member takes its name twice and 76 bytes beside its content."""
-    members = _members(packed)
-    pictures = sum(len(content) + 2 * len(name) + 76 for name, content in members.items())
-    return pictures + len(json.dumps(_index(packed))) + 2 * len(INDEX) + 76 + 22
+    members = {**_members(packed), INDEX: json.dumps(_index(packed)).encode()}
+    return 22 + sum(len(content) + 2 * len(name) + 76 for name, content in members.items())
 
 
 def _write_zip(path: Path, packed: PackedMaterial) -> None:

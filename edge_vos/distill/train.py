@@ -247,6 +247,7 @@ def train(
     teacher: Student | None = None,
     scoring: Scoring | None = None,
     workers: int = 0,
+    most_steps: int | None = None,
 ) -> StepRecord | None:
     """Train until the last step or until the minutes are over; return the last record.
 
@@ -263,6 +264,7 @@ def train(
         teacher: to learn from, where the config distils.
         scoring: by sequences that the footage lacks; None keeps the last weights only.
         workers: processes that make the clips; 0 is a thread.
+        most_steps: that this call takes; None is all that are left.
 
     Raises:
         TrainingError: if the loss is no longer finite.
@@ -293,8 +295,9 @@ def train(
 
     first = state.step * config.accumulate
     made = batches(footage, config.batch_clips, config.seed, first, last, workers)
+    end = config.steps if most_steps is None else min(config.steps, state.step + most_steps)
     with closing(made):
-        while state.step < config.steps and not _any_process(time.monotonic() >= deadline):
+        while state.step < end and not _any_process(time.monotonic() >= deadline):
             record = train_step(state, made, config, objective)
             if not math.isfinite(record.loss):
                 raise TrainingError(

@@ -93,6 +93,7 @@ def test_says_what_is_wrong(square_davis: Path, tmp_path: Path) -> None:
         ("--davis", square_davis, "--exclude", "square", "--score-size", "100x200"): UsageError,
         ("--data", square_davis / "absent.pack"): DatasetError,
         ("--steps", 1): UsageError,
+        ("--davis", square_davis, "--fit"): UsageError,
     }
     for arguments, error in cases.items():
         result = _train(*arguments, "--run", tmp_path / "absent")
@@ -128,6 +129,19 @@ def test_a_pack_gives_the_run_of_its_folder(square_davis: Path, tmp_path: Path) 
     assert results["pack"]["development"] == {}
     assert list(results["both"]["development"]) == ["1"]
     assert results["both"]["weights"].endswith("best.safetensors")
+
+
+def test_fits_the_steps_into_the_minutes(square_davis: Path, tmp_path: Path) -> None:
+    (tmp_path / "tiny.toml").write_text(f"warmup = 1\nschedule = [[50, 4, 1]]\n{TINY}")
+    result = _train(
+        *("--davis", square_davis, "--preset", "nano", "--config", tmp_path / "tiny.toml"),
+        *("--steps", 100, "--minutes", 0.1, "--fit", "--run", tmp_path / "run", "--json"),
+    )
+    assert result.exit_code == 0, result.output
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert f"{config['steps']} steps fit into 0.1 minutes" in result.stderr
+    assert json.loads(result.stdout)["step"] <= config["steps"]
+    assert config["schedule"] == [[round(config["steps"] / 2), 4, 1]]
 
 
 def test_the_pack_says_what_is_wrong(square_davis: Path, tmp_path: Path) -> None:

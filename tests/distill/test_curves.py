@@ -5,7 +5,7 @@ from pathlib import Path
 import cv2
 import pytest
 
-from edge_vos.distill.curves import pace, progress_line, sparkline, write_curves
+from edge_vos.distill.curves import pace, progress_line, sparkline, steps_within, write_curves
 from edge_vos.distill.run_folder import StepRecord, read_log, write_log
 
 LOG = [StepRecord(n, 1 / n, {"jaccard": 1 / n}, 1e-3, 0.3, 0.1, 8) for n in range(1, 41)]
@@ -26,6 +26,12 @@ def test_the_pace_counts_images_and_waiting() -> None:
     images, waiting = pace(LOG)
     assert images == pytest.approx(20)
     assert waiting == pytest.approx(0.25)
+
+
+def test_plans_with_the_last_steps() -> None:
+    slow_start = [StepRecord(n, 1.0, {}, 1e-3, 50.0, 0.0, 8) for n in range(1, 10)]
+    assert steps_within([*slow_start, *LOG], 100.0) == 250
+    assert steps_within(LOG, 0.01) == 1
 
 
 def test_the_line_says_it_all() -> None:

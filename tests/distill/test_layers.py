@@ -7,8 +7,8 @@ from edge_vos.distill.footage import Footage, Still, Video
 from edge_vos.distill.layers import (
     Layer,
     cut_out,
-    is_one_thing,
     leaving,
+    one_thing,
     passing,
     placed,
     random_cutouts,
@@ -99,12 +99,19 @@ def test_passes_over_the_place_at_its_frame() -> None:
 
 
 def test_parts_that_hang_together_are_one_thing_and_a_herd_is_none() -> None:
-    mask = np.zeros((40, 80), np.uint8)
-    mask[10:30, 10:30] = 1
-    assert is_one_thing(mask)
-    mask[10:30, 50:70] = 1
-    assert not is_one_thing(mask)
-    assert not is_one_thing(np.zeros((40, 80), np.uint8))
+    labels = np.zeros((40, 80), np.uint8)
+    labels[10:20, 10:30], labels[20:30, 10:30] = 7, 9
+    whole = one_thing(labels)
+    assert whole is not None
+    assert np.array_equal(whole, labels > 0)
+    labels[2:5, 60:64] = 3  # a bottle beside the person
+    labels[35:37, 10:14] = 9  # a shoe of the person, apart
+    whole = one_thing(labels)
+    assert whole is not None
+    assert np.array_equal(whole, np.isin(labels, (7, 9)))
+    labels[10:30, 50:70] = 3
+    assert one_thing(labels) is None
+    assert one_thing(np.zeros((40, 80), np.uint8)) is None
 
 
 def test_of_a_herd_one_animal_is_cut_out() -> None:

@@ -20,7 +20,7 @@ from edge_vos.distill.footage import (
     open_video,
     read_stills,
 )
-from edge_vos.distill.pack import SAVINGS, PackedMaterial, read_pack, write_pack
+from edge_vos.distill.pack import SAVINGS, PackedMaterial, _stored_bytes, read_pack, write_pack
 from edge_vos.errors import DatasetError, SinkError
 
 MIB = 2**20
@@ -57,6 +57,7 @@ def test_a_pack_gives_the_batches_of_its_folders(
     path = tmp_path / "train.pack"
     written = write_pack(path, *material(square_davis, stills), 360, MIB)
     assert written.held_back == []
+    assert path.stat().st_size == _stored_bytes(written)
     with zipfile.ZipFile(path) as archive:
         assert all(info.compress_type == zipfile.ZIP_STORED for info in archive.infolist())
         original = (square_davis / "JPEGImages/480p/square/00003.jpg").read_bytes()

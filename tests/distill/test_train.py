@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from edge_vos.distill.config import TrainConfig, learning_rate_factor
+from edge_vos.distill.config import TrainConfig, fitted, learning_rate_factor
 from edge_vos.distill.data import make_batch
 from edge_vos.distill.eager import eager_model
 from edge_vos.distill.footage import Footage
@@ -225,6 +225,15 @@ def test_a_run_from_weights_needs_no_other_package(
     short = dataclasses.replace(config, steps=1)
     train(footage, new_state(short, initial=initial), short, tmp_path)
     assert load_state(tmp_path)[0].step == 1
+
+
+def test_a_schedule_stretches_with_the_steps() -> None:
+    config = TrainConfig(steps=1000, schedule=((500, 6, 2), (900, 8, 1)))
+    half = fitted(config, 500)
+    assert (half.steps, half.schedule) == (500, ((250, 6, 2), (450, 8, 1)))
+    assert half.clips_at(249).frames == config.clips.frames
+    assert (half.clips_at(250).frames, half.clips_at(499).frames) == (6, 8)
+    assert fitted(config, 1).schedule[-1][1:] == (8, 1)
 
 
 def test_says_what_a_run_cannot_be(footage: Footage, config: TrainConfig, tmp_path: Path) -> None:
