@@ -1,6 +1,7 @@
 """Write the JSON Schema of every report: ``python -m edge_vos.devices.report_schemas FOLDER``."""
 
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,8 @@ REPORTS: dict[str, type[Any]] = {
 }
 """What each command prints with ``--json``."""
 
+_LEAF = re.compile(r"[{\[][^{}\[\]]*[}\]]")
+
 
 def schema_text(name: str) -> str:
     """Return the schema file of a report.
@@ -34,7 +37,8 @@ def schema_text(name: str) -> str:
     Args:
         name: one of ``REPORTS``.
     """
-    return json.dumps(json_schema(REPORTS[name]), indent=1, ensure_ascii=False) + "\n"
+    text = json.dumps(json_schema(REPORTS[name]), indent=1, ensure_ascii=False)
+    return _LEAF.sub(lambda leaf: " ".join(leaf[0].split()), text) + "\n"  # one line a field
 
 
 def main(folder: Path) -> None:

@@ -102,15 +102,21 @@ def label_frame(
             cv2.max(mask[window], won, dst=mask[window])  # lower ids came before
             cv2.max(best[window], enlarged, dst=best[window])
     if any(windows):
-        _, foreground = cv2.threshold(
-            outline_levels(cells, letterbox, image), OUTLINE, 255, cv2.THRESH_BINARY
-        )
-        mask &= np.asarray(foreground, np.uint8)
+        mask &= _foreground(cells, letterbox, image)
     states = (
         _state(object_id, mask, window, float(confidence[i]))
         for i, (object_id, window) in enumerate(zip(object_ids, windows, strict=True), start=1)
     )
     return mask, tuple(states)
+
+
+def _foreground(
+    cells: NDArray[np.float32], letterbox: Letterbox, image: NDArray[np.float32]
+) -> NDArray[np.uint8]:
+    """Tell where any object is: (H, W) uint8 of the frame's size, 255 there and 0 elsewhere."""
+    levels = outline_levels(cells, letterbox, image)
+    _, foreground = cv2.threshold(levels, OUTLINE, 255, cv2.THRESH_BINARY)
+    return np.asarray(foreground, np.uint8)
 
 
 def outline_levels(

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from edge_vos.bundle import Bundle
 from edge_vos.devices.bench.report import Accuracy
-from edge_vos.devices.deploy.android import parse_battery, parse_thermalservice
+from edge_vos.devices.deploy.android import parse_powered, parse_throttles
 from edge_vos.devices.deploy.remote import Remote, quote
 from edge_vos.devices.deploy.store import DeviceFolder, checked
 from edge_vos.devices.subject import Subject, subject_of
@@ -229,12 +229,10 @@ def measure(tool: Tool, bundle: Bundle, threads: int | None) -> PhoneReport:
             f"{Path(tool.path).name} printed no timing on {tool.remote.name}: {done.last_line}",
             "executor_runner of ExecuTorch 0.7 or later, or benchmark_model",
         )
-    heat = parse_thermalservice(tool.remote.run("dumpsys thermalservice").out)
-    battery = parse_battery(tool.remote.run("dumpsys battery").out)
     warnings = ["The network alone, without pre- and post-processing: no frame rate."]
-    if heat is not None and heat.throttles:
+    if parse_throttles(tool.remote.run("dumpsys thermalservice").out):
         warnings.append("The phone throttles for its heat: let it cool and measure again.")
-    if battery is not None and battery.powered is False:
+    if parse_powered(tool.remote.run("dumpsys battery").out) is False:
         warnings.append("The phone runs on its battery: plug it in and measure again.")
     named = tool.remote.run(
         "getprop ro.product.model; getprop ro.soc.model; getprop ro.build.version.release"

@@ -15,13 +15,11 @@ class CpuClock:
         policy: its name, such as ``policy0``.
         governor: what chooses the clock, such as ``schedutil``; empty where it is not told.
         current_mhz: the clock now; None where it is not told.
-        max_mhz: the highest clock; None where it is not told.
     """
 
     policy: str
     governor: str
     current_mhz: float | None
-    max_mhz: float | None
 
 
 def read_text(path: Path) -> str:
@@ -65,13 +63,11 @@ def read_clocks(root: Path = SYS) -> tuple[CpuClock, ...]:
     clocks = []
     for policy in sorted(root.glob("devices/system/cpu/cpufreq/policy*")):
         current = read_number(policy / "scaling_cur_freq")
-        highest = read_number(policy / "cpuinfo_max_freq")
         clocks.append(
             CpuClock(
                 policy.name,
                 read_text(policy / "scaling_governor"),
                 None if current is None else current / 1000,
-                None if highest is None else highest / 1000,
             )
         )
     return tuple(clocks)

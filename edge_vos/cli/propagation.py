@@ -102,7 +102,7 @@ def run_propagation(
     from edge_vos.runtime.interactive.controls import Controls
     from edge_vos.runtime.pipeline import RunReport
     from edge_vos.runtime.propagation.propagate import propagate
-    from edge_vos.runtime.sinks.label_file import Origin
+    from edge_vos.runtime.sinks.label_file import FrameFiles
     from edge_vos.runtime.sinks.opening import is_interactive, open_sinks
     from edge_vos.runtime.stage_times import StageTimes
 
@@ -122,7 +122,7 @@ def run_propagation(
         overwrite=request.overwrite,
         controls=controls,
         inputs=(*files, *given.values()),
-        origin=Origin(tuple(files)),
+        frame_files=FrameFiles(tuple(files)),
     )
     count, started_s, numbers = 0, time.perf_counter(), set[int]()
     last_s = started_s

@@ -84,7 +84,7 @@ def run_session(request: SessionRequest) -> None:
     from edge_vos.runtime.interactive.controls import Controls
     from edge_vos.runtime.pipeline import RunOptions, run
     from edge_vos.runtime.segmenter import Segmenter
-    from edge_vos.runtime.sinks.label_file import Origin
+    from edge_vos.runtime.sinks.label_file import FrameFiles
     from edge_vos.runtime.sinks.opening import is_interactive, open_sinks
     from edge_vos.runtime.sources.opening import open_source
 
@@ -129,8 +129,8 @@ def run_session(request: SessionRequest) -> None:
             overwrite=request.overwrite,
             controls=controls,
             inputs=(*source.files, *((mask,) if (mask := request.prompts.mask) else ())),
-            sound=source.sound,
-            origin=Origin(files),
+            original=source.original,
+            frame_files=FrameFiles(files),
         )
         notes = [note for sink in sinks for note in getattr(sink, "notes", ())]
         for note in notes:

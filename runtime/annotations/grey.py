@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from edge_vos.errors import MaskError
 
 VOID = 255
+_DARKEST = 32  # a darker mask is of ids
 _SMALL_ID = 100  # data sets that have void number their objects from 1 on, not by grey levels
 _EXTREME = 24  # how near to black or white counts as black or white, of 255
 _FLAT_SHARE = 0.05  # of the levels between: a soft edge has hardly any flat place
@@ -105,12 +106,11 @@ def _whole(pixels: NDArray[np.generic], assumed: list[str]) -> NDArray[np.int32]
 
 def _is_soft(levels: NDArray[np.int32], top: int, is_lossy: bool) -> bool:
     """Tell coverage from ids: between black and white it has no flat place, and little at all."""
-    if top < 128 or (255 < top < 1 << 15):
+    if top < _DARKEST or (255 < top < 1 << 15):
         return False
-    shades = levels if top <= VOID else levels // 257
-    shades = np.minimum(shades, VOID).astype(np.uint8)
-    white = int(shades.max())
-    between = (shades > 0) & (shades < white)
+    shades = (levels.astype(np.int64) * VOID // top).astype(np.uint8)
+    white = VOID
+    between = (levels > 0) & (levels < top)
     if not between.any():
         return False
     extreme = (shades <= _EXTREME) | (shades >= white - _EXTREME)

@@ -1,11 +1,12 @@
 """Follow objects along frames in any order, and keep what was found."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from tempfile import TemporaryFile
+from tempfile import TemporaryFile, gettempdir
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_vos.errors import SinkError
 from edge_vos.runtime.labels import ObjectState, label_frame
 from edge_vos.runtime.model import LoadedModel
 from edge_vos.runtime.preprocess import NEUTRAL, Letterbox
@@ -60,21 +61,28 @@ class Stack:
         count: so many frames.
 
     Raises:
-        OSError: if there is no room for it.
+        SinkError: if there is no room for it.
     """
 
     def __init__(self, model: LoadedModel, objects: int, first: int, count: int) -> None:
         height, width = model.manifest.shape("probability")[2:]
-        self._file = TemporaryFile(prefix="edge-vos-")  # noqa: SIM115 - it stays open
         self._shape = (1 + objects, height, width)
         self._bytes = int(np.prod(self._shape)) * 2
         self._first = first
-        self._file.truncate(count * self._bytes)
+        try:
+            self._file = TemporaryFile(prefix="edge-vos-")  # noqa: SIM115 - it stays open
+            self._file.truncate(count * self._bytes)
+        except OSError as error:
+            raise _no_room(error) from error
 
     def put(self, index: int, found: NDArray[np.float32]) -> None:
         """Keep a frame's."""
         self._file.seek((index - self._first) * self._bytes)
-        self._file.write(found.astype(np.float16).tobytes())
+        try:
+            self._file.write(found.astype(np.float16).tobytes())
+            self._file.flush()
+        except OSError as error:
+            raise _no_room(error) from error
 
     def get(self, index: int) -> NDArray[np.float32]:
         """Return a frame's: (1 + N, H/4, W/4) float32."""
@@ -85,6 +93,14 @@ class Stack:
     def close(self) -> None:
         """Forget all."""
         self._file.close()
+
+
+def _no_room(error: OSError) -> SinkError:
+    return SinkError(
+        f"A temporary file cannot be written ({error.strerror or error})",
+        f"room in {gettempdir()}",
+        "Set TMPDIR to a folder that has some",
+    )
 
 
 def to_labels(

@@ -9,7 +9,7 @@ from typing import Any
 
 from edge_vos.runtime.masks import encode_rle
 from edge_vos.runtime.segmenter import FrameResult
-from edge_vos.runtime.sinks.label_file import Classes, Origin
+from edge_vos.runtime.sinks.label_file import Classes, FrameFiles
 from edge_vos.runtime.sources.frame import Frame
 
 _INFO = {"description": "written by edge-vos"}
@@ -21,11 +21,11 @@ class Coco:
     A category is a name; objects without one are of the category ``object``.
 
     Args:
-        origin: of the frames.
+        frame_files: of the frames.
     """
 
-    def __init__(self, origin: Origin) -> None:
-        self._origin, self._classes = origin, Classes(first=1)
+    def __init__(self, frame_files: FrameFiles) -> None:
+        self._frame_files, self._classes = frame_files, Classes(first=1)
         self._images: list[dict[str, Any]] = []
         self._count = 0
 
@@ -36,7 +36,7 @@ class Coco:
         self._images.append(
             {
                 "id": image_id,
-                "file_name": self._origin.name(frame),
+                "file_name": self._frame_files.name(frame),
                 "height": height,
                 "width": width,
                 "video_id": 1,
@@ -83,18 +83,18 @@ class YouTubeVis:
     """Write an annotation an object, with a mask or nothing for each frame.
 
     Args:
-        origin: of the frames.
+        frame_files: of the frames.
     """
 
-    def __init__(self, origin: Origin) -> None:
-        self._origin, self._classes = origin, Classes(first=1)
+    def __init__(self, frame_files: FrameFiles) -> None:
+        self._frame_files, self._classes = frame_files, Classes(first=1)
         self._names: list[str] = []
         self._size = (0, 0)
         self._categories: dict[int, int] = {}
 
     def record(self, frame: Frame, result: FrameResult) -> str:
         """Return a frame's masks by object."""
-        self._names.append(self._origin.name(frame))
+        self._names.append(self._frame_files.name(frame))
         if len(self._names) == 1:
             height, width = result.mask.shape
             self._size = (height, width)

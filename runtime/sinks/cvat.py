@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from edge_vos.runtime.labels import ObjectState
 from edge_vos.runtime.names import UNNAMED
 from edge_vos.runtime.segmenter import FrameResult
-from edge_vos.runtime.sinks.label_file import Classes, Origin
+from edge_vos.runtime.sinks.label_file import Classes, FrameFiles
 from edge_vos.runtime.sources.frame import Frame
 
 
@@ -20,18 +20,18 @@ class Cvat:
     """Write a picture a frame; ``group_id`` is the object's number, the label its name.
 
     Args:
-        origin: of the frames.
+        frame_files: of the frames.
     """
 
-    def __init__(self, origin: Origin) -> None:
-        self._origin, self._classes = origin, Classes(first=1)
+    def __init__(self, frame_files: FrameFiles) -> None:
+        self._frame_files, self._classes = frame_files, Classes(first=1)
         self._count = 0
 
     def record(self, frame: Frame, result: FrameResult) -> str:
         """Return a frame's element on one line."""
         self._count += 1
         height, width = result.mask.shape
-        name = quoteattr(self._origin.name(frame))
+        name = quoteattr(self._frame_files.name(frame))
         head = f'  <image id="{frame.index}" name={name} width="{width}" height="{height}">'
         masks = []
         for state in result.objects:

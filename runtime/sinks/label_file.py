@@ -16,7 +16,7 @@ from edge_vos.runtime.sources.frame import Frame
 
 
 @dataclass(frozen=True)
-class Origin:
+class FrameFiles:
     """Say where frames come from, so that labels can name them.
 
     Args:

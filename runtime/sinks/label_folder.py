@@ -16,7 +16,7 @@ from edge_vos.runtime.labels import ObjectState
 from edge_vos.runtime.names import UNNAMED
 from edge_vos.runtime.polygons import join, polygons
 from edge_vos.runtime.segmenter import FrameResult
-from edge_vos.runtime.sinks.label_file import Origin
+from edge_vos.runtime.sinks.label_file import FrameFiles
 from edge_vos.runtime.sinks.output import Sink, make_folder, unwritable
 from edge_vos.runtime.sources.frame import Frame
 
@@ -108,16 +108,16 @@ class Yolo:
     A class is a name; an object without one is a class of its own.
 
     Args:
-        origin: of the frames.
+        frame_files: of the frames.
     """
 
-    def __init__(self, origin: Origin) -> None:
-        self._origin = origin
+    def __init__(self, frame_files: FrameFiles) -> None:
+        self._frame_files = frame_files
         self._classes: dict[str, int] = {}
 
     def contents(self, frame: Frame, result: FrameResult) -> Iterator[tuple[str, bytes]]:
         """Return the picture and its labels."""
-        name = self._origin.name(frame)
+        name = self._frame_files.name(frame)
         height, width = result.mask.shape
         lines = []
         for state in result.objects:
@@ -125,7 +125,7 @@ class Yolo:
             if not state.lost:
                 outline = join(polygons(result.mask == state.id)) / (width, height)
                 lines.append(" ".join([str(kind), *(f"{side:.7g}" for side in outline.ravel())]))
-        yield f"images/{name}", _picture(self._origin, frame)
+        yield f"images/{name}", _picture(self._frame_files, frame)
         yield f"labels/{Path(name).stem}.txt", "".join(f"{line}\n" for line in lines).encode()
 
     def last(self) -> Iterator[tuple[str, bytes]]:
@@ -138,18 +138,18 @@ class LabelMe:
     """Write a JSON file a frame, for the picture that it was found in, or for a copy beside it.
 
     Args:
-        origin: of the frames.
+        frame_files: of the frames.
         folder: that the files go to.
     """
 
-    def __init__(self, origin: Origin, folder: Path) -> None:
-        self._origin, self._folder = origin, folder
+    def __init__(self, frame_files: FrameFiles, folder: Path) -> None:
+        self._frame_files, self._folder = frame_files, folder
 
     def contents(self, frame: Frame, result: FrameResult) -> Iterator[tuple[str, bytes]]:
         """Return the labels, and the picture where it has no file of its own."""
-        name, file = self._origin.name(frame), self._origin.file(frame)
+        name, file = self._frame_files.name(frame), self._frame_files.file(frame)
         if file is None:
-            yield name, _picture(self._origin, frame)
+            yield name, _picture(self._frame_files, frame)
         height, width = result.mask.shape
         shapes = [
             _shape(state, points)
@@ -196,8 +196,8 @@ def _relative(file: Path, folder: Path) -> str:
         return file.resolve().as_posix()
 
 
-def _picture(origin: Origin, frame: Frame) -> bytes:
-    file = origin.file(frame)
+def _picture(frame_files: FrameFiles, frame: Frame) -> bytes:
+    file = frame_files.file(frame)
     if file is None:
         _, encoded = cv2.imencode(".jpg", frame.image, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
         return bytes(encoded.data)

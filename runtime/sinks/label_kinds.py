@@ -4,7 +4,7 @@ from pathlib import Path
 
 from edge_vos.runtime.sinks.coco import Coco, YouTubeVis
 from edge_vos.runtime.sinks.cvat import Cvat
-from edge_vos.runtime.sinks.label_file import LabelFile, Origin
+from edge_vos.runtime.sinks.label_file import FrameFiles, LabelFile
 from edge_vos.runtime.sinks.label_folder import LabelFolder, LabelMe, Yolo
 from edge_vos.runtime.sinks.mots import Mots
 from edge_vos.runtime.sinks.output import Sink
@@ -27,25 +27,25 @@ def label_scheme(uri: str) -> str:
     return scheme if colon and (scheme in FILE_SUFFIXES or scheme in FOLDERS) else ""
 
 
-def open_labels(uri: str, path: Path, origin: Origin) -> Sink:
+def open_labels(uri: str, path: Path, frame_files: FrameFiles) -> Sink:
     """Open an output for another tool.
 
     Args:
         uri: with its prefix.
         path: what stands behind the prefix.
-        origin: of the frames, so that they can be named.
+        frame_files: of the frames, so that they can be named.
 
     Raises:
         SinkError: if it cannot be written.
     """
     scheme = label_scheme(uri)
     if scheme == "yolo":
-        return LabelFolder(uri, path, Yolo(origin))
+        return LabelFolder(uri, path, Yolo(frame_files))
     if scheme == "labelme":
-        return LabelFolder(uri, path, LabelMe(origin, path))
+        return LabelFolder(uri, path, LabelMe(frame_files, path))
     if scheme == "mots":
         return LabelFile(uri, path, Mots())
     if scheme == "cvat":
-        return LabelFile(uri, path, Cvat(origin))
+        return LabelFile(uri, path, Cvat(frame_files))
     kind = Coco if scheme == "coco" else YouTubeVis
-    return LabelFile(uri, path, kind(origin))
+    return LabelFile(uri, path, kind(frame_files))

@@ -13,7 +13,7 @@ from edge_vos.runtime.interactive.interaction import Prompting
 from edge_vos.runtime.interactive.window import Window
 from edge_vos.runtime.sinks import label_kinds
 from edge_vos.runtime.sinks.drawing import Painter
-from edge_vos.runtime.sinks.label_file import Origin
+from edge_vos.runtime.sinks.label_file import FrameFiles
 from edge_vos.runtime.sinks.matte import RENDERS, cut_out
 from edge_vos.runtime.sinks.output import JsonLines, MaskFolder, Nothing, Sink, make_folder
 from edge_vos.runtime.sinks.output_path import OutputPath, check_apart, check_spares
@@ -21,7 +21,7 @@ from edge_vos.runtime.sinks.recorder import Recorder
 from edge_vos.runtime.sinks.recording import SUFFIXES, Recording
 from edge_vos.runtime.sinks.video.encoders import ALPHA
 from edge_vos.runtime.sinks.virtual_camera import VIRTUAL_CAMERA, open_virtual_camera
-from edge_vos.runtime.sources.frame import Sound
+from edge_vos.runtime.sources.frame import Original
 
 if TYPE_CHECKING:
     from edge_vos.runtime.interactive.page import Page
@@ -50,8 +50,8 @@ def open_sinks(
     overwrite: bool = False,
     controls: Controls | None = None,
     inputs: Iterable[Path] = (),
-    sound: Sound | None = None,
-    origin: Origin | None = None,
+    original: Original | None = None,
+    frame_files: FrameFiles | None = None,
 ) -> list[Sink]:
     """Open several sinks, or none of them: see :func:`open_sink`.
 
@@ -64,8 +64,8 @@ def open_sinks(
         overwrite: replace what exists.
         controls: of the run that a window or a page shows.
         inputs: files that the run reads, such as ``source.files``: no sink may replace them.
-        sound: of the source, ``source.sound``, for videos.
-        origin: the frames' own files, which labels name.
+        original: of the source, ``source.original``: what videos take sound and more from.
+        frame_files: the frames' own files, which labels name.
 
     Raises:
         SinkError: if one cannot be opened, two are the same, or one would replace an input.
@@ -91,8 +91,8 @@ def open_sinks(
                     overwrite=overwrite,
                     prompting=prompting,
                     painter=painter,
-                    sound=sound,
-                    origin=origin,
+                    original=original,
+                    frame_files=frame_files,
                 )
             )
         if any(is_interactive(uri) for uri in asked):
@@ -112,8 +112,8 @@ def open_sink(
     overwrite: bool = False,
     prompting: Prompting | None = None,
     painter: Painter | None = None,
-    sound: Sound | None = None,
-    origin: Origin | None = None,
+    original: Original | None = None,
+    frame_files: FrameFiles | None = None,
 ) -> Sink:
     """Open a video file, a folder of masks, JSON lines, a camera, a window, a page, or nothing.
 
@@ -131,8 +131,8 @@ def open_sink(
         overwrite: replace what exists.
         prompting: what keys, mouse and buttons act on, shared by the sinks that show.
         painter: draws overlays, shared by the sinks that need one.
-        sound: of the source, for a video.
-        origin: the frames' own files, which labels name.
+        original: of the source, for a video.
+        frame_files: the frames' own files, which labels name.
 
     Raises:
         SinkError: if it exists, cannot be written, or is of an unknown kind.
@@ -142,8 +142,8 @@ def open_sink(
     if output_path is not None:
         if label_kinds.label_scheme(uri):
             output_path.check_free(overwrite)
-            return label_kinds.open_labels(uri, output_path.path, origin or Origin())
-        return _open_output_path(output_path, fps, size, overwrite, painter, sound)
+            return label_kinds.open_labels(uri, output_path.path, frame_files or FrameFiles())
+        return _open_output_path(output_path, fps, size, overwrite, painter, original)
     if uri.startswith(VIRTUAL_CAMERA):
         return open_virtual_camera(uri, fps, size, painter.paint)
     if is_interactive(uri):
@@ -202,7 +202,7 @@ def _open_output_path(
     size: tuple[int, int],
     overwrite: bool,
     painter: Painter,
-    sound: Sound | None,
+    original: Original | None,
 ) -> Sink:
     path, uri = output_path.path, output_path.uri
     if output_path.is_folder:
@@ -216,7 +216,7 @@ def _open_output_path(
     alpha = scheme == "matte" and suffix in ALPHA
     render = cut_out if alpha else RENDERS[scheme] if scheme else painter.paint
     return Recording(
-        path, fps, size, render, uri, codec=output_path.codec, alpha=alpha, sound=sound
+        path, fps, size, render, uri, codec=output_path.codec, alpha=alpha, original=original
     )
 
 

@@ -14,7 +14,7 @@ from edge_vos.runtime.sinks.output import Sink, unwritable
 from edge_vos.runtime.sinks.output_path import partial_path
 from edge_vos.runtime.sinks.video.encoders import CONTAINERS, choose_codec
 from edge_vos.runtime.sinks.video.opencv import ConstantRateVideo, JpegVideo
-from edge_vos.runtime.sources.frame import Frame, Sound
+from edge_vos.runtime.sources.frame import Frame, Original
 from edge_vos.runtime.video_library import INSTALL
 
 SUFFIXES = tuple(CONTAINERS)
@@ -43,7 +43,7 @@ class Recording(Sink):
         uri: what the user asked for; ``None`` is the path.
         codec: what it is written as, where the suffix leaves a choice: see ``encoders``.
         alpha: whether the pictures are BGRA.
-        sound: of the source, to be copied.
+        original: the file that the frames come from: its sound is copied, its pixels' shape kept.
 
     Attributes:
         notes: what the user should know of how it is written.
@@ -62,7 +62,7 @@ class Recording(Sink):
         *,
         codec: str | None = None,
         alpha: bool = False,
-        sound: Sound | None = None,
+        original: Original | None = None,
     ) -> None:
         self.uri = uri if uri is not None else str(path)
         self.files = (str(path),)
@@ -86,11 +86,13 @@ class Recording(Sink):
         if chosen is not None:
             from edge_vos.runtime.sinks.video.pyav import PyavVideo
 
-            exact = PyavVideo(self._partial, path, fps, self._size, chosen, alpha, sound)
+            exact = PyavVideo(self._partial, path, fps, self._size, chosen, alpha, original)
             if exact.problem:
                 self._note(f"{path} has no sound: {exact.problem}")
             self._writer = exact
             return
+        if original is not None and original.pixel_aspect != 1:
+            self._note(f"{path} will look stretched: it says nothing of its pixels' shape")
         if suffix == ".mkv":
             self._writer = JpegVideo(self._partial, path, fps, size)
             self._note(f"{path} is Motion JPEG without sound; H.264 and sound: {INSTALL}")
@@ -101,7 +103,7 @@ class Recording(Sink):
                 f"{path} is MPEG-4 part 2 at {fps:g} frames/s without sound; H.264, exact times "
                 f"and sound: {INSTALL}"
             )
-        elif sound is not None:
+        elif original is not None and original.has_sound:
             self._note(f"{path} is written without sound: give a name in .mp4 or .mkv")
 
     def _note(self, note: str) -> None:

@@ -1,4 +1,4 @@
-"""An animated picture as a source: GIF, WebP or PNG, every frame at its own time."""
+"""An animated picture as a source: GIF, WebP, PNG or AVIF, every frame at its own time."""
 
 import struct
 import time
@@ -16,7 +16,7 @@ from edge_vos.errors import SourceError, SourceLost
 from edge_vos.runtime.sources.frame import RawFrame, Source
 from edge_vos.runtime.sources.span import WHOLE, Span
 
-SUFFIXES = (".gif", ".webp", ".png", ".apng")
+SUFFIXES = (".gif", ".webp", ".png", ".apng", ".avif")
 MOST_PX = 1 << 25
 """A picture of more pixels is refused: it would fill the memory."""
 
@@ -58,11 +58,12 @@ def open_animation(uri: str, path: Path, loop: bool = False, span: Span = WHOLE)
     try:
         with _open_strictly(path) as picture:
             count: int = getattr(picture, "n_frames", 1)
+            count -= 1 if getattr(picture, "default_image", False) else 0
             size = picture.size[1], picture.size[0]
             times = [time_s for (_, time_s), _ in zip(_play(picture, span), "ab", strict=False)]
     except (UserWarning, *_FAILURES) as error:
         raise SourceError(
-            f"The animation {uri!r} cannot be decoded ({error})", "an intact GIF, WebP or PNG"
+            f"The animation {uri!r} cannot be decoded ({error})", "an intact GIF, WebP, PNG or AVIF"
         ) from error
     if not times:
         raise SourceError(
@@ -100,7 +101,9 @@ def _open_strictly(path: Path) -> Image.Image:
 def _play(picture: Image.Image, span: Span) -> Iterator[tuple[NDArray[np.uint8], float]]:
     """Give each wanted frame, (H, W, 3) uint8, BGR, and its time from the file's beginning."""
     time_s = 0.0
-    for index in range(getattr(picture, "n_frames", 1)):
+    # A PNG's first picture may be for those who show no animation only.
+    first = 1 if getattr(picture, "default_image", False) else 0
+    for index in range(first, getattr(picture, "n_frames", 1)):
         picture.seek(index)
         picture.load()
         if span.ends_before(time_s):

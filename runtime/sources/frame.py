@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol, runtime_checkable
@@ -50,16 +51,20 @@ class RawFrame:
 
 
 @dataclass(frozen=True)
-class Sound:
-    """Say where the sound of a source lies.
+class Original:
+    """Describe the file that frames come from, as far as a copy should be like it.
 
     Args:
         path: the file.
         start_s: the time of the source's first frame, on the file's own clock.
+        has_sound: whether there is sound that goes with the frames.
+        pixel_aspect: width of a pixel, upright, over its height.
     """
 
     path: str
     start_s: float
+    has_sound: bool = False
+    pixel_aspect: Fraction = Fraction(1)
 
 
 @runtime_checkable
@@ -85,7 +90,7 @@ class Source:
         is_endless: whether the source never ends by itself.
         has_truth: whether its frames come with exact masks.
         files: those of this machine that it reads.
-        sound: what goes with its frames; ``None`` where there is none, or nobody knows.
+        original: the video file that its frames come from; ``None`` where there is none.
     """
 
     def __init__(
@@ -101,7 +106,7 @@ class Source:
         has_truth: bool = False,
         release: Callable[[], None] | None = None,
         files: Iterable[Path] = (),
-        sound: Sound | None = None,
+        original: Original | None = None,
     ) -> None:
         self.uri = uri
         self.fps = fps
@@ -111,7 +116,7 @@ class Source:
         self.is_endless = is_endless
         self.has_truth = has_truth
         self.files = tuple(files)
-        self.sound = sound
+        self.original = original
         self._raw_frames = raw_frames
         self._release = release
 

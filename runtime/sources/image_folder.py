@@ -14,7 +14,7 @@ from edge_vos.errors import SourceError, SourceLost
 from edge_vos.runtime.sources.frame import RawFrame, Source
 from edge_vos.runtime.sources.span import WHOLE, Span
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".avif", ".tif", ".tiff")
 MOST_PX = 1 << 27
 """An image of more pixels is refused: it would fill the memory."""
 

@@ -1,11 +1,13 @@
 """Decode a video file with OpenCV, which the base install has."""
 
+from fractions import Fraction
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from edge_vos.errors import SourceError
-from edge_vos.runtime.sources.frame import Sound
+from edge_vos.runtime.sources.frame import Original
 
 
 class OpencvVideo:
@@ -24,6 +26,7 @@ class OpencvVideo:
         self._capture = cv2.VideoCapture(path)
         if not self._capture.isOpened():
             raise not_a_video(uri)
+        self.reached_s = 0.0
         self.fps = float(self._capture.get(cv2.CAP_PROP_FPS))
         # Containers without an index answer with nonsense, also negative.
         self.announced_frames = max(0, int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT)))
@@ -33,16 +36,22 @@ class OpencvVideo:
         ok, image = self._capture.read()
         if not ok:
             return None
-        return np.asarray(image, np.uint8), float(self._capture.get(cv2.CAP_PROP_POS_MSEC)) / 1e3
+        self.reached_s = float(self._capture.get(cv2.CAP_PROP_POS_MSEC)) / 1e3
+        return np.asarray(image, np.uint8), self.reached_s
 
     def rewind(self, time_s: float) -> None:  # noqa: ARG002
         """Begin again; what comes before the time is decoded, because seeking is inexact."""
         self._capture.release()
         self._capture = cv2.VideoCapture(self._path)
 
-    def sound(self) -> Sound | None:
-        """Return None: OpenCV knows no sound."""
-        return None
+    def original(self) -> Original:
+        """Describe the file; OpenCV knows no sound."""
+        above, below = (
+            int(self._capture.get(name)) for name in (cv2.CAP_PROP_SAR_NUM, cv2.CAP_PROP_SAR_DEN)
+        )
+        square = above <= 0 or below <= 0
+        aspect = Fraction(1) if square else Fraction(above, below)
+        return Original(self._path, self.reached_s, pixel_aspect=aspect)
 
     def release(self) -> None:
         """Close the file."""

@@ -3,8 +3,9 @@
 import math
 from collections.abc import Iterator
 from contextlib import suppress
+from fractions import Fraction
 from itertools import chain
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import av
 import numpy as np
@@ -12,12 +13,13 @@ from av.stream import Disposition
 from numpy.typing import NDArray
 
 from edge_vos.errors import SourceError
-from edge_vos.runtime.sources.frame import Sound
+from edge_vos.runtime.sources.frame import Original
 from edge_vos.runtime.sources.opencv_video import not_a_video
 from edge_vos.runtime.sources.span import TOLERANCE_S
 
 if TYPE_CHECKING:
     from av.container import InputContainer
+    from av.packet import Packet
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
 
@@ -42,6 +44,7 @@ class PyavVideo:
 
     def __init__(self, uri: str, path: str) -> None:
         self._uri, self._path = uri, path
+        self.reached_s = 0.0
         self._open()
         stream, container = self._stream, self._container
         rate = stream.average_rate or stream.guessed_rate
@@ -53,8 +56,8 @@ class PyavVideo:
             duration_s = container.duration / _MICROSECONDS
         derived = round(duration_s * self.fps) if 0 < self.fps <= 1000 else 0
         self.announced_frames = max(0, stream.frames or derived)
-        self._has_sound = bool(container.streams.audio)
         self._last_s = 0.0  # on the file's own clock, which need not begin at 0
+        self._is_turned = False
 
     def _open(self) -> None:
         timeout = _SERVER_S if "://" in self._path else None
@@ -65,6 +68,7 @@ class PyavVideo:
         except _FAILURES as error:
             raise not_a_video(self._uri) from error
         self._stream = self._find_stream()
+        self._sounds = self._container.streams.audio[:1]
         origin = self._stream.start_time
         base = self._stream.time_base
         self._origin_s = float(origin * base) if origin is not None and base is not None else 0.0
@@ -89,14 +93,18 @@ class PyavVideo:
         return moving[0]
 
     def _decode(self) -> Iterator["VideoFrame"]:
-        packets = iter(self._container.demux(self._stream))
+        # The sound tells how far the file goes where pictures end before it.
+        packets = iter(self._container.demux(self._stream, *self._sounds))
         while True:
             try:
                 packet = next(packets)
             except (StopIteration, *_FAILURES):  # what breaks off, video_file tells
                 return
+            self._reach(packet)
+            if packet.stream_index != self._stream.index:
+                continue
             with suppress(*_FAILURES):  # a frame that cannot be mended is left out
-                yield from packet.decode()
+                yield from cast(list[av.VideoFrame], packet.decode())
 
     def read(self) -> tuple[NDArray[np.uint8], float] | None:
         """Return the next frame and its time; None at the end."""
@@ -108,8 +116,14 @@ class PyavVideo:
             time_s = self._time_s(frame)
             self._last_s = self._origin_s + time_s if math.isfinite(time_s) else self._last_s
             turns = round(frame.rotation / 90) % 4  # against the clock
+            self._is_turned = turns % 2 == 1
             return np.ascontiguousarray(np.rot90(image, turns), np.uint8), time_s
         return None
+
+    def _reach(self, packet: "Packet[Any]") -> None:
+        if packet.pts is not None and packet.time_base is not None:
+            time_s = float(packet.pts * packet.time_base) - self._origin_s
+            self.reached_s = max(self.reached_s, time_s)
 
     def _time_s(self, frame: "VideoFrame") -> float:
         """Return a frame's time from the file's beginning; nan where it has none."""
@@ -136,9 +150,12 @@ class PyavVideo:
                 return
         self.rewind(0.0)
 
-    def sound(self) -> Sound | None:
-        """Return the sound from the frame on that was read last."""
-        return Sound(self._path, self._last_s) if self._has_sound else None
+    def original(self) -> Original:
+        """Describe the file, from the frame on that was read last."""
+        aspect = self._stream.sample_aspect_ratio or Fraction(1)
+        if self._is_turned:
+            aspect = 1 / aspect
+        return Original(self._path, self._last_s, bool(self._sounds), aspect)
 
     def release(self) -> None:
         """Close the file."""

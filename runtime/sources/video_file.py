@@ -4,6 +4,7 @@ import math
 import os
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
@@ -11,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_vos.errors import SourceError, SourceLost
-from edge_vos.runtime.sources.frame import RawFrame, Sound, Source
+from edge_vos.runtime.sources.frame import Original, RawFrame, Source
 from edge_vos.runtime.sources.opencv_video import OpencvVideo
 from edge_vos.runtime.sources.span import WHOLE, Span
 from edge_vos.runtime.video_library import has_pyav
@@ -28,10 +29,12 @@ class VideoReader(Protocol):
     Attributes:
         fps: frames a second as the file says; anything, also none too finite.
         announced_frames: how many it says that it has; 0 where it does not say.
+        reached_s: the latest time from the file's beginning that was read, of pictures or sound.
     """
 
     fps: float
     announced_frames: int
+    reached_s: float
 
     def read(self) -> tuple[NDArray[np.uint8], float] | None:
         """Return the next frame, (H, W, 3) uint8, BGR, upright, and its time; None at the end.
@@ -42,8 +45,8 @@ class VideoReader(Protocol):
     def rewind(self, time_s: float) -> None:
         """Go on from the file's beginning, or from a place not after the time."""
 
-    def sound(self) -> Sound | None:
-        """Return the sound that goes with what follows the frame that was read last."""
+    def original(self) -> Original:
+        """Describe the file, from the frame on that was read last."""
 
     def release(self) -> None:
         """Close the file."""
@@ -70,7 +73,7 @@ def open_video(uri: str, path: str, suffix: str, loop: bool = False, span: Span 
     if image is None:
         video.reader.release()
         raise video.without_frames()
-    announced = video.reader.announced_frames
+    announced, original = video.reader.announced_frames, video.reader.original()
     return Source(
         uri,
         _raw_frames(uri, video, image, loop),
@@ -80,7 +83,7 @@ def open_video(uri: str, path: str, suffix: str, loop: bool = False, span: Span 
         is_endless=loop,
         release=video.reader.release,
         files=(Path(path),) if os.path.exists(path) else (),
-        sound=None if loop else video.reader.sound(),
+        original=replace(original, has_sound=original.has_sound and not loop),
     )
 
 
@@ -99,13 +102,13 @@ class _Video:
         self._uri, self._span = uri, span
         self.reader = reader
         fps = reader.fps
-        self.fps = fps if math.isfinite(fps) and 0 < fps <= 1000 else FALLBACK_FPS
+        # 1000 is the clock of a recording that a browser made, not its rate.
+        self.fps = fps if math.isfinite(fps) and 0 < fps < 1000 else FALLBACK_FPS
         self._is_counted = suffix in _COUNTED and span.start_s == 0
         slack = max(3, math.ceil(0.02 * reader.announced_frames))
         self._least_frames = reader.announced_frames - slack
         duration_s = reader.announced_frames / self.fps
         self._least_s = duration_s - max(1.0, 0.05 * duration_s)
-        self._last_s = 0.0
         self._is_over = False
         self._clock = Clock(1 / self.fps)
         self.time_s = 0.0
@@ -114,7 +117,7 @@ class _Video:
 
     def without_frames(self) -> SourceError:
         """Make the error for a file of which no frame came."""
-        if self._last_s or self._is_over or not self._span.is_whole:
+        if not self._span.is_whole:
             return SourceError(
                 f"The video {self._uri!r} has no frame from {self._span.start_s:g} s on"
                 + ("" if self._span.end_s is None else f" to {self._span.end_s:g} s"),
@@ -132,14 +135,15 @@ class _Video:
         if self._is_over:
             return False
         if self._span.start_s:
-            return self._last_s < self._least_s
-        return count < self._least_frames and (self._is_counted or self._last_s < self._least_s)
+            return self.reader.reached_s < self._least_s
+        return count < self._least_frames and (
+            self._is_counted or self.reader.reached_s < self._least_s
+        )
 
     def read(self) -> NDArray[np.uint8] | None:
         """Return the next wanted frame, or None where there is none."""
         while (found := self.reader.read()) is not None:
             image, position_s = found
-            self._last_s = position_s
             if self._span.begins_after(position_s):
                 continue
             if self._span.ends_before(position_s):

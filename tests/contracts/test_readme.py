@@ -65,7 +65,8 @@ def test_a_cheap_command_runs(line: str, tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     written = [value for flag, value in itertools.pairwise(arguments) if flag == "-o"]
-    assert all((tmp_path / name).exists() for name in written if name != "none")
+    paths = [uri.partition(":")[2] or uri for uri in written if uri != "none"]
+    assert all((tmp_path / path).exists() for path in paths)
 
 
 def test_the_python_example_runs(tmp_path: Path) -> None:

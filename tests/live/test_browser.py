@@ -138,7 +138,9 @@ def test_a_video_that_was_written_plays(tmp_path: Path, browser: Browser, name: 
     path = write_video(tmp_path / "in.mp4", [*VARIABLE_S, 2.5], size=(121, 161), pixels="yuv444p")
     nothing = np.zeros((121, 161), np.uint8), np.zeros((5, 32, 44), np.float32)
     with open_source(str(path)) as source:
-        (sink,) = open_sinks([str(tmp_path / name)], source.fps, source.size, sound=source.sound)
+        (sink,) = open_sinks(
+            [str(tmp_path / name)], source.fps, source.size, original=source.original
+        )
         with sink:
             for frame in source:
                 sink.write(frame, FrameResult(*nothing, (), {}, frame.index))

@@ -385,6 +385,28 @@ def test_a_refused_prompt_leaves_no_name(segmenter: Segmenter, scene: Scene) -> 
     assert _names(segmenter, frame) == {1: "", 2: ""}
 
 
+def test_objects_keep_the_ids_of_who_brought_them(segmenter: Segmenter, scene: Scene) -> None:
+    frame, mask = scene((16, 0), (128, 64))
+    segmenter.prompt(mask)
+    segmenter.number(2, 300)
+    result = segmenter.step(frame)
+    assert [(state.id, state.number) for state in result.objects] == [(1, 1), (2, 300)]
+    assert result.objects[1].colour == replace(result.objects[1], given_id=45).colour
+    numbered = result.numbered_mask()
+    assert numbered.dtype == np.uint16
+    np.testing.assert_array_equal(numbered, np.array([0, 1, 300])[result.mask])
+    for taken in (1, 0, -5):
+        with pytest.raises(PromptError, match="an id of its own"):
+            segmenter.number(2, taken)
+    with pytest.raises(PromptError, match="no object 3"):
+        segmenter.number(3, 9)
+    segmenter.drop(2)
+    segmenter.prompt(mask)
+    result = segmenter.step(frame)
+    assert [state.number for state in result.objects] == [1, 2]
+    assert result.numbered_mask() is result.mask
+
+
 def test_a_bad_name_is_refused_before_anything_is_done(segmenter: Segmenter) -> None:
     with pytest.raises(PromptError, match="one line"):
         segmenter.prompt_box((10, 0, 76, 70), name="a\nb")

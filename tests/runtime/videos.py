@@ -34,6 +34,7 @@ def write_video(
     codec: str = "libx264",
     pixels: str = "yuv420p",
     sound: str = "",
+    sound_s: float | None = None,
     origin_s: float = 0.0,
     options: dict[str, str] | None = None,
 ) -> Path:
@@ -41,6 +42,7 @@ def write_video(
 
     Args:
         sound: a codec; its samples are 1000 in the first half second, then 2000, and on.
+        sound_s: how long it lasts; ``None`` is as long as the pictures.
         origin_s: the file's own time of the first picture.
     """
     av = import_av()
@@ -58,7 +60,7 @@ def write_video(
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
         if heard is not None:
-            _write_sound(container, heard, times_s[-1] + 0.04)
+            _write_sound(container, heard, sound_s or times_s[-1] + 0.04)
     return path
 
 

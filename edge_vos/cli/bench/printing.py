@@ -2,10 +2,16 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
 from edge_vos.errors import EdgeVosError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+FILE_COLUMNS = 200
 
 
 def print_table(rows: Sequence[Sequence[str]], title: str | None = None, figures: int = 1) -> None:
@@ -16,29 +22,35 @@ def print_table(rows: Sequence[Sequence[str]], title: str | None = None, figures
         title: above it.
         figures: the first of the columns that are set to the right.
     """
-    from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
     header, *body = rows
     table = Table(title=title)
     for column, name in enumerate(header):
-        table.add_column(name, justify="left" if column < figures else "right")
+        table.add_column(name, justify="left" if column < figures else "right", overflow="fold")
     for row in body:
         table.add_row(*map(escape, row))
-    Console().print(table)
+    _console().print(table)
 
 
 def print_facts(facts: Mapping[str, str]) -> None:
     """Print names and what is known of each, without a frame."""
-    from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
     table = Table(show_header=False, box=None)
     for name, value in facts.items():
         table.add_row(f"[bold]{name}[/]", escape(value))
-    Console().print(table)
+    _console().print(table)
+
+
+def _console() -> "Console":
+    """Return what prints: as wide as the terminal, and a file is wide enough for any table."""
+    from rich.console import Console
+
+    console = Console()
+    return console if console.is_terminal else Console(width=max(console.width, FILE_COLUMNS))
 
 
 def print_warnings(warnings: Sequence[str]) -> None:

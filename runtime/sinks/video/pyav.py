@@ -16,7 +16,7 @@ from edge_vos.runtime.sinks.output import unwritable
 from edge_vos.runtime.sinks.video.encoders import CODECS, Codec
 from edge_vos.runtime.sinks.video.room import LOOK_EVERY, check_room
 from edge_vos.runtime.sinks.video.sound import SoundCopy
-from edge_vos.runtime.sources.frame import Sound
+from edge_vos.runtime.sources.frame import Original
 
 TICKS = 90_000
 """Units of time a second; film's and television's rates are whole numbers of them."""
@@ -45,7 +45,7 @@ class PyavVideo:
         size: height and width, both even.
         codec: of :data:`~edge_vos.runtime.sinks.video.encoders.CODECS`, by name.
         alpha: whether pictures are BGRA.
-        sound: goes beside the pictures where the container takes it.
+        original: the file whose sound goes along, where the container takes it.
 
     Attributes:
         encoder: FFmpeg's name of what encodes.
@@ -63,7 +63,7 @@ class PyavVideo:
         size: tuple[int, int],
         codec: str,
         alpha: bool = False,
-        sound: Sound | None = None,
+        original: Original | None = None,
     ) -> None:
         self._path, self._fps, self._alpha = path, fps, alpha
         self._first_s: float | None = None
@@ -78,8 +78,10 @@ class PyavVideo:
             stream = self._container.add_stream(self.encoder, rate=_rational(fps), options=options)
             self._stream = cast(av.VideoStream, stream)
             _set_up(self._stream.codec_context, self._pixels, size, fps)
-            if sound is not None:
-                self._sound = SoundCopy(sound, self._container)
+            if original is not None:
+                self._stream.codec_context.sample_aspect_ratio = original.pixel_aspect
+                if original.has_sound:
+                    self._sound = SoundCopy(original, self._container)
             try:
                 self._container.start_encoding()
             except (av.FFmpegError, OSError):

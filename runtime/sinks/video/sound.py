@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import av
 
-from edge_vos.runtime.sources.frame import Sound
+from edge_vos.runtime.sources.frame import Original
 
 if TYPE_CHECKING:
     from av.audio.stream import AudioStream
@@ -20,22 +20,22 @@ class SoundCopy:
     """Take packets from a file and give them to another one, at the same times.
 
     Args:
-        sound: where it lies.
+        original: where it lies.
         output: where it goes; it gets a stream more.
 
     Attributes:
         problem: why there is no sound; empty where there is some.
     """
 
-    def __init__(self, sound: Sound, output: "OutputContainer") -> None:
+    def __init__(self, original: Original, output: "OutputContainer") -> None:
         self.problem = ""
-        self._sound, self._output = sound, output
-        self._origin_s = sound.start_s
+        self._original, self._output = original, output
+        self._origin_s = original.start_s
         self._packets: Iterator[Packet[AudioStream]] = iter(())
         self._next: Packet[AudioStream] | None = None
         self._to: AudioStream | None = None
         try:
-            self._input = av.open(sound.path, metadata_errors="ignore")
+            self._input = av.open(original.path, metadata_errors="ignore")
             self._from = self._input.streams.audio[0]
             name = self._from.codec_context.codec.canonical_name
             if name not in output.supported_codecs:
@@ -51,7 +51,7 @@ class SoundCopy:
         Args:
             first_s: its time, from the source's first frame on.
         """
-        self._origin_s = self._sound.start_s + first_s
+        self._origin_s = self._original.start_s + first_s
         if self._to is None:
             return
         try:

@@ -21,7 +21,7 @@ from typer.testing import CliRunner
 from edge_vos.bundle import Bundle, read_bundle
 from edge_vos.cli.deploy import deploy as deploy_command
 from edge_vos.devices.bench.report import BenchReport
-from edge_vos.devices.deploy import package, store
+from edge_vos.devices.deploy import package, prepare, store
 from edge_vos.devices.deploy.deploy import DeployRequest, deploy
 from edge_vos.devices.deploy.package import pack, requirements
 from edge_vos.devices.deploy.remote import (
@@ -418,3 +418,10 @@ def test_a_stranger_is_refused_and_a_closed_port_is_named(
         by_hand = rf"{says}.*by hand: ssh -F {path} -p \d+ "
         with pytest.raises(DeviceError, match=by_hand):
             deploy(DeployRequest(bundle.path, open_remote(uri, path)))
+
+
+def test_what_cannot_be_prepared_is_told(tmp_path: Path) -> None:
+    program = [sys.executable, "-m", prepare.__name__, str(tmp_path / "missing")]
+    done = subprocess.run(program, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("There is no bundle at ")

@@ -41,13 +41,12 @@ def test_clocks(tmp_path: Path) -> None:
     tree = {
         f"{policies}0/scaling_governor": "schedutil\n",
         f"{policies}0/scaling_cur_freq": "1728000\n",
-        f"{policies}0/cpuinfo_max_freq": "2400000\n",
         f"{policies}4/scaling_governor": "powersave\n",
         f"{policies}4/scaling_cur_freq": "<unknown>\n",
     }
     assert read_clocks(plant(tmp_path, tree)) == (
-        CpuClock("policy0", "schedutil", 1728.0, 2400.0),
-        CpuClock("policy4", "powersave", None, None),
+        CpuClock("policy0", "schedutil", 1728.0),
+        CpuClock("policy4", "powersave", None),
     )
     assert read_clocks(tmp_path / "nowhere") == ()
 

@@ -73,6 +73,11 @@ def test_groups_are_objects_and_keep_their_ids(tmp_path: Path) -> None:
     for shape, group in zip(document["shapes"], (14, 14), strict=True):
         shape["group_id"], shape["label"] = group, "cup"
     assert _read(tmp_path, document).object_ids == (14,)
+    for shape in document["shapes"]:
+        shape["group_id"] = 0
+    assert _read(tmp_path, document).object_ids == (1,)
+    for shape in document["shapes"]:
+        shape["group_id"] = 14
     document["shapes"][1]["label"] = "hand"  # one group of two labels is no one's id
     assert _read(tmp_path, document).object_ids == (1, 2)
 
@@ -111,6 +116,20 @@ def test_cocos_crowds_tracks_and_lists_of_runs(tmp_path: Path) -> None:
     assert any("annotation 2 is a crowd" in told for told in crowd.assumed)
     second["segmentation"] = {"size": [9, 9], "counts": [81]}
     assert "run lengths are for 9x9" in _refused(tmp_path, document)
+
+
+def test_run_lengths_and_polygons_that_do_not_fit_are_refused(tmp_path: Path) -> None:
+    short = content("images.xml").replace('rle="0, 440"', 'rle="0, 439"')
+    assert "do not fill 22x20 pixels" in _refused(tmp_path, short)
+    outside = content("images.xml").replace('left="36"', 'left="60"')
+    assert "over the frame" in _refused(tmp_path, outside)
+    document = coco()
+    document["annotations"][0]["segmentation"] = [[6, 8, 26, 8, 26]]
+    assert "cannot be read as points" in _refused(tmp_path, document)
+    document = label_studio()
+    document[0]["annotations"][0]["result"][1]["value"]["rle"].pop(20)
+    message = _refused(tmp_path, document)
+    assert "rle" in message
 
 
 def test_yolos_boxes_and_confidences(tmp_path: Path) -> None:

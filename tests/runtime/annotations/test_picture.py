@@ -116,6 +116,15 @@ def test_a_soft_edge_is_one_object_cut_at_half(
     assert differ.sum() <= (12 if form == "JPEG" else 0)
 
 
+def test_a_dark_mask_with_a_soft_edge_is_one_object(
+    tmp_path: Path, disc: NDArray[np.uint8]
+) -> None:
+    dark = (disc // 3).astype(np.uint8)
+    read = _read(_save(tmp_path / "a.png", dark))
+    assert read.object_ids == (1,)
+    np.testing.assert_array_equal(read.labels > 0, dark.astype(int) * 2 > dark.max())
+
+
 def test_a_blurred_mask_is_soft_too(tmp_path: Path, labels: NDArray[np.uint8]) -> None:
     blurred = cv2.GaussianBlur((labels > 0) * np.uint8(255), (0, 0), 1.5)
     read = _read(_save(tmp_path / "a.png", blurred))
@@ -147,6 +156,13 @@ def test_void_beside_ids_is_nobodys(
     read = _read(path)
     np.testing.assert_array_equal(read.labels, np.where(rim, 0, labels))
     assert f"{rim.sum()} pixels of 255 are void" in _told(read)
+
+
+def test_void_without_any_background(tmp_path: Path) -> None:
+    given = np.full(SIZE, 255, np.uint8)
+    given[10:30, 10:30] = 1
+    read = _read(_save(tmp_path / "a.png", given))
+    np.testing.assert_array_equal(read.labels, given == 1)
 
 
 def test_grey_levels_far_apart_are_ids_and_white_is_one(

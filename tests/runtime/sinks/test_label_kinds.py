@@ -17,7 +17,7 @@ from edge_vos.runtime.annotations.reading import read_annotation
 from edge_vos.runtime.labels import ObjectState
 from edge_vos.runtime.masks import read_mask
 from edge_vos.runtime.segmenter import FrameResult
-from edge_vos.runtime.sinks.label_file import Origin
+from edge_vos.runtime.sinks.label_file import FrameFiles
 from edge_vos.runtime.sinks.opening import open_sink, open_sinks
 from edge_vos.runtime.sources.frame import Frame
 
@@ -57,8 +57,8 @@ def _pair(index: int) -> tuple[Frame, FrameResult]:
     return Frame(image, index, index / 25, 0.0, 0.0), result
 
 
-def _write(uri: str, origin: Origin | None = None, frames: int = FRAMES) -> None:
-    with open_sink(uri, 25.0, SIZE, origin=origin) as sink:
+def _write(uri: str, frame_files: FrameFiles | None = None, frames: int = FRAMES) -> None:
+    with open_sink(uri, 25.0, SIZE, frame_files=frame_files) as sink:
         for index in range(frames):
             sink.write(*_pair(index))
 
@@ -188,7 +188,7 @@ def test_labels_name_the_frames_own_files(tmp_path: Path) -> None:
         cv2.imwrite(str(file), np.full((*SIZE, 3), 70, np.uint8))
     for uri in ("labelme:l", "yolo:y", "coco:c.json"):
         scheme, _, name = uri.partition(":")
-        _write(f"{scheme}:{tmp_path / name}", Origin(files))
+        _write(f"{scheme}:{tmp_path / name}", FrameFiles(files))
     document = json.loads((tmp_path / "l" / "shot_3.json").read_text())
     assert document["imagePath"] == "../frames/shot_3.png"
     assert (tmp_path / "l" / document["imagePath"]).resolve() == files[3].resolve()

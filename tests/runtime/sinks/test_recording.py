@@ -17,7 +17,7 @@ from edge_vos.runtime.segmenter import FrameResult
 from edge_vos.runtime.sinks.drawing import Painter
 from edge_vos.runtime.sinks.opening import open_sink, open_sinks
 from edge_vos.runtime.sinks.video import pyav
-from edge_vos.runtime.sources.frame import Frame, Sound
+from edge_vos.runtime.sources.frame import Frame, Original
 from edge_vos.runtime.sources.opening import open_source
 from tests.runtime.videos import VARIABLE_S, probe, write_video
 
@@ -39,7 +39,7 @@ def _pair(index: int, size: tuple[int, int] = SIZE, time_s: float | None = None)
 def _copy(source_path: Path, output: Path) -> None:
     """Read a video and write its overlay, as `segment` does."""
     with open_source(str(source_path)) as source:
-        (sink,) = open_sinks([str(output)], source.fps, source.size, sound=source.sound)
+        (sink,) = open_sinks([str(output)], source.fps, source.size, original=source.original)
         with sink:
             for frame in source:
                 sink.write(frame, replace(_pair(0, source.size)[1], objects=()))
@@ -131,7 +131,7 @@ def test_sound_goes_along_where_the_container_takes_it(tmp_path: Path) -> None:
         assert found.sound_s == pytest.approx(2.0, abs=0.06)
     with open_source(str(path)) as source:
         sinks = open_sinks(
-            [f"{tmp_path}/a.webm", f"{tmp_path}/a.avi"], 25.0, SIZE, sound=source.sound
+            [f"{tmp_path}/a.webm", f"{tmp_path}/a.avi"], 25.0, SIZE, original=source.original
         )
         for sink in sinks:
             sink.write(*_pair(0))
@@ -145,7 +145,7 @@ def test_sound_begins_where_the_first_picture_does(tmp_path: Path) -> None:
     """A tone that rises every half second tells where in the file its sound comes from."""
     path = write_video(tmp_path / "in.mkv", [i / 25 for i in range(100)], sound="pcm_s16le")
     with open_source(str(path), start_s=2.0, end_s=3.0) as source:
-        sink = open_sink(f"{tmp_path}/out.mkv", 25.0, SIZE, sound=source.sound)
+        sink = open_sink(f"{tmp_path}/out.mkv", 25.0, SIZE, original=source.original)
         with sink:
             for frame in source:
                 sink.write(frame, _pair(0)[1])
@@ -157,8 +157,8 @@ def test_sound_begins_where_the_first_picture_does(tmp_path: Path) -> None:
 
 
 def test_a_source_that_does_not_hold_sound_any_more_is_told(tmp_path: Path) -> None:
-    gone = Sound(str(tmp_path / "gone.mp4"), 0.0)
-    with open_sink(f"{tmp_path}/a.mp4", 25.0, SIZE, sound=gone) as sink:
+    gone = Original(str(tmp_path / "gone.mp4"), 0.0, has_sound=True)
+    with open_sink(f"{tmp_path}/a.mp4", 25.0, SIZE, original=gone) as sink:
         sink.write(*_pair(0))
     assert "it cannot be read" in sink.notes[0]
     assert len(probe(tmp_path / "a.mp4").times_s) == 1

@@ -9,6 +9,9 @@ import numpy as np
 import pytest
 
 from edge_vos.errors import SourceError, SourceLost
+from edge_vos.runtime.segmenter import FrameResult
+from edge_vos.runtime.sinks.opening import open_sink, open_sinks
+from edge_vos.runtime.sources.frame import Original
 from edge_vos.runtime.sources.opening import open_source
 from tests.runtime.videos import SIZE, VARIABLE_S, picture, write_video
 
@@ -112,7 +115,8 @@ def test_a_part_can_be_looped(tmp_path: Path, install: str) -> None:
     with open_source(str(path), loop=True, start_s=1.0, end_s=1.12) as source:
         taken = [frame for frame, _ in zip(source, range(7), strict=False)]
     assert _levels([frame.image for frame in taken]) == [5, 6, 7, 5, 6, 7, 5]
-    assert source.sound is None
+    assert source.original is not None
+    assert not source.original.has_sound
 
 
 @pytest.mark.parametrize(("start_s", "end_s"), [(5.0, None), (1.005, 1.03)])
@@ -183,10 +187,12 @@ def test_a_source_tells_of_its_sound(tmp_path: Path) -> None:
     quiet = write_video(tmp_path / "quiet.mp4", [0, 0.04])
     loud = write_video(tmp_path / "loud.mp4", [i / 25 for i in range(50)], sound="aac")
     with open_source(str(quiet)) as source:
-        assert source.sound is None
+        assert source.original is not None
+        assert not source.original.has_sound
     with open_source(str(loud), start_s=1.0) as source:
-        assert source.sound is not None
-        assert (source.sound.path, round(source.sound.start_s, 3)) == (str(loud), 1.0)
+        assert source.original is not None
+        assert source.original.has_sound
+        assert (source.original.path, round(source.original.start_s, 3)) == (str(loud), 1.0)
 
 
 def test_a_songs_cover_is_no_video(tmp_path: Path) -> None:
@@ -239,3 +245,139 @@ def test_colours_are_those_that_the_file_says(tmp_path: Path) -> None:
         container.mux(stream.encode(None))
     with open_source(str(path)) as source:
         assert np.abs(next(iter(source)).image[60, 80].astype(int) - (30, 60, 210)).max() < 6
+
+
+def test_sound_that_is_longer_than_the_pictures_is_no_loss(tmp_path: Path) -> None:
+    path = write_video(
+        tmp_path / "a.mkv", [i / 25 for i in range(25)], sound="pcm_s16le", sound_s=8.0
+    )
+    with open_source(str(path)) as source:
+        assert sum(1 for _ in source) == 25
+
+
+def test_a_browsers_recording_has_a_clock_and_no_rate(tmp_path: Path, install: str) -> None:
+    """Neither a duration nor an index, and 1000 ticks a second where others tell their rate."""
+    times_s = [0.033 * i for i in range(30)]
+    path = tmp_path / "a.webm"
+    with av.open(str(path), "w", options={"live": "1"}) as container:
+        stream = container.add_stream("libvpx-vp9", rate=1000)
+        stream.height, stream.width = SIZE
+        stream.pix_fmt = "yuv420p"
+        for index, time_s in enumerate(times_s):
+            frame = av.VideoFrame.from_ndarray(picture(index), format="bgr24")
+            frame.pts, frame.time_base = round(1000 * time_s), Fraction(1, 1000)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    with open_source(str(path)) as source:
+        assert (source.fps, source.frames) == (30.0, None)
+        assert [f.timestamp_s for f in source] == pytest.approx(times_s, abs=1e-3)
+
+
+def test_a_trail_cameras_pixels_change_their_format(tmp_path: Path) -> None:
+    """OpenCV's wheel crashes at this, so it is read with PyAV only."""
+    with av.open(str(tmp_path / "a.avi"), "w") as container:
+        stream = container.add_stream("mjpeg", rate=25)
+        stream.height, stream.width = SIZE
+        stream.pix_fmt = "yuvj422p"
+        container.start_encoding()
+        for index in range(6):
+            encoder = av.CodecContext.create("mjpeg", "w")
+            encoder.height, encoder.width = SIZE
+            encoder.pix_fmt = "yuvj420p" if index else "yuvj422p"
+            encoder.time_base = Fraction(1, 25)
+            frame = av.VideoFrame.from_ndarray(picture(index), format="bgr24")
+            frame = frame.reformat(format=encoder.pix_fmt)
+            frame.pts, frame.time_base = index, Fraction(1, 25)
+            for packet in [*encoder.encode(frame), *encoder.encode(None)]:
+                packet.stream = stream
+                container.mux(packet)
+    with open_source(str(tmp_path / "a.avi")) as source:
+        assert _levels([frame.image for frame in source]) == list(range(6))
+
+
+def test_frames_may_change_their_size_in_mid_stream(tmp_path: Path, install: str) -> None:
+    """As a call does whose line gets worse."""
+    parts = [
+        write_video(tmp_path / f"{size[0]}.ts", [i / 25 for i in range(10)], size=size, origin_s=s)
+        for size, s in ((SIZE, 0.0), ((96, 128), 0.4))
+    ]
+    path = tmp_path / "a.ts"
+    path.write_bytes(b"".join(part.read_bytes() for part in parts))
+    with open_source(str(path)) as source:
+        frames = list(source)
+    assert frames[0].image.shape == (*SIZE, 3)
+    # OpenCV scales to the first size.
+    assert frames[-1].image.shape == ((96, 128, 3) if install == "pyav" else (*SIZE, 3))
+    assert len(frames) >= 19
+    assert _levels([frames[-1].image]) == [9]
+
+
+def test_a_stream_that_was_cut_begins_at_its_first_whole_frame(
+    tmp_path: Path, install: str
+) -> None:
+    whole = write_video(tmp_path / "a.ts", [i / 25 for i in range(60)], options={"g": "20"})
+    (tmp_path / "b.ts").write_bytes(whole.read_bytes()[188 * 20 :])
+    with open_source(str(tmp_path / "b.ts")) as source:
+        frames = list(source)
+    assert len(frames) >= 20
+    assert frames[0].timestamp_s == 0
+    assert _levels([frames[-1].image]) == [59 % 20]
+
+
+def test_a_raw_stream_without_times_goes_by_its_rate(tmp_path: Path, install: str) -> None:
+    path = write_video(tmp_path / "a.h264", [i / 25 for i in range(10)])
+    with open_source(str(path)) as source:
+        times = [frame.timestamp_s for frame in source]
+    assert times == pytest.approx([i / source.fps for i in range(10)])
+
+
+def test_pixels_that_are_not_square_keep_their_shape(tmp_path: Path) -> None:
+    path = tmp_path / "a.mp4"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=25)
+        stream.height, stream.width = SIZE
+        stream.pix_fmt = "yuv420p"
+        stream.codec_context.sample_aspect_ratio = Fraction(64, 45)
+        for index in range(3):
+            frame = av.VideoFrame.from_ndarray(picture(index), format="bgr24")
+            frame.pts, frame.time_base = index, Fraction(1, 25)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    with open_source(str(path)) as source:
+        assert source.original is not None
+        assert source.original.pixel_aspect == Fraction(64, 45)
+        (sink,) = open_sinks(
+            [str(tmp_path / "b.mkv")], source.fps, source.size, original=source.original
+        )
+        nothing = FrameResult(np.zeros(SIZE, np.uint8), np.zeros((5, 32, 40)), (), {}, 0)
+        with sink:
+            for frame in source:
+                sink.write(frame, nothing)
+    with av.open(str(tmp_path / "b.mkv")) as container:
+        assert float(container.streams.video[0].sample_aspect_ratio) == pytest.approx(64 / 45, 0.01)
+
+
+@pytest.mark.usefixtures("without_pyav")
+def test_the_base_install_says_that_pixels_lose_their_shape(tmp_path: Path) -> None:
+    wide = Original("a.mp4", 0.0, pixel_aspect=Fraction(64, 45))
+    with open_sink(str(tmp_path / "b.mp4"), 25.0, SIZE, original=wide) as sink:
+        pass
+    assert any("will look stretched" in note for note in sink.notes)
+
+
+def test_wide_colours_are_read_by_their_own_matrix(tmp_path: Path) -> None:
+    """BT.2020, as phones record it; brightness beyond the old standard is not mapped."""
+    path = tmp_path / "a.mkv"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(
+            "libx265", rate=25, options={"crf": "5", "x265-params": "log-level=none"}
+        )
+        stream.height, stream.width = SIZE
+        stream.pix_fmt = "yuv420p10le"
+        stream.codec_context.colorspace = 9
+        image = np.full((*SIZE, 3), (40, 90, 180), np.uint8)
+        frame = av.VideoFrame.from_ndarray(image, format="bgr24")
+        container.mux(stream.encode(frame.reformat(format="yuv420p10le", dst_colorspace=9)))
+        container.mux(stream.encode(None))
+    with open_source(str(path)) as source:
+        assert np.abs(next(iter(source)).image[60, 80].astype(int) - (40, 90, 180)).max() < 6
