@@ -13,10 +13,11 @@ import torch
 from numpy.typing import NDArray
 
 from edge_vos.converters.convert import Converted
+from edge_vos.converters.graphs.onnx_export import OPSET, Exported, export, to_bytes
 from edge_vos.converters.graphs.onnx_fp16 import halve
 from edge_vos.converters.lowering import Calibration, Request
 from edge_vos.converters.onnx.int8 import LEFT_FLOAT, measure_ranges, quantize
-from edge_vos.converters.onnx.lower import MODEL_FILE, OPSET, Exported, export, lower, to_bytes
+from edge_vos.converters.onnx.lower import MODEL_FILE, lower
 from edge_vos.converters.quantize import kept_float
 from edge_vos.converters.rewrites import fold_batchnorm, set_sampler
 from edge_vos.errors import EngineError
