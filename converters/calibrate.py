@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_vos.bundle import MemoryPolicy
-from edge_vos.converters.clip import Clip, load_clip, rectangles, synthetic_uri
+from edge_vos.converters.clip import Clip, load_clip, rectangles
 from edge_vos.converters.lowering import Calibration
 from edge_vos.errors import GateError
 from edge_vos.graph import GraphSpec
@@ -18,8 +18,8 @@ from edge_vos.runtime.backends.runner import CallableRunner, Runner, Tensors
 from edge_vos.runtime.model import RunningGraph
 from edge_vos.runtime.segmenter import Segmenter
 
-OBJECTS = (1, 3, 6, 10)
-"""How many objects are followed, a run each."""
+OBJECTS = (1, 6, 10)
+"""How many objects are followed from rectangles, a run each."""
 
 RUN_FRAMES = 30
 RUN_CALLS = 8
@@ -30,29 +30,22 @@ LEAST_FULL = 0.75
 """The least part of the slots, over all calls, that has to hold an entry."""
 
 
-def calibration_clips(uri: str | None, size: tuple[int, int], objects: int) -> list[Clip]:
-    """Return a clip a run, from one object to ``objects``.
+def calibration_clips(uri: str, objects: int) -> list[Clip]:
+    """Return a clip a run: one from the footage's own mask, the others from rectangles.
 
     Args:
-        uri: footage, which is followed from its own mask and from generated ones; ``None`` is
-            generated scenes, other ones than those that conversions verify on.
-        size: (height, width) of generated scenes.
+        uri: footage, as ``load_clip`` takes it.
         objects: the most that the student can follow.
 
     Raises:
         SourceError: if the footage cannot be read.
     """
     counts = sorted({min(count, objects) for count in OBJECTS})
-    if uri is None:
-        return [
-            load_clip(synthetic_uri(size, count, RUN_FRAMES, seed=100 + count), RUN_FRAMES)
-            for count in counts
-        ]
     whole = load_clip(uri)
     own = Clip(whole.name, whole.frames[:RUN_FRAMES], None, whole.mask(0))
     clips = [own]
-    for index, count in enumerate(counts[1:], start=1):
-        first = index * (len(whole.frames) - RUN_FRAMES) // len(counts)
+    for index, count in enumerate(counts, start=1):
+        first = index * (len(whole.frames) - RUN_FRAMES) // (len(counts) + 1)
         frames = whole.frames[first : first + RUN_FRAMES]
         clips.append(Clip(whole.name, frames, None, rectangles(frames[0].shape[:2], count)))
     return clips

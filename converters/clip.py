@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.resources import files
 from itertools import cycle, islice
 from pathlib import Path
 
@@ -19,6 +20,11 @@ FRAMES = 100
 
 LEAST_FRAMES = 8
 """A clip that is shorter than ``FRAMES`` is played there and back; this is the least of one."""
+
+SHIPPED_CLIP = Path(str(files("edge_vos.weights"))) / "calibration.mp4"
+"""From *Big Buck Bunny*, (c) 2008 Blender Foundation, CC BY 3.0: 640x360, every other frame, with a
+mask of the first one beside it. Ranges from generated scenes do not fit real pictures: masks of
+352x640 then overlapped with PyTorch's by 0.915 instead of 0.983."""
 
 Mask = NDArray[np.uint8]
 
@@ -73,13 +79,6 @@ def rectangles(size: tuple[int, ...], objects: int) -> Mask:
             index + 1
         )
     return mask
-
-
-def synthetic_uri(
-    size: tuple[int, int], objects: int = 3, frames: int = FRAMES, seed: int = 0
-) -> str:
-    """Return a generated scene with exact masks; by default the clip that conversions verify on."""
-    return f"synthetic://?size={size[0]}x{size[1]}&objects={objects}&frames={frames}&seed={seed}"
 
 
 def load_clip(uri: str, frames: int = FRAMES) -> Clip:

@@ -10,7 +10,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from edge_vos.bundle import Manifest
 from edge_vos.converters.calibrate import calibration_clips, run_calibration
-from edge_vos.converters.clip import load_clip, synthetic_uri
+from edge_vos.converters.clip import SHIPPED_CLIP, load_clip
 from edge_vos.converters.lowering import Calibration
 from edge_vos.converters.quantize import Scheme
 from edge_vos.converters.rewrites import fold_batchnorm, set_sampler
@@ -29,7 +29,7 @@ class ConversionContext:
 
     Args:
         weights: the student's safetensors file.
-        calibrate: source to calibrate and verify on; ``None`` is a generated scene.
+        calibrate: source to calibrate and verify on; ``None`` is the clip that ships.
         frames: how many frames the closed loop runs for.
         progress: told the name of each step as it starts.
 
@@ -41,7 +41,7 @@ class ConversionContext:
         self, weights: Path, calibrate: str | None, frames: int, progress: Progress
     ) -> None:
         self._weights = weights
-        self._calibrate = calibrate
+        self._calibrate = calibrate or str(SHIPPED_CLIP)
         self._frames = frames
         self.progress = progress
         self.manifest = cache(self._make_manifest)
@@ -84,14 +84,14 @@ class ConversionContext:
         return fold_batchnorm(set_sampler(self.student, sampler), examples)
 
     def _make_reference(self, size: Size) -> Reference:
-        clip = load_clip(self._calibrate or synthetic_uri(size), self._frames)
+        clip = load_clip(self._calibrate, self._frames)
         graph = self.student.config.graph(size)
         self.progress(f"running eager PyTorch over {len(clip.frames)} frames of {clip.name}")
         return run_reference(self._eager, graph, clip)
 
     def _make_calibration(self, size: Size) -> Calibration:
         graph = self.student.config.graph(size)
-        clips = calibration_clips(self._calibrate, size, graph.channels - 1)
+        clips = calibration_clips(self._calibrate, graph.channels - 1)
         self.progress(f"calibrating: {len(clips)} tracking runs")
         return run_calibration(self._eager, graph, clips)
 

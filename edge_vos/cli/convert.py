@@ -60,7 +60,7 @@ def convert(
         typer.Option(
             metavar="CLIP",
             help="Video, folder or URI to calibrate and verify on, with a mask beside it; "
-            "generated scenes by default.",
+            "a short clip that ships by default.",
         ),
     ] = None,
     max_drop: Annotated[

@@ -46,6 +46,8 @@ def test_the_wheel_holds_what_it_should(wheel: Path) -> None:
         f"{weights}/README.md",
         f"{weights}/bigbuckbunny.png",
         f"{weights}/carphone.png",
+        f"{weights}/calibration.mp4",
+        f"{weights}/calibration.png",
         f"{weights}/student-240x432.bundle/manifest.json",
         f"{weights}/student-240x432.bundle/golden.npz",
         f"{weights}/student-352x640.bundle/golden.npz",
