@@ -34,7 +34,7 @@ from edge_vos.cli.training import (
     require_training,
     run_training,
 )
-from edge_vos.errors import DatasetError, UsageError
+from edge_vos.errors import DatasetError, SinkError, UsageError
 
 if TYPE_CHECKING:
     from edge_vos.distill.config import TrainConfig
@@ -208,6 +208,32 @@ def pack(
     )
     typer.echo(f"held back: {', '.join(packed.held_back) or 'nothing'}")
     typer.echo(f"next: edge-vos train student --data {output} --from student.safetensors")
+
+
+@app.command()
+def average(
+    first: Annotated[Path, typer.Argument(help="Weights, such as those that ship.")],
+    second: Annotated[Path, typer.Argument(help="Weights that were trained on from them.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="New safetensors file.")],
+    share: Annotated[float, typer.Option(min=0.0, max=1.0, help="Of the second.")] = 0.5,
+) -> None:
+    """Write the average of two students' weights, in half precision.
+
+    A student between the two often keeps what the first knew and has what the second learned.
+
+    Example: edge-vos train average before.safetensors after.safetensors -o mean.safetensors
+    """
+    require_training()
+    import torch
+
+    from edge_vos.model.checkpoint import average_students, load_student, save_student
+
+    if output.exists():
+        raise SinkError(f"{output} exists", "a new file", "Choose another -o")
+    mean = average_students(load_student(first), load_student(second), share)
+    save_student(mean, output, {"average": f"{1 - share:g} and {share:g}"}, torch.float16)
+    typer.echo(f"weights in {output}")
+    typer.echo(f"next: edge-vos eval DAVIS --weights {output}")
 
 
 def _train(

@@ -38,6 +38,8 @@ class TrainConfig:
         teacher_sha256: digest of the teacher's weights, where there is one.
         accumulate: batches whose gradients make up a step.
         schedule: (from step, frames, clips) of later batches that have another length or number.
+        other_sizes: (height, width, clips) of batches that take turns, step by step, with those of
+            the clips' own size: a student that shall run at several sizes is trained at all.
         bfloat16: compute in it where that is precise enough; None is on an accelerator only.
         seed: of the initial weights and of every batch.
         checkpoint_every: steps between checkpoints.
@@ -63,6 +65,7 @@ class TrainConfig:
     freeze_norm: bool = False
     accumulate: int = 1
     schedule: tuple[tuple[int, int, int], ...] = ()
+    other_sizes: tuple[tuple[int, int, int], ...] = ()
     bfloat16: bool | None = None
     distill: DistillConfig | None = None
     teacher_sha256: str = ""
@@ -93,6 +96,10 @@ class TrainConfig:
         for start, frames, clips in self.schedule:
             if step >= start:
                 shape = replace(self.clips, frames=frames, clips=clips)
+        turn = step % (1 + len(self.other_sizes))
+        if turn:
+            height, width, clips = self.other_sizes[turn - 1]
+            shape = replace(shape, size=(height, width), clips=clips)
         return shape
 
     def batch_clips(self, number: int) -> ClipConfig:
@@ -127,7 +134,11 @@ class TrainConfig:
                 )
         made = dict(values)
         if "schedule" in made:
-            made["schedule"] = _schedule(made["schedule"])
+            made["schedule"] = _triples("schedule", made["schedule"], "[from step, frames, clips]")
+        if "other_sizes" in made:
+            made["other_sizes"] = _triples(
+                "other_sizes", made["other_sizes"], "[height, width, clips]"
+            )
         if "clips" in made:
             made["clips"] = ClipConfig(**_tupled(made["clips"]))
         if made.get("distill") is not None:
@@ -190,13 +201,11 @@ def learning_rate_factor(step: int, config: TrainConfig) -> float:
     return max(0.0, (config.steps - step) / max(1.0, config.steps - start))
 
 
-def _schedule(entries: Any) -> tuple[tuple[int, int, int], ...]:
+def _triples(name: str, entries: Any, each: str) -> tuple[tuple[int, int, int], ...]:
     try:
-        return tuple((int(start), int(frames), int(clips)) for start, frames, clips in entries)
+        return tuple((int(first), int(second), int(third)) for first, second, third in entries)
     except (TypeError, ValueError) as error:
-        raise UsageError(
-            f"schedule = {entries!r}", "a list of [from step, frames, clips]"
-        ) from error
+        raise UsageError(f"{name} = {entries!r}", f"a list of {each}") from error
 
 
 def _tupled(values: dict[str, Any]) -> dict[str, Any]:

