@@ -230,7 +230,7 @@ def load_footage(
     known = {video.name for video in packed.videos} if packed else set()
     found = material.find_videos(davis, (*out, *known)) if davis is not None else []
     if packed:
-        _describe(packed, davis, height)
+        _describe(packed, [video.name for video in found], height)
         found = [*(video for video in packed.videos if video.name not in out), *found]
     pictures = sum(len(video.frames) for video in found)
     pictures += material.count_pictures([], folders) + (len(packed.stills) if packed else 0)
@@ -390,7 +390,7 @@ def processes() -> Iterator[str]:
         dist.destroy_process_group()
 
 
-def _describe(packed: PackedMaterial, davis: Path | None, height: int) -> None:
+def _describe(packed: PackedMaterial, besides: list[str], height: int) -> None:
     """Say what a pack holds, and what it does not."""
     held = f"; held back: {', '.join(packed.held_back)}" if packed.held_back else ""
     typer.echo(
@@ -400,8 +400,8 @@ def _describe(packed: PackedMaterial, davis: Path | None, height: int) -> None:
     )
     if packed.height < height:
         typer.echo(f"{height} lines are trained; pack with --height {height} for them", err=True)
-    if davis is not None:
-        typer.echo(f"of {davis}, only sequences that the pack lacks are trained on", err=True)
+    if besides:
+        typer.echo(f"trained on besides, for the pack lacks them: {', '.join(besides)}", err=True)
 
 
 def names_in(exclude: str) -> tuple[str, ...]:

@@ -95,7 +95,8 @@ def write_curves(path: Path, log: Sequence[StepRecord], development: Mapping[int
         right.plot(*zip(*scored, strict=True), "k.-", label="J&F, development split")
         right.set_ylabel("J&F in percent")
         lines = [*lines, *right.get_lines()]
-    axes.legend(lines, [str(line.get_label()) for line in lines], loc="upper right")
+    names = [str(line.get_label()) for line in lines]
+    picture.legend(lines, names, loc="outside upper center", ncols=len(lines))
     temporary = path.with_suffix(".tmp.png")
     picture.savefig(temporary)
     os.replace(temporary, path)

@@ -41,10 +41,10 @@ def test_a_student_learns_from_a_teacher_without_any_label(
     state = new_state(config)
     objective = objective_of(state, config, teacher)
     before = {name: value.clone() for name, value in teacher.state_dict().items()}
-    first = train_step(state, unlabelled, config, objective)
+    first = train_step(state, iter([unlabelled]), config, objective)
     assert set(first.terms) == {"cross_entropy", "jaccard", "inter", "intra", "attention"}
     for _ in range(15):
-        last = train_step(state, unlabelled, config, objective)
+        last = train_step(state, iter([unlabelled]), config, objective)
     assert last.loss < 0.9 * first.loss
     assert all(torch.equal(before[name], value) for name, value in teacher.state_dict().items())
 
