@@ -176,7 +176,9 @@ def test_averages_two_students(tmp_path: Path) -> None:
     again = CliRunner().invoke(app, ["train", *map(str, options)])
     assert isinstance(again.exception, SinkError)
     save_student(Student(PRESETS["small"]), paths[1])
-    other = CliRunner().invoke(app, ["train", "average", *map(str, paths), "-o", str(tmp_path / "x")])
+    other = CliRunner().invoke(
+        app, ["train", "average", *map(str, paths), "-o", str(tmp_path / "x")]
+    )
     assert isinstance(other.exception, CheckpointError)
 
 
