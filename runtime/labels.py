@@ -43,9 +43,9 @@ class ObjectState:
             0 when it has no pixel.
         lost: whether it has no pixel.
         name: what the user calls it; empty when nobody named it.
+        given_id: its id in the file that showed it, where that is another; 0 where it is not.
         event: ``lost`` in the frame in which it is lost, ``found`` in the one in which it is back,
             and ``None`` in all others.
-        given_id: its id in the file that showed it, where that is another; 0 where it is not.
     """
 
     id: int
@@ -54,8 +54,8 @@ class ObjectState:
     confidence: float
     lost: bool
     name: str = ""
-    event: Event | None = None
     given_id: int = 0
+    event: Event | None = None
 
     @property
     def number(self) -> int:

@@ -11,15 +11,17 @@ import typer
 
 from edge_vos.cli.distill import label_once
 from edge_vos.cli.training import (
-    ConfigOption,
-    DavisOption,
     Material,
-    StillsOption,
-    TorchThreadsOption,
     changed,
     load_development,
     load_footage,
     require_training,
+)
+from edge_vos.cli.training_options import (
+    ConfigOption,
+    DavisOption,
+    StillsOption,
+    TorchThreadsOption,
 )
 from edge_vos.errors import UsageError
 

@@ -9,14 +9,22 @@ import typer
 
 from edge_vos.cli.options import JsonOption
 from edge_vos.cli.training import (
+    Material,
+    RunOptions,
+    load_footage,
+    load_scoring,
+    prepare,
+    processes,
+    require_training,
+    run_training,
+)
+from edge_vos.cli.training_options import (
     ConfigOption,
     DataOption,
     ExcludeOption,
     FitOption,
-    Material,
     MinutesOption,
     ResumeOption,
-    RunOptions,
     ScoreEveryOption,
     ScoreSizeOption,
     ScoreWindowOption,
@@ -25,12 +33,6 @@ from edge_vos.cli.training import (
     StillsOption,
     TorchThreadsOption,
     WorkersOption,
-    load_footage,
-    load_scoring,
-    prepare,
-    processes,
-    require_training,
-    run_training,
 )
 from edge_vos.errors import CheckpointError, UsageError
 

@@ -10,14 +10,22 @@ import typer
 
 from edge_vos.cli.options import JsonOption
 from edge_vos.cli.training import (
+    Material,
+    RunOptions,
+    load_scoring,
+    names_in,
+    prepare,
+    processes,
+    require_training,
+    run_training,
+)
+from edge_vos.cli.training_options import (
     ConfigOption,
     DataOption,
     ExcludeOption,
     FitOption,
-    Material,
     MinutesOption,
     ResumeOption,
-    RunOptions,
     ScoreEveryOption,
     ScoreSizeOption,
     ScoreWindowOption,
@@ -27,12 +35,6 @@ from edge_vos.cli.training import (
     TorchThreadsOption,
     TrainDavisOption,
     WorkersOption,
-    load_scoring,
-    names_in,
-    prepare,
-    processes,
-    require_training,
-    run_training,
 )
 from edge_vos.errors import DatasetError, SinkError, UsageError
 

@@ -95,12 +95,12 @@ class _Head(nn.Module):
 
 @pytest.mark.parametrize(
     ("name", "accelerator", "precision"),
-    [("executorch_coreml", "Core ML", "fp16"), ("executorch_vulkan", "Vulkan", "fp32")],
+    [("executorch.coreml", "Core ML", "fp16"), ("executorch.vulkan", "Vulkan", "fp32")],
 )
 def test_delegates_of_devices_take_all_without_a_word(
     name: str, accelerator: str, precision: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    if name == "executorch_coreml":
+    if name == "executorch.coreml":
         pytest.importorskip("coremltools")
     converter = importlib.import_module(f"edge_vos.converters.{name}")
     generator = torch.Generator().manual_seed(0)
