@@ -89,8 +89,8 @@ class Prompts:
             PromptError: if one does not fit the frame or the model.
         """
         from edge_vos.runtime.annotations.annotation import FrameName
-        from edge_vos.runtime.annotations.prompting import prompt_annotation
         from edge_vos.runtime.annotations.reading import read_annotation
+        from edge_vos.runtime.annotations.to_prompt import prompt_annotation
 
         names = list(self.names)
         if self.mask is not None:

@@ -186,8 +186,8 @@ def make_job(
     from edge_vos.cli.prompts import tell
     from edge_vos.runtime.annotations.annotation import Annotation, FrameName
     from edge_vos.runtime.annotations.channels import assign_channels, to_channels
-    from edge_vos.runtime.annotations.prompting import tell_channels, usable_names
     from edge_vos.runtime.annotations.reading import read_annotation
+    from edge_vos.runtime.annotations.to_prompt import tell_channels, usable_names
     from edge_vos.runtime.propagation.job import Job, Keyframe, frame_size
 
     read: dict[int, Annotation] = {}

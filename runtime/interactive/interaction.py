@@ -1,8 +1,8 @@
 """What a user does with the picture, wherever it is shown: prompt, undo, drop, pause, record.
 
 Keys and mouse of the window and the buttons of the page call the same methods. A box or a click
-begins a sketch on the frame that the user saw; that frame stays in view while the run goes on
-behind it. Accepting gives the sketch's mask to the run, for that very frame, and some of the
+begins a draft on the frame that the user saw; that frame stays in view while the run goes on
+behind it. Accepting gives the draft's mask to the run, for that very frame, and some of the
 frames since then, so that the object is followed from there to where it is now.
 """
 
@@ -21,14 +21,14 @@ from numpy.typing import NDArray
 from edge_vos.errors import PromptError
 from edge_vos.runtime.history import FrameHistory, catch_up
 from edge_vos.runtime.interactive.controls import Controls
-from edge_vos.runtime.interactive.prompt_draft import Sketch
+from edge_vos.runtime.interactive.prompt_draft import PromptDraft
 from edge_vos.runtime.segmenter import FrameResult, Segmenter
 from edge_vos.runtime.sinks.drawing import Painter
 from edge_vos.runtime.sinks.output_path import partial_path
 from edge_vos.runtime.sources.frame import Frame
 
 ACCEPT = "Enter: follow it; click: add to it; right click: take away; u: undo; Esc: leave it"
-_FORGOTTEN_S = 120.0  # a sketch that nobody touched for so long is let go
+_FORGOTTEN_S = 120.0  # a draft that nobody touched for so long is let go
 _MOST_UNDO = 10  # each holds a picture
 _LATE_RESULTS = 5  # so many that are on their way may not know an accepted object yet
 
@@ -51,7 +51,7 @@ class _Deed:
     name: str = ""
 
 
-class Prompting:
+class Interaction:
     """Turn a user's doings into requests to the run; every method may be called by any thread.
 
     Args:
@@ -67,19 +67,19 @@ class Prompting:
         self._seen: tuple[Frame, FrameResult] | None = None
         self._living: set[int] = set()
         self._chosen: int | None = None
-        self._sketches: list[Sketch] = []  # the last one counts; the others are for undo
+        self._drafts: list[PromptDraft] = []  # the last one counts; the others are for undo
         self._touched_s = 0.0
-        self._history: FrameHistory | None = None  # of the sketch
+        self._history: FrameHistory | None = None  # of the draft
         self._deeds: list[_Deed] = []  # for undo
         self._coming: dict[int, int] = {}  # accepted object -> results that may lack it
 
     @property
-    def sketch(self) -> Sketch | None:
+    def draft(self) -> PromptDraft | None:
         """Return the prompt in the making."""
         with self._lock:
-            if self._sketches and time.monotonic() - self._touched_s > _FORGOTTEN_S:
-                self._sketches.clear()
-            return self._sketches[-1] if self._sketches else None
+            if self._drafts and time.monotonic() - self._touched_s > _FORGOTTEN_S:
+                self._drafts.clear()
+            return self._drafts[-1] if self._drafts else None
 
     @property
     def object_id(self) -> int | None:
@@ -103,26 +103,26 @@ class Prompting:
             late = ((i, left - 1) for i, left in self._coming.items() if i not in found)
             self._coming = {i: left for i, left in late if left > 0}
             self._living = found | set(self._coming)
-            if self._history is not None and self.sketch is not None:
+            if self._history is not None and self.draft is not None:
                 self._history.add(frame)
             if self._deeds and self._deeds[-1].before is not None:
                 self._deeds[-1].before[1].add(frame)
 
     def box(self, box_xywh: tuple[int, int, int, int]) -> None:
-        """Begin a sketch with a box, or begin the one in the making anew."""
+        """Begin a draft with a box, or begin the one in the making anew."""
         with self._lock:
-            begun = self.sketch or self._begin(self.object_id)
+            begun = self.draft or self._begin(self.object_id)
             if begun is not None:
                 self._try(lambda: begun.with_box(box_xywh))
 
     def click(self, xy: tuple[int, int], positive: bool = True) -> None:
         """Add a click on the object or beside it.
 
-        Without a sketch it is for the chosen object, or the one under the pointer; a click beside
+        Without a draft it is for the chosen object, or the one under the pointer; a click beside
         any object begins with a new one.
         """
         with self._lock:
-            begun = self.sketch
+            begun = self.draft
             if begun is None:
                 object_id = self._chosen or self._under(xy) or self.object_id
                 begun = self._begin(object_id)
@@ -133,37 +133,37 @@ class Prompting:
                 self._try(lambda: begun.with_click(xy, int(positive)))
 
     def accept(self) -> None:
-        """Follow what the sketch shows."""
+        """Follow what the draft shows."""
         with self._lock:
-            sketch, history = self.sketch, self._history
-            if sketch is None or history is None:
+            draft, history = self.draft, self._history
+            if draft is None or history is None:
                 return
-            self._sketches.clear()
+            self._drafts.clear()
             self._history = None
-            if sketch.object_id in self._living:
-                before = sketch.result.mask == sketch.object_id
-                self._did(_Deed("correction", sketch.object_id, (before, history)))
+            if draft.object_id in self._living:
+                before = draft.result.mask == draft.object_id
+                self._did(_Deed("correction", draft.object_id, (before, history)))
             else:
-                self._did(_Deed("new", sketch.object_id))
+                self._did(_Deed("new", draft.object_id))
             self._chosen = None
             self.controls.say("")
-            self._give(sketch.object_id, sketch.mask > 0, history)
+            self._give(draft.object_id, draft.mask > 0, history)
 
     def cancel(self) -> None:
-        """Leave the sketch."""
+        """Leave the draft."""
         with self._lock:
-            self._sketches.clear()
+            self._drafts.clear()
             self.controls.say("")
 
     def undo(self) -> None:
-        """Take back the last box or click of the sketch or, without one, the last deed.
+        """Take back the last box or click of the draft or, without one, the last deed.
 
         A new object is dropped, a corrected one gets the mask that it had, a dropped one comes
         back. The latter two are possible until something else is done.
         """
         with self._lock:
-            if self._sketches:
-                self._sketches.pop()
+            if self._drafts:
+                self._drafts.pop()
                 self._touched_s = time.monotonic()
                 return
             while self._deeds:
@@ -177,7 +177,7 @@ class Prompting:
         """Choose the next object id for what is drawn next."""
         with self._lock:
             self._chosen = (self.object_id or 0) % self.controls.objects + 1
-            self._sketches.clear()
+            self._drafts.clear()
 
     def drop(self, object_id: int | None = None) -> None:
         """Forget an object: the given one, the chosen one, or the last one that was added."""
@@ -210,7 +210,7 @@ class Prompting:
     def reset(self) -> None:
         """Forget all objects."""
         with self._lock:
-            self._sketches.clear()
+            self._drafts.clear()
             self._deeds.clear()
             self._coming.clear()
             self._living.clear()
@@ -241,17 +241,17 @@ class Prompting:
         self.controls.say(f"saved {path}" if saved else f"cannot write {path}")
 
     def _picture(self) -> NDArray[np.uint8] | None:
-        if self.sketch is not None:
-            return self.sketch.picture
+        if self.draft is not None:
+            return self.draft.picture
         return None if self._seen is None else Painter().paint(*self._seen)
 
-    def _begin(self, object_id: int | None) -> Sketch | None:
+    def _begin(self, object_id: int | None) -> PromptDraft | None:
         if object_id is None:
             self.controls.say(f"All {self.controls.objects} objects are in use: drop one")
         if object_id is None or self._seen is None:
             return None
         self._history = FrameHistory(self._seen[0])
-        return Sketch.begin(*self._seen, object_id)
+        return PromptDraft.begin(*self._seen, object_id)
 
     def _did(self, deed: _Deed) -> None:
         older = [replace(each, before=None) for each in self._deeds[-_MOST_UNDO + 1 :]]
@@ -296,10 +296,10 @@ class Prompting:
         inside = 0 <= xy[0] < mask.shape[1] and 0 <= xy[1] < mask.shape[0]
         return int(mask[xy[1], xy[0]]) or None if inside else None
 
-    def _try(self, change: Callable[[], Sketch]) -> None:
+    def _try(self, change: Callable[[], PromptDraft]) -> None:
         self._touched_s = time.monotonic()
         try:
-            self._sketches = [*self._sketches[-_MOST_UNDO:], change()]
+            self._drafts = [*self._drafts[-_MOST_UNDO:], change()]
         except PromptError as error:
             self.controls.say(error.what)
         else:

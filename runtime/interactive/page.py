@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_vos.errors import SinkError
-from edge_vos.runtime.interactive.interaction import Prompting
+from edge_vos.runtime.interactive.interaction import Interaction
 from edge_vos.runtime.interactive.page_server import PageServer
 from edge_vos.runtime.interactive.prompts import MOST_PX
 from edge_vos.runtime.segmenter import FrameResult
@@ -36,7 +36,7 @@ class Page(Sink):
     Args:
         host: address to listen on.
         port: 0 is any free one.
-        prompting: what clicks and buttons do.
+        interaction: what clicks and buttons do.
         painter: draws the overlay.
 
     Attributes:
@@ -48,10 +48,10 @@ class Page(Sink):
 
     shows = True
 
-    def __init__(self, host: str, port: int, prompting: Prompting, painter: Painter) -> None:
+    def __init__(self, host: str, port: int, interaction: Interaction, painter: Painter) -> None:
         self.uri = "page"
         self.token = secrets.token_urlsafe(16)
-        self.prompting = prompting
+        self.interaction = interaction
         self._painter = painter
         self._last: tuple[Frame, FrameResult] | None = None
         self._encoded: NDArray[np.uint8] | FrameResult | None = None  # what the JPEG shows
@@ -77,18 +77,18 @@ class Page(Sink):
     def write(self, frame: Frame, result: FrameResult) -> None:
         """Show one frame to those who watch."""
         self._last = (frame, result)
-        self.prompting.see(frame, result)
+        self.interaction.see(frame, result)
         self.pump()
 
     def pump(self) -> None:
         """Show what changed, such as a prompt in the making."""
         if self._last is None or not self._viewers:
             return
-        sketch = self.prompting.sketch
-        shown = sketch.picture if sketch is not None else self._last[1]
+        draft = self.interaction.draft
+        shown = draft.picture if draft is not None else self._last[1]
         if shown is self._encoded:
             return
-        picture = sketch.picture if sketch is not None else self._painter.paint(*self._last)
+        picture = draft.picture if draft is not None else self._painter.paint(*self._last)
         _, jpeg = cv2.imencode(".jpg", picture, (cv2.IMWRITE_JPEG_QUALITY, _QUALITY))
         with self._changed:
             self._encoded, self._jpeg = shown, jpeg.tobytes()
@@ -143,7 +143,7 @@ class Page(Sink):
 
     def state(self) -> dict[str, Any]:
         """Return what the page tells beside the picture."""
-        prompting, controls = self.prompting, self.prompting.controls
+        interaction, controls = self.interaction, self.interaction.controls
         stats, last = controls.stats, self._last
         return {
             "about": controls.about,
@@ -154,9 +154,9 @@ class Page(Sink):
             "dropped": stats.dropped,
             "message": controls.message,
             "paused": controls.paused.is_set(),
-            "recording": prompting.recording.is_set(),
-            "sketch": prompting.sketch is not None,
-            "next": prompting.object_id,
+            "recording": interaction.recording.is_set(),
+            "draft": interaction.draft is not None,
+            "next": interaction.object_id,
             "objects": [
                 {
                     "id": state.id,
@@ -179,32 +179,32 @@ class Page(Sink):
         Returns:
             whether it could be understood.
         """
-        prompting = self.prompting
+        interaction = self.interaction
         plain: dict[str, Callable[[], None]] = {
-            "accept": prompting.accept,
-            "cancel": prompting.cancel,
-            "undo": prompting.undo,
-            "next": prompting.choose_next,
-            "reset": prompting.reset,
-            "pause": prompting.pause,
-            "record": prompting.record,
-            "snapshot": prompting.snapshot,
+            "accept": interaction.accept,
+            "cancel": interaction.cancel,
+            "undo": interaction.undo,
+            "next": interaction.choose_next,
+            "reset": interaction.reset,
+            "pause": interaction.pause,
+            "record": interaction.record,
+            "snapshot": interaction.snapshot,
         }
         match wish:
             case {"action": "box", "box_xywh": [x, y, width, height]}:
                 if not (_is_px(x) and _is_px(y) and _is_px(width) and _is_px(height)):
                     return False
-                prompting.box((x, y, width, height))
+                interaction.box((x, y, width, height))
             case {"action": "click", "xy": [x, y], "positive": bool(positive)}:
                 if not (_is_px(x) and _is_px(y)):
                     return False
-                prompting.click((x, y), positive)
+                interaction.click((x, y), positive)
             case {"action": "drop", "object_id": object_id}:
                 if not _is_px(object_id):
                     return False
-                prompting.drop(object_id)
+                interaction.drop(object_id)
             case {"action": "drop"}:
-                prompting.drop()
+                interaction.drop()
             case {"action": str(action)} if action in plain:
                 plain[action]()
             case _:

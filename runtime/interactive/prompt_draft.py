@@ -17,7 +17,7 @@ _ON, _BESIDE = (80, 220, 80), (60, 60, 235)  # BGR of clicks on the object and b
 
 
 @dataclass(frozen=True)
-class Sketch:
+class PromptDraft:
     """Hold what the user drew so far, and the mask that GrabCut makes of it.
 
     Args:
@@ -47,7 +47,7 @@ class Sketch:
         return cls(frame, result, object_id, None, (), (), found, frame.image)
 
     def with_box(self, box_xywh: tuple[int, int, int, int]) -> Self:
-        """Return a sketch that begins anew with a box.
+        """Return a draft that begins anew with a box.
 
         Raises:
             PromptError: if nothing is found in it.
@@ -61,7 +61,7 @@ class Sketch:
         return replace(self, box_xywh=inside, points=(), labels=(), mask=mask)._drawn()
 
     def with_click(self, xy: tuple[int, int], label: int) -> Self:
-        """Return a sketch with one more click.
+        """Return a draft with one more click.
 
         Raises:
             PromptError: if nothing is found, or nothing is left.

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_vos.errors import SinkError
-from edge_vos.runtime.interactive.interaction import ACCEPT, Prompting
+from edge_vos.runtime.interactive.interaction import ACCEPT, Interaction
 from edge_vos.runtime.segmenter import FrameResult
 from edge_vos.runtime.sinks.drawing import (
     FONT,
@@ -50,7 +50,7 @@ class Window(Sink):
 
     Args:
         size: height and width of the frames.
-        prompting: what keys and mouse do.
+        interaction: what keys and mouse do.
         painter: draws the overlay.
 
     Raises:
@@ -59,10 +59,10 @@ class Window(Sink):
 
     shows = True
 
-    def __init__(self, size: tuple[int, int], prompting: Prompting, painter: Painter) -> None:
+    def __init__(self, size: tuple[int, int], interaction: Interaction, painter: Painter) -> None:
         self.uri = "window"
-        self._prompting = prompting
-        self._controls = prompting.controls
+        self._interaction = interaction
+        self._controls = interaction.controls
         self._painter = painter
         self._frame: tuple[Frame, FrameResult] | None = None
         self._canvas = np.empty((0, 0, 3), np.uint8)
@@ -72,15 +72,15 @@ class Window(Sink):
         self._open = True
         self._keys: dict[str, Callable[[], object]] = {
             "q": self._controls.stop.set,
-            "\r": prompting.accept,
-            "\n": prompting.accept,
-            "u": prompting.undo,
-            "n": prompting.choose_next,
-            "d": lambda: prompting.drop_under(self._pointer_xy),
-            "r": prompting.reset,
-            " ": prompting.pause,
-            "v": prompting.record,
-            "s": prompting.snapshot,
+            "\r": interaction.accept,
+            "\n": interaction.accept,
+            "u": interaction.undo,
+            "n": interaction.choose_next,
+            "d": lambda: interaction.drop_under(self._pointer_xy),
+            "r": interaction.reset,
+            " ": interaction.pause,
+            "v": interaction.record,
+            "s": interaction.snapshot,
         }
         try:
             # Plain: Qt's toolbar would take the space that the picture needs.
@@ -97,7 +97,7 @@ class Window(Sink):
     def write(self, frame: Frame, result: FrameResult) -> None:
         """Show one frame and act on the keys that were pressed."""
         self._frame = (frame, result)
-        self._prompting.see(frame, result)
+        self._interaction.see(frame, result)
         self.pump()
 
     def pump(self) -> None:
@@ -122,8 +122,8 @@ class Window(Sink):
     def _on_key(self, key: int) -> None:
         letter = chr(key)
         if key == _ESCAPE:
-            leave = self._prompting.sketch is not None
-            self._prompting.cancel() if leave else self._controls.stop.set()
+            leave = self._interaction.draft is not None
+            self._interaction.cancel() if leave else self._controls.stop.set()
         elif letter == "h":
             self._help = not self._help
         elif letter == "i":
@@ -136,7 +136,7 @@ class Window(Sink):
         if event == cv2.EVENT_LBUTTONDOWN:
             self._drag_xyxy = (x, y, x, y)
         elif event == cv2.EVENT_RBUTTONDOWN:
-            self._prompting.click((x, y), positive=False)
+            self._interaction.click((x, y), positive=False)
         elif self._drag_xyxy is not None:
             self._drag_xyxy = (*self._drag_xyxy[:2], x, y)
             if event == cv2.EVENT_LBUTTONUP:
@@ -149,27 +149,27 @@ class Window(Sink):
         x0, y0, x1, y1 = drag_xyxy
         left, top, width, height = min(x0, x1), min(y0, y1), abs(x1 - x0), abs(y1 - y0)
         if max(width, height) < _LEAST_DRAG_PX:
-            self._prompting.click((x1, y1))
+            self._interaction.click((x1, y1))
         else:
-            self._prompting.box((left, top, width, height))
+            self._interaction.box((left, top, width, height))
 
     def _compose(self, frame: Frame, result: FrameResult) -> NDArray[np.uint8]:
         """Draw what only the window shows: the drag, the figures, help and messages."""
-        sketch = self._prompting.sketch
-        picture = sketch.picture if sketch is not None else self._painter.paint(frame, result)
+        draft = self._interaction.draft
+        picture = draft.picture if draft is not None else self._painter.paint(frame, result)
         if self._canvas.shape != picture.shape:
             self._canvas = np.empty_like(picture)
         canvas = self._canvas
         np.copyto(canvas, picture)
         scale = text_scale(canvas)
-        object_id = sketch.object_id if sketch is not None else self._prompting.object_id
+        object_id = draft.object_id if draft is not None else self._interaction.object_id
         colour = self._painter.colours[object_id or 0]
         if self._drag_xyxy is not None:
             x0, y0, x1, y1 = self._drag_xyxy
             cv2.rectangle(canvas, (x0, y0), (x1, y1), colour, max(1, round(2 * scale)))
         if self._figures:
             _panel(canvas, self._figure_lines(result), scale)
-        if self._prompting.recording.is_set():
+        if self._interaction.recording.is_set():
             radius = max(4, round(14 * scale))
             cv2.circle(canvas, (canvas.shape[1] - 2 * radius, 2 * radius), radius, _RED, -1)
         lines = [self._controls.message, *(HELP if self._help else ())]
@@ -197,10 +197,10 @@ class Window(Sink):
         ]
 
     def _status(self) -> str:
-        if self._prompting.sketch is not None:
+        if self._interaction.draft is not None:
             return ACCEPT
-        object_id = self._prompting.object_id
-        what = "" if self._prompting.living else "drag a box around "
+        object_id = self._interaction.object_id
+        what = "" if self._interaction.living else "drag a box around "
         status = f"{what}object {object_id}; h for help" if object_id else "h for help"
         return f"paused; {status}; space to go on" if self._controls.paused.is_set() else status
 

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from edge_vos.errors import SinkError
 from edge_vos.runtime.interactive.controls import Controls
-from edge_vos.runtime.interactive.interaction import Prompting
+from edge_vos.runtime.interactive.interaction import Interaction
 from edge_vos.runtime.interactive.window import Window
 from edge_vos.runtime.sinks import label_kinds
 from edge_vos.runtime.sinks.drawing import Painter
@@ -79,7 +79,7 @@ def open_sinks(
     check_spares(output_paths, inputs)
     for output_path in output_paths:
         output_path.check_free(overwrite)
-    prompting, painter = Prompting(controls or Controls()), Painter()
+    interaction, painter = Interaction(controls or Controls()), Painter()
     sinks: list[Sink] = []
     try:
         for uri in asked:
@@ -89,14 +89,14 @@ def open_sinks(
                     fps,
                     size,
                     overwrite=overwrite,
-                    prompting=prompting,
+                    interaction=interaction,
                     painter=painter,
                     original=original,
                     frame_files=frame_files,
                 )
             )
         if any(is_interactive(uri) for uri in asked):
-            sinks.append(Recorder(prompting, fps, size, painter.paint))
+            sinks.append(Recorder(interaction, fps, size, painter.paint))
     except BaseException:
         for sink in sinks:
             sink.close()
@@ -110,7 +110,7 @@ def open_sink(
     size: tuple[int, int],
     *,
     overwrite: bool = False,
-    prompting: Prompting | None = None,
+    interaction: Interaction | None = None,
     painter: Painter | None = None,
     original: Original | None = None,
     frame_files: FrameFiles | None = None,
@@ -129,7 +129,7 @@ def open_sink(
         fps: nominal, of a video.
         size: height and width of the first frame.
         overwrite: replace what exists.
-        prompting: what keys, mouse and buttons act on, shared by the sinks that show.
+        interaction: what keys, mouse and buttons act on, shared by the sinks that show.
         painter: draws overlays, shared by the sinks that need one.
         original: of the source, for a video.
         frame_files: the frames' own files, which labels name.
@@ -147,10 +147,10 @@ def open_sink(
     if uri.startswith(VIRTUAL_CAMERA):
         return open_virtual_camera(uri, fps, size, painter.paint)
     if is_interactive(uri):
-        prompting = prompting if prompting is not None else Prompting(Controls())
+        interaction = interaction if interaction is not None else Interaction(Controls())
         if uri == "window":
-            return Window(size, prompting, painter)
-        return _open_page(uri, prompting, painter)
+            return Window(size, interaction, painter)
+        return _open_page(uri, interaction, painter)
     return Nothing()
 
 
@@ -220,7 +220,7 @@ def _open_output_path(
     )
 
 
-def _open_page(uri: str, prompting: Prompting, painter: Painter) -> "Page":
+def _open_page(uri: str, interaction: Interaction, painter: Painter) -> "Page":
     from edge_vos.runtime.interactive.page import Page
 
     parts = urlsplit(uri)
@@ -230,4 +230,4 @@ def _open_page(uri: str, prompting: Prompting, painter: Painter) -> "Page":
         host = port = None
     if host is None or port is None:
         raise SinkError(f"The page's address {uri!r} cannot be read", "serve://127.0.0.1:8080")
-    return Page(host, port, prompting, painter)
+    return Page(host, port, interaction, painter)

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from edge_vos.errors import SinkError
-from edge_vos.runtime.interactive.interaction import Prompting, next_free
+from edge_vos.runtime.interactive.interaction import Interaction, next_free
 from edge_vos.runtime.segmenter import FrameResult
 from edge_vos.runtime.sinks.matte import Render
 from edge_vos.runtime.sinks.output import Sink
@@ -20,7 +20,7 @@ class Recorder(Sink):
         failures: what was told.
 
     Args:
-        prompting: says when to record.
+        interaction: says when to record.
         fps: nominal.
         size: height and width of the frames.
         render: makes the pictures.
@@ -29,7 +29,7 @@ class Recorder(Sink):
 
     def __init__(
         self,
-        prompting: Prompting,
+        interaction: Interaction,
         fps: float,
         size: tuple[int, int],
         render: Render,
@@ -37,14 +37,14 @@ class Recorder(Sink):
     ) -> None:
         self.uri = "recorder"
         self.failures: tuple[str, ...] = ()
-        self._prompting = prompting
+        self._interaction = interaction
         self._fps, self._size, self._render, self._folder = fps, size, render, folder
         self._recording: Recording | None = None
 
     def write(self, frame: Frame, result: FrameResult) -> None:
         """Record one frame, where that is wanted."""
         self.pump()
-        if not self._prompting.recording.is_set():
+        if not self._interaction.recording.is_set():
             return
         try:
             if self._recording is None:
@@ -57,14 +57,14 @@ class Recorder(Sink):
 
     def pump(self) -> None:
         """Complete the recording when nobody wants more of it."""
-        if self._recording is not None and not self._prompting.recording.is_set():
+        if self._recording is not None and not self._interaction.recording.is_set():
             completed = self._complete()
             if completed:
-                self._prompting.controls.say(f"recorded {completed[0]}")
+                self._interaction.controls.say(f"recorded {completed[0]}")
 
     def close(self) -> None:
         """Complete what is being recorded."""
-        self._prompting.recording.clear()
+        self._interaction.recording.clear()
         self._complete()
 
     def _complete(self) -> tuple[str, ...]:
@@ -80,6 +80,6 @@ class Recorder(Sink):
         return recording.files
 
     def _fail(self, error: SinkError) -> None:
-        self._prompting.recording.clear()
-        self._prompting.controls.say(str(error))
+        self._interaction.recording.clear()
+        self._interaction.controls.say(str(error))
         self.failures = (*self.failures, str(error))

@@ -173,7 +173,7 @@ def test_a_page_takes_prompts_until_the_run_is_told_to_end(
         while not ask("state")["frames"]:
             assert time.monotonic() < deadline_s
         ask("do", {"action": "box", "box_xywh": [14, 24, 58, 52]})
-        until("sketch", True)
+        until("draft", True)
         assert ask("state")["objects"] == []
         ask("do", {"action": "accept"})
         deadline_s = time.monotonic() + 60

@@ -110,7 +110,7 @@ def test_a_box_drawn_on_the_page_is_followed(
     x, y, width, height = RED_XYWH
     down, up = ({"type": f"pointer{what}", "button": 0} for what in ("Down", "Up"))
     browser.mouse(move(x - 14, y - 10), down, move(x + width + 14, y + height + 10), up)
-    browser.wait("state.sketch")
+    browser.wait("state.draft")
     browser.wait("!document.getElementById('accept').disabled")
     browser.look(artefacts / "browser-preview.png")
     assert run.objects() == []
@@ -121,7 +121,7 @@ def test_a_box_drawn_on_the_page_is_followed(
     browser.look(artefacts / "browser-followed.png")
 
     browser.mouse(move(270, 120), down, up)  # a click on the green field
-    browser.wait("state.sketch")
+    browser.wait("state.draft")
     browser.evaluate("send('accept')")
     run.wait(lambda: run.objects() == [1, 2])
     browser.evaluate("document.getElementById('reset').click()")

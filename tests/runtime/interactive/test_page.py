@@ -16,7 +16,7 @@ from edge_vos.errors import SinkError
 from edge_vos.runtime.interactive import page as serve
 from edge_vos.runtime.interactive import page_server
 from edge_vos.runtime.interactive.controls import Controls
-from edge_vos.runtime.interactive.interaction import Prompting
+from edge_vos.runtime.interactive.interaction import Interaction
 from edge_vos.runtime.interactive.page import Page
 from edge_vos.runtime.labels import ObjectState
 from edge_vos.runtime.segmenter import FrameResult
@@ -28,7 +28,7 @@ SIZE = (64, 96)
 
 @pytest.fixture
 def page() -> Iterator[Page]:
-    page = Page("127.0.0.1", 0, Prompting(Controls(objects=3, about="fake")), Painter())
+    page = Page("127.0.0.1", 0, Interaction(Controls(objects=3, about="fake")), Painter())
     yield page
     page.close()
 
@@ -93,7 +93,7 @@ def test_nothing_is_seen_or_done_without_the_token(page: Page) -> None:
             ("POST", "/do", wish), ("GET", "/nowhere", None),
         ):  # fmt: skip
             assert _ask(page, method, path, body, quoted)[0] == 403
-    assert not page.prompting.controls.paused.is_set()
+    assert not page.interaction.controls.paused.is_set()
     assert page.url == f"http://127.0.0.1:{page._server.server_port}/?token={page.token}"
     assert len(page.token) > 20
 
@@ -107,7 +107,7 @@ def test_the_page_and_its_figures(page: Page) -> None:
     assert state["objects"] == [
         {"id": 2, "name": "<b>täss", "confidence": 0.75, "lost": False, "colour": "#008000"}
     ]
-    assert (state["about"], state["next"], state["sketch"]) == ("fake", 1, False)
+    assert (state["about"], state["next"], state["draft"]) == ("fake", 1, False)
     assert _ask(page, "GET", "/nowhere")[0] == 404
 
 
@@ -157,7 +157,7 @@ def test_wishes_reach_the_run(page: Page, wish: object, done: tuple[object, ...]
     told: list[tuple[object, ...]] = []
     for name in ("box", "click", "drop", "accept", "cancel", "undo", "choose_next", "reset",
                  "pause", "record", "snapshot"):  # fmt: skip
-        setattr(page.prompting, name, lambda *a, name=name: told.append((name, *a)))
+        setattr(page.interaction, name, lambda *a, name=name: told.append((name, *a)))
     assert _ask(page, "POST", "/do", json.dumps(wish))[0] == 200
     assert told == [done]
 
@@ -220,7 +220,7 @@ def test_closing_ends_every_stream(page: Page) -> None:
 
 def test_a_port_in_use_is_named(page: Page) -> None:
     with pytest.raises(SinkError, match=r"cannot be served at 127.0.0.1:\d+ .*--port 0"):
-        Page("127.0.0.1", page._server.server_port, page.prompting, Painter())
+        Page("127.0.0.1", page._server.server_port, page.interaction, Painter())
 
 
 def test_viewers_who_left_while_nothing_comes_make_room(
@@ -264,4 +264,4 @@ def test_odd_numbers_are_refused(page: Page, odd: object) -> None:
         {"action": "drop", "object_id": odd},
     ):
         assert _ask(page, "POST", "/do", json.dumps(wish))[0] == 400
-    assert page.prompting.sketch is None
+    assert page.interaction.draft is None

@@ -9,7 +9,7 @@ import pytest
 
 from edge_vos.errors import SinkError
 from edge_vos.runtime.interactive.controls import Controls
-from edge_vos.runtime.interactive.interaction import Prompting
+from edge_vos.runtime.interactive.interaction import Interaction
 from edge_vos.runtime.interactive.window import Window
 from edge_vos.runtime.labels import ObjectState
 from edge_vos.runtime.segmenter import FrameResult
@@ -43,7 +43,7 @@ class Desktop:
         self.mouse(cv2.EVENT_LBUTTONUP, x1, y1, 0, None)
 
 
-class Doings(Prompting):
+class Doings(Interaction):
     """Write down what is done."""
 
     def __init__(self, controls: Controls, snapshots: Path) -> None:
@@ -196,4 +196,4 @@ def test_opencv_without_windows_is_told(monkeypatch: pytest.MonkeyPatch) -> None
 
     monkeypatch.setattr(cv2, "namedWindow", fail)
     with pytest.raises(SinkError, match=r"no window.*--headless"):
-        Window(SIZE, Prompting(Controls()), Painter())
+        Window(SIZE, Interaction(Controls()), Painter())
