@@ -94,17 +94,17 @@ def bench(
         model = open_model(bundle.path, request.engine, request.threads)
         stack.callback(model.runner.close)
         measurement = measure(model, on_progress)
-        peak_bytes = peak_rss_bytes()  # before the recording is read
+        peak_bytes = peak_rss_bytes()  # before the golden is read
         accuracy = measure_accuracy(model, bundle)
     memory = MemoryUse(peak_bytes, max(0, peak_bytes - before_bytes))
     return build_report(model, bundle, measurement, memory, accuracy)
 
 
 def measure_accuracy(model: LoadedModel, bundle: Bundle) -> Accuracy | None:
-    """Repeat the recording inside a bundle; None where it holds none.
+    """Repeat the golden inside a bundle; None where it holds none.
 
     Raises:
-        BundleError: if the recording is broken, or the bundle states no tolerance for it.
+        BundleError: if the golden is broken, or the bundle states no tolerance for it.
     """
     if GOLDEN_FILE not in bundle.manifest.files:
         return None

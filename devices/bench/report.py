@@ -43,7 +43,7 @@ class Drift:
 
 @dataclass(frozen=True)
 class Accuracy:
-    """Hold how this engine did on the recording inside the bundle, on this machine.
+    """Hold how this engine did on the golden inside the bundle, on this machine.
 
     Args:
         passed: within the bundle's own tolerances.
@@ -128,7 +128,7 @@ class BenchReport(Subject):
         warnings: what makes these figures untrustworthy.
         measured_at: when it ended, UTC, as in 2026-01-31T12:00:00Z.
         drift: the first against the last minute.
-        accuracy: on the same artifact; None where the bundle holds no recording.
+        accuracy: on the same artifact; None where the bundle holds no golden.
         placement: of the operators, as the bundle's own report says; empty where it does not.
         conditions: how the machine was set.
         machine_samples: memory, clock, heat and power, about once a second.

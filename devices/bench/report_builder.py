@@ -40,7 +40,7 @@ def build_report(
         bundle: what it was loaded from.
         measurement: of its steps.
         memory: of the process.
-        accuracy: on the bundle's recording; None where it holds none.
+        accuracy: on the bundle's golden; None where it holds none.
     """
     manifest = bundle.manifest
     latency_ms = {stage: percentiles(ms) for stage, ms in measurement.samples_ms.items()}

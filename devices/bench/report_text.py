@@ -89,7 +89,7 @@ def _mb(size_bytes: int) -> str:
 
 def _accuracy(found: Accuracy | None) -> str:
     if found is None:
-        return "not known: the bundle holds no recording"
+        return "not known: the bundle holds no golden"
     verdict = "passed" if found.passed else "FAILED"
     return f"{verdict}, mask IoU {found.mask_iou:.5f} over {found.frames} recorded frames"
 

@@ -1,6 +1,6 @@
 """Put a bundle on another device, check it there, measure it there, and bring the report home.
 
-The bundle takes its place there only after its own recording was repeated on that device and
+The bundle takes its place there only after its own golden was repeated on that device and
 agreed: what breaks off, or fails, leaves what was there before.
 """
 
@@ -169,14 +169,14 @@ def _prove(
     folder: str,
     on_step: OnStep,
 ) -> _Proof:
-    """Build the engine where one has to be, repeat the recording, and measure."""
+    """Build the engine where one has to be, repeat the golden, and measure."""
     remote, engine = request.remote, None
     if bundle.manifest.backend == "tensorrt":
         on_step("building TensorRT's engine there, unless it is kept; this takes minutes")
         path = quote("env", f"PYTHONPATH={command[1]}")
         program = f"{path} {quote(command[0], '-m', prepare.__name__, folder)}"
         engine = checked(remote, program, "no engine", BUILD_S).out.strip().splitlines()[-1]
-    on_step("repeating the bundle's recording there")
+    on_step("repeating the bundle's golden there")
     threads = [] if request.threads is None else ["--threads", str(request.threads)]
     done = remote.run(quote(*command, "verify", folder, *threads, "--json"), BENCH_S)
     verdict = _document(remote, "verify", done.out, done.last_line)
@@ -200,10 +200,10 @@ def _prove(
 def _prove_on_phone(
     request: DeployRequest, bundle: Bundle, tool: phone.Tool, on_step: OnStep
 ) -> _Proof:
-    """Repeat the recording where the phone's tool can, and measure."""
+    """Repeat the golden where the phone's tool can, and measure."""
     verdict = None
     if bundle.manifest.backend.startswith("executorch") and GOLDEN_FILE in bundle.manifest.files:
-        on_step("repeating the bundle's recording there")
+        on_step("repeating the bundle's golden there")
         verdict = phone.verify(tool, bundle, request.threads)
         if not verdict.passed:
             raise GateError(

@@ -1,7 +1,7 @@
 """Check and measure a bundle on an Android phone, with the engines' own command-line tools.
 
 The phone has no Python. ExecuTorch's ``executor_runner`` takes inputs from files and writes outputs
-to files, so the bundle's recording is repeated on the phone, a frame a call. LiteRT's
+to files, so the bundle's golden is repeated on the phone, a frame a call. LiteRT's
 ``benchmark_model`` measures, and checks nothing. Both time the network alone: such a figure is no
 frame rate.
 """
@@ -190,7 +190,7 @@ def check_runner(backend: str, runner: Path | None) -> None:
 
 
 def verify(tool: Tool, bundle: Bundle, threads: int | None) -> Accuracy:
-    """Repeat an ExecuTorch bundle's recording on the phone.
+    """Repeat an ExecuTorch bundle's golden on the phone.
 
     Raises:
         DeviceError: if the tool fails, or writes something else.

@@ -37,7 +37,7 @@ def deploy(
         Path | None, typer.Option("--output", "-o", help="Write the report: x.json.")
     ] = None,
 ) -> None:
-    """Copy a bundle to a device, repeat its recording there, measure there, bring the report home.
+    """Copy a bundle to a device, repeat its golden there, measure there, bring the report home.
 
     Only what changed is copied. The bundle takes its place there after its masks agreed. Goes
     through the system's ssh, scp and adb, with the keys that they know.

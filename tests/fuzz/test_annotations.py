@@ -19,7 +19,7 @@ from edge_vos.errors import MaskError
 from edge_vos.runtime.annotations.annotation import FrameName
 from edge_vos.runtime.annotations.reading import read_annotation
 from edge_vos.runtime.masks import write_palette_png
-from tests.annotation_files import MAKERS, SIZE, content, labels
+from tests.runtime.annotation_files import MAKERS, SIZE, content, labels
 
 CHANGES = 2500
 SLOWEST_S, LARGEST_BYTES = 5.0, 32 << 20

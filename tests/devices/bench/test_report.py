@@ -46,7 +46,7 @@ def test_rows_and_facts_say_it_in_words(clip_report: BenchReport) -> None:
     unknown = facts(
         replace(clip_report, threads=None, other_cpu_percent=None, accuracy=None, roofline=None)
     )
-    assert "no recording" in unknown["accuracy"]
+    assert "no golden" in unknown["accuracy"]
     assert "not known" in unknown["of the machine's peak"]
     assert "its own choice" in unknown["engine"]
     assert unknown["others' CPU"] == "not known"

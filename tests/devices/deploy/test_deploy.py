@@ -114,7 +114,7 @@ def test_a_folder_gets_the_bundle_and_gives_the_report(
     assert lying(root) == [Path(first.installed).name]
     assert len(stored(root)) == FILES
     assert (root / "edge-vos.pyz").is_file()
-    assert any("recording" in line for line in said)
+    assert any("golden" in line for line in said)
     second = deploy(request)
     assert (second.copied, second.copied_bytes, second.unchanged) == ((), 0, FILES)
     assert second.installed == first.installed

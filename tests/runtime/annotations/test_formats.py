@@ -15,7 +15,7 @@ from edge_vos.runtime.annotations.annotation import Annotation, FrameName
 from edge_vos.runtime.annotations.channels import assign_channels, to_channels
 from edge_vos.runtime.annotations.reading import LARGEST_BYTES, read_annotation
 from edge_vos.runtime.masks import encode_rle
-from tests.annotation_files import (
+from tests.runtime.annotation_files import (
     MAKERS,
     SIZE,
     SQUARE,
