@@ -8,13 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_vos.errors import MaskError
+from edge_vos.manifest_json import MAX_DEPTH, json_depth
 
 FURTHEST_PX = 1e6
 """No coordinate is larger: no picture is."""
-
-DEEPEST = 200
-"""No editor nests deeper. The parser of Python's library checks its own depth against a limit that
-other packages raise for the whole process, and then ends the process."""
 
 
 def parse_json(text: str) -> Any:
@@ -23,23 +20,12 @@ def parse_json(text: str) -> Any:
     Raises:
         MaskError: if it is none, or one that nests without end.
     """
-    if _depth(text) > DEEPEST:
+    if json_depth(text.encode("utf-8", "replace")) > MAX_DEPTH:
         raise MaskError("Its JSON is nested too deeply", "a file that an editor wrote")
     try:
         return json.loads(text, parse_constant=_no_number)
     except ValueError as error:
         raise MaskError(f"Its JSON cannot be read ({error})", "a file that is whole") from error
-
-
-def _depth(text: str) -> int:
-    """Count the brackets that are open at once, those in strings included."""
-    characters = np.frombuffer(text.encode("utf-8", "replace"), np.uint8)
-    steps = np.zeros(256, np.int8)
-    steps[[ord("["), ord("{")]] = 1
-    steps[[ord("]"), ord("}")]] = -1
-    taken = steps[characters]
-    taken = taken[taken != 0]
-    return int(np.cumsum(taken, dtype=np.int64).max(initial=0))
 
 
 def _no_number(text: str) -> float:
