@@ -12,6 +12,8 @@ from dataclasses import asdict, fields
 from pathlib import PurePosixPath
 from typing import Any, TypeVar
 
+import numpy as np
+
 from edge_vos.errors import BundleError
 from edge_vos.graph import INPUT_NAMES, MEMORY_STRIDE, OUTPUT_NAMES, TensorSpec
 from edge_vos.manifest import (
@@ -111,14 +113,11 @@ def parse(text: bytes) -> Manifest:
 
 def json_depth(text: bytes) -> int:
     """Return how deep brackets are nested, those inside strings included."""
-    depth = deepest = 0
-    for bracket in re.findall(rb"[][{}]", text):
-        if bracket in b"[{":
-            depth += 1
-            deepest = max(deepest, depth)
-        else:
-            depth -= 1
-    return deepest
+    steps = np.zeros(256, np.int8)
+    steps[[ord("["), ord("{")]] = 1
+    steps[[ord("]"), ord("}")]] = -1
+    taken = steps[np.frombuffer(text, np.uint8)]
+    return int(np.cumsum(taken[taken != 0], dtype=np.int64).max(initial=0))
 
 
 def _check(manifest: Manifest) -> None:
