@@ -210,7 +210,16 @@ def test_tflite_runtime_runs_the_same_file(
 ) -> None:
     venv.create(tmp_path / "venv", with_pip=True)
     python = tmp_path / "venv" / "bin" / "python"
-    install = [python, "-m", "pip", "install", "-q", "tflite-runtime==2.14.0", "numpy==1.26.4"]
+    install = [
+        python,
+        "-m",
+        "pip",
+        "install",
+        "-q",
+        "tflite-runtime==2.14.0",
+        "numpy==1.26.4",
+        "packaging",
+    ]
     if subprocess.run(install, capture_output=True, check=False).returncode:
         pytest.skip("pip cannot install tflite-runtime here")
     tree = tmp_path / "tree" / "edge_vos"
