@@ -102,7 +102,7 @@ def load_clip(uri: str, frames: int = FRAMES) -> Clip:
         raise SourceError(
             f"{uri} has {len(taken)} frames",
             f"at least {LEAST_FRAMES}, for a closed loop",
-            "Leave --calibrate out to verify on a generated scene",
+            "Leave --calibrate out to verify on the clip that ships",
         )
     images = [frame.image for frame in taken]
     masks = [frame.truth for frame in taken if frame.truth is not None]

@@ -36,7 +36,7 @@ class Options:
     Args:
         weights: the student's safetensors file.
         calibrate: source that quantization is calibrated and everything is verified on; ``None``
-            is a generated scene.
+            is the clip that ships.
         max_drop: how many points of J&F may be lost; ``None`` is the tolerance's.
         frames: how many frames the closed loop runs for.
         overwrite: replace a bundle that lies at an output.

@@ -9,7 +9,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, closing, nullcontext
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,7 +17,6 @@ import cv2
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
 
 from edge_vos.distill.config import TrainConfig, learning_rate_factor
 from edge_vos.distill.curves import write_curves
@@ -25,6 +24,12 @@ from edge_vos.distill.data import Batch, make_batch
 from edge_vos.distill.footage import Footage
 from edge_vos.distill.loader import batches
 from edge_vos.distill.objectives import DistillObjective, LabelObjective, Terms
+from edge_vos.distill.processes import (
+    any_process,
+    keep_gradients,
+    own_share,
+    prepare_objective,
+)
 from edge_vos.distill.run_folder import (
     BEST,
     CURVES,
@@ -194,7 +199,7 @@ def train_step(
         batch = next(batches)
         waited += time.perf_counter() - asked
         images += batch.images.shape[0] * batch.images.shape[1]
-        with _alone(objective, number + 1 < config.accumulate):
+        with keep_gradients(objective, number + 1 < config.accumulate):
             logged.append(_backward(state, batch, config, objective))
     nn.utils.clip_grad_norm_(state.student.parameters(), config.clip_norm)
     state.optimizer.step()
@@ -224,17 +229,10 @@ def _backward(
     device = next(state.student.parameters()).device.type
     narrow = device != "cpu" if config.bfloat16 is None else config.bfloat16
     with torch.autocast(device, torch.bfloat16, enabled=narrow):
-        terms = objective(_share(batch), 1 + (config.keep - 1) * ramp)
+        terms = objective(own_share(batch), 1 + (config.keep - 1) * ramp)
     loss = torch.stack(list(terms.values())).sum() / config.accumulate
     loss.backward()  # type: ignore[no-untyped-call]
     return {name: term.detach().float() for name, term in terms.items()}
-
-
-def _alone(objective: Objective, more_follow: bool) -> AbstractContextManager[None]:
-    """Let processes exchange gradients only after a step's last batch."""
-    if more_follow and isinstance(objective, DistributedDataParallel):
-        return objective.no_sync()
-    return nullcontext()
 
 
 def train(
@@ -278,7 +276,7 @@ def train(
     leads = not dist.is_initialized() or dist.get_rank() == 0
     if leads:
         write_config(run, config.to_dict())
-    objective = _prepared(objective_of(state, config, teacher), config)
+    objective = prepare_objective(objective_of(state, config, teacher), config)
     record = None
     log = read_log(run, state.step)
     last = config.steps * config.accumulate
@@ -297,7 +295,7 @@ def train(
     made = batches(footage, config.batch_clips, config.seed, first, last, workers)
     end = config.steps if most_steps is None else min(config.steps, state.step + most_steps)
     with closing(made):
-        while state.step < end and not _any_process(time.monotonic() >= deadline):
+        while state.step < end and not any_process(time.monotonic() >= deadline):
             record = train_step(state, made, config, objective)
             if not math.isfinite(record.loss):
                 raise TrainingError(
@@ -320,54 +318,12 @@ def _saves(step: int, config: TrainConfig, scoring: Scoring | None) -> bool:
     return step % config.checkpoint_every == 0 or step == config.steps or scored
 
 
-def _prepared(objective: nn.Module, config: TrainConfig) -> nn.Module:
-    """Set up what a GPU and several processes want."""
-    gpu = next(objective.parameters()).is_cuda
-    if gpu:
-        torch.set_float32_matmul_precision("high")
-        torch.backends.cudnn.benchmark = True
-    if not dist.is_initialized():
-        return objective
-    if gpu:
-        objective = nn.SyncBatchNorm.convert_sync_batchnorm(objective)  # type: ignore[no-untyped-call]
-    return DistributedDataParallel(objective, broadcast_buffers=not config.freeze_norm)
-
-
 def _judge(state: TrainState, scoring: Scoring, run: Path) -> None:
     """Score the averaged weights, and keep them if none were better."""
     state.development[state.step] = jf = scoring.score(state.average)
     if state.best == (state.step, jf):
         save_student(state.average, run / BEST, {"step": str(state.step), "jf": f"{jf:.2f}"})
     write_development(run, state.development)
-
-
-def _share(batch: Batch) -> Batch:
-    """Return this process's clips of the batch."""
-    if not dist.is_initialized():
-        return batch
-    rank, world = dist.get_rank(), dist.get_world_size()
-    if len(batch.images) % world:
-        raise UsageError(
-            f"{len(batch.images)} clips a batch for {world} processes", "the same number for each"
-        )
-    share = slice(rank * len(batch.images) // world, (rank + 1) * len(batch.images) // world)
-    return Batch(
-        batch.images[share],
-        batch.prompt[share],
-        batch.active[share],
-        batch.ring[share],
-        None if batch.labels is None else batch.labels[share],
-    )
-
-
-def _any_process(condition: bool) -> bool:
-    """Tell whether it holds in any process, so that all of them stop at the same step."""
-    if not dist.is_initialized():
-        return condition
-    device = "cuda" if dist.get_backend() == "nccl" else "cpu"
-    flag = torch.tensor(float(condition), device=device)
-    dist.all_reduce(flag)
-    return bool(flag > 0)
 
 
 def _optimizer(student: Student, config: TrainConfig) -> torch.optim.AdamW:
