@@ -1,6 +1,7 @@
 # make demo   convert, segment and measure, from nothing but Python and make
 # make test   the test suite
 # make check  lint, formatting, types
+# make web-tools   npm packages that the tests of the page in a browser take
 #
 # Each target makes what it needs. Another interpreter: make test PYTHON=python3.12
 
@@ -9,7 +10,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 TYPES := build/types
 
-.PHONY: demo test check types clean
+.PHONY: demo test check types web-tools clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.demo
@@ -31,6 +32,14 @@ types: $(VENV)/.dev
 		--cache-dir $(CURDIR)/.mypy_cache -p edge_vos
 	cd $(TYPES) && $(abspath $(BIN))/mypy --config-file $(CURDIR)/pyproject.toml \
 		--cache-dir $(CURDIR)/.mypy_cache $(CURDIR)/docs/examples/*.py
+
+# Without Node.js or a registry these tests skip, and name what they lack.
+web-tools: build/web/package.json
+build/web/package.json: tests/runtime/web/package.json
+	@mkdir -p $(@D)
+	@npm install --prefix $(@D) --ignore-scripts --no-package-lock --no-audit --no-fund --silent \
+		$$(sed -n 's/^    "\(.*\)": "\(.*\)".*/\1@\2/p' $<)
+	@cp $< $@
 
 clean:
 	rm -rf $(VENV) build dist out *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -20,6 +20,7 @@ from edge_vos.cli import (
     segment,
     train,
     verify,
+    web,
 )
 from edge_vos.cli.bench.command import bench
 from edge_vos.errors import EdgeVosError, UsageError
@@ -46,6 +47,7 @@ app.add_typer(train.app, name="train")
 app.command("distill")(distill.distill)
 app.command("doctor")(doctor.doctor)
 app.add_typer(devices.app, name="devices")
+app.command("web")(web.web)
 app.command("ablate")(ablate.ablate)
 
 

@@ -1,5 +1,6 @@
 """The tiny student as a bundle of every engine that runs on this machine, each made once."""
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from edge_vos.bundle import Bundle, Manifest, write_bundle
+from edge_vos.bundle import Bundle, Manifest, read_bundle, write_bundle
 from edge_vos.converters.lowering import Lowered, Request, load_lower
 from edge_vos.engines import ENGINES
 from edge_vos.errors import EngineError
@@ -17,23 +18,35 @@ from edge_vos.graph import INPUT_NAMES
 SHARPNESS = 200.0  # as in tests/conftest.py
 
 
+MADE_ELSEWHERE = "EDGE_VOS_TINY_BUNDLES"
+"""A folder for the bundles: those in it are taken, for a machine that cannot make them."""
+
+
 @pytest.fixture(scope="session")
 def tiny_bundle_of(
-    tmp_path_factory: pytest.TempPathFactory, tiny_manifest: Manifest, tiny_onnx: bytes
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
+    tiny_manifest: Manifest,
 ) -> Callable[[str], Bundle]:
     """Make the tiny student for a backend, or skip where that cannot be made here."""
     made: dict[str, Bundle] = {}
+    kept = os.environ.get(MADE_ELSEWHERE)
 
     def make(backend: str) -> Bundle:
         if backend not in made:
-            model_file, files = "model.onnx", {"model.onnx": tiny_onnx}
-            if backend != "onnx":
-                lowered = lower_tiny(backend, tiny_manifest)
-                model_file, files = lowered.model_file, dict(lowered.files)
-            folder: Path = tmp_path_factory.mktemp(backend)
-            manifest = replace(tiny_manifest, backend=backend, model_file=model_file)
-            made[backend] = write_bundle(folder / "tiny.bundle", manifest, files)
+            folder = Path(kept) if kept else tmp_path_factory.mktemp(backend)
+            path = folder / f"{backend}.bundle"
+            made[backend] = read_bundle(path) if path.exists() else write(backend, path)
         return made[backend]
+
+    def write(backend: str, path: Path) -> Bundle:
+        if backend == "onnx":
+            model_file, files = "model.onnx", {"model.onnx": request.getfixturevalue("tiny_onnx")}
+        else:
+            lowered = lower_tiny(backend, tiny_manifest)
+            model_file, files = lowered.model_file, dict(lowered.files)
+        manifest = replace(tiny_manifest, backend=backend, model_file=model_file)
+        return write_bundle(path, manifest, files)
 
     return make
 

@@ -1,0 +1,411 @@
+// @ts-check
+// The page: buttons, objects, messages.
+
+import { Gestures, strokePath } from "./gestures.js";
+import { keepOffline, keepRest } from "./offline.js";
+import { COLOURS, Painter, canvasOf, penOf } from "./painter.js";
+import { Recorder, save } from "./recorder.js";
+import { makeReport } from "./report.js";
+import { Session } from "./session.js";
+import { Source } from "./source.js";
+import { WorkerClient } from "./worker_client.js";
+
+/** @typedef {import("./types").Prompt} Prompt */
+/** @typedef {import("./types").Site} Site */
+
+/** @param {string} id @returns {any} */
+const $ = (id) => document.getElementById(id);
+const options = new URLSearchParams(location.search);
+
+/** @type {Record<string, { fresh: string, known: string, erase: string }>} */
+const HINTS = {
+  box: { fresh: "Drag a box around an object", known: "Drag a new box around it", erase: "Tap what does not belong to it" },
+  points: { fresh: "Tap on an object", known: "Tap what is missing", erase: "Tap what does not belong to it" },
+  brush: { fresh: "Brush over an object", known: "Brush over what is missing", erase: "Brush over what does not belong to it" },
+};
+
+const source = new Source($("video"));
+const painter = new Painter($("view"));
+const recorder = new Recorder($("view"));
+/** @type {Session} */
+let session;
+/** @type {number | null} the object that prompts go to; null is a new one */
+let chosen = null;
+let sign = "add";
+/** @type {string[]} what the browser denies */
+const denied = [];
+/** @type {object | null} */
+let report = null;
+let toastTimer = 0;
+
+/** @param {string} text */
+function say(text) {
+  $("toast").textContent = text;
+  $("toast").hidden = false;
+  clearTimeout(toastTimer);
+  toastTimer = window.setTimeout(() => ($("toast").hidden = true), 3500 + 45 * text.length);
+}
+
+/** @param {string[]} notes */
+function deny(notes) {
+  denied.push(...notes);
+  $("notes").replaceChildren(
+    ...denied.map((note) => Object.assign(document.createElement("li"), { textContent: note })),
+  );
+}
+
+/** @param {() => Promise<unknown>} action */
+async function attempt(action) {
+  try {
+    await action();
+  } catch (error) {
+    say(error instanceof Error ? error.message : String(error));
+  }
+}
+
+const gestures = new Gestures($("draw"), () => ({ height: $("view").height, width: $("view").width }), () => source.mirrored);
+gestures.onStart = () => {
+  gestures.colour = COLOURS[((chosen ?? session.freeId()) - 1 + COLOURS.length) % COLOURS.length];
+  session.isHeld = true;
+};
+gestures.onCancel = () => (session.isHeld = false);
+gestures.onEnd = (/** @type {[number, number][]} */ path, /** @type {boolean} */ isTap) => {
+  const prompt = promptOf(path, isTap);
+  if (!prompt) {
+    session.isHeld = false;
+    return;
+  }
+  session.show(prompt);
+  // The next one is a new object only where that is asked for: most people correct what they see.
+  choose(prompt.id);
+};
+
+/**
+ * @param {[number, number][]} path
+ * @param {boolean} isTap
+ * @returns {Prompt | null}
+ */
+function promptOf(path, isTap) {
+  const box = session.letterbox;
+  if (!box) return null;
+  const id = chosen ?? session.freeId();
+  if (!id) {
+    say(`All ${session.loaded.channels - 1} objects are in use: drop one first.`);
+    return null;
+  }
+  const erases = chosen !== null && sign === "erase";
+  const at = path.map(([x, y]) => /** @type {[number, number]} */ ([x * box.width, y * box.height]));
+  const last = at[at.length - 1];
+  if (gestures.tool === "brush") {
+    const pen = penOf(canvasOf(box.height, box.width), true);
+    strokePath(pen, at, gestures.radius() * (box.width / $("view").width));
+    const { data } = pen.getImageData(0, 0, box.width, box.height);
+    const stroke = { height: box.height, width: box.width, data: Uint8Array.from({ length: data.length / 4 }, (_, i) => (data[4 * i + 3] > 127 ? 1 : 0)) };
+    return { kind: "brush", id, stroke, add: !erases };
+  }
+  if (gestures.tool === "box" && !isTap && !erases) {
+    const [[x0, y0], [x1, y1]] = [at[0], last];
+    const left = Math.round(Math.min(x0, x1));
+    const top = Math.round(Math.min(y0, y1));
+    return { kind: "box", id, box: [left, top, Math.round(Math.abs(x1 - x0)), Math.round(Math.abs(y1 - y0))] };
+  }
+  if (gestures.tool === "box" && chosen === null) {
+    say("Drag a box around the object, or choose Tap.");
+    return null;
+  }
+  const point = /** @type {[number, number]} */ ([Math.min(Math.floor(last[0]), box.width - 1), Math.min(Math.floor(last[1]), box.height - 1)]);
+  return { kind: "points", id, points: [point], labels: [erases ? 0 : 1] };
+}
+
+/** @param {number | null} id */
+function choose(id) {
+  chosen = id;
+  painter.chosen = session.objects.size > 1 ? id : null;
+  if (id === null) sign = "add";
+  show();
+}
+
+/** @param {HTMLElement} group @param {string} key @param {string} value */
+function check(group, key, value) {
+  for (const button of group.querySelectorAll("button")) {
+    button.setAttribute("aria-checked", String(button.dataset[key] === value));
+  }
+}
+
+/** Show the state of everything that changes seldom. */
+function show() {
+  document.body.classList.toggle("chosen", chosen !== null);
+  check($("tools"), "tool", gestures.tool);
+  check($("signs"), "sign", sign);
+  check($("effects"), "effect", painter.effect);
+  $("stage").classList.toggle("mirrored", source.mirrored);
+  $("flip").hidden = source.kind === "clip";
+  const hint = HINTS[gestures.tool];
+  const isFollowing = session?.objects.size > 0;
+  $("hint").textContent = chosen === null ? hint.fresh : sign === "erase" ? hint.erase : isFollowing ? "" : hint.known;
+  showObjects();
+}
+
+function showObjects() {
+  const list = [...(session?.objects.values() ?? [])].map((object) => {
+    const item = document.createElement("div");
+    item.className = "object";
+    item.dataset.id = String(object.id);
+    item.setAttribute("role", "option");
+    item.setAttribute("aria-selected", String(object.id === chosen));
+    item.tabIndex = 0;
+    item.style.setProperty("--colour", COLOURS[(object.id - 1) % COLOURS.length]);
+    const name = Object.assign(document.createElement("b"), { textContent: object.name });
+    item.append(document.createElement("i"), name, document.createElement("output"));
+    if (object.id === chosen) {
+      item.append(
+        button("Rename", "M4 20l4-1L19 8l-3-3L5 16z", () => rename(object.id)),
+        button("Drop", "M6 6l12 12M18 6L6 18", () => drop(object.id)),
+      );
+    }
+    item.onclick = () => choose(object.id);
+    item.onkeydown = (event) => event.target === item && event.key === "Enter" && choose(object.id);
+    return item;
+  });
+  const add = document.createElement("div");
+  add.className = "object add";
+  add.tabIndex = 0;
+  add.setAttribute("role", "option");
+  add.setAttribute("aria-selected", String(chosen === null));
+  add.textContent = "+ New object";
+  add.onclick = () => choose(null);
+  add.onkeydown = (event) => event.key === "Enter" && choose(null);
+  $("objects").replaceChildren(...list, add);
+  showFigures();
+}
+
+/** @param {string} label @param {string} shape @param {() => void} action */
+function button(label, shape, action) {
+  const made = document.createElement("button");
+  made.setAttribute("aria-label", label);
+  made.title = label;
+  const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+  svg.setAttribute("viewBox", "0 0 24 24");
+  const path = document.createElementNS("http://www.w3.org/2000/svg", "path");
+  path.setAttribute("d", shape);
+  svg.append(path);
+  made.append(svg);
+  made.onclick = (event) => {
+    event.stopPropagation();
+    action();
+  };
+  return made;
+}
+
+/** Show confidence, speed and memory. */
+function showFigures() {
+  if (!session?.loaded) return;
+  for (const item of document.querySelectorAll(".object[data-id]")) {
+    const state = session.objects.get(Number(/** @type {HTMLElement} */ (item).dataset.id))?.state;
+    item.classList.toggle("lost", state?.lost === true);
+    const output = item.querySelector("output");
+    if (output) output.textContent = !state ? "…" : state.lost ? "lost" : `${Math.round(100 * state.confidence)} %`;
+  }
+  const { fps, latencyMs, stepMs, memoryBytes } = session.figures;
+  const megabytes = `${Math.round(memoryBytes / 1e6)} MB`;
+  if (session.isRunning) {
+    const parts = session.result ? [`${Math.round(latencyMs)} ms`] : [];
+    $("pace").textContent = [...parts, `${Math.round(fps)} fps`, megabytes].join(" · ");
+  }
+  const heap = /** @type {any} */ (performance).memory?.usedJSHeapSize;
+  const { build, threads, manifest } = session.loaded;
+  const facts = {
+    Engine: `LiteRT.js, ${build} build, ${threads} thread${threads > 1 ? "s" : ""}`,
+    Model: `${manifest.name}, ${manifest.precision}, ${manifest.size.join("x")}`,
+    "One step": stepMs ? `${Math.round(stepMs)} ms of ${Math.round(latencyMs)} ms a frame` : "–",
+    Memory: `${megabytes} engine${heap ? `, ${Math.round(heap / 1e6)} MB page` : ""}`,
+    Offline: navigator.serviceWorker?.controller ? "ready" : "not kept",
+  };
+  $("facts").replaceChildren(
+    ...Object.entries(facts).flatMap(([term, fact]) => [
+      Object.assign(document.createElement("dt"), { textContent: term }),
+      Object.assign(document.createElement("dd"), { textContent: fact }),
+    ]),
+  );
+  if (recorder.isOn) {
+    const seconds = Math.floor((performance.now() - recorder.began) / 1000);
+    $("rec-time").textContent = `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")}`;
+  }
+}
+
+/** @param {number} id */
+function drop(id) {
+  session.drop(id);
+  choose(chosen === id ? null : chosen);
+}
+
+/** @param {number} id */
+function rename(id) {
+  const object = session.objects.get(id);
+  if (!object) return;
+  $("name").value = object.name;
+  $("naming").showModal();
+  $("name").select();
+  $("naming").onclose = () => {
+    const name = $("name").value.trim();
+    if ($("naming").returnValue === "ok" && name) object.name = name;
+    show();
+  };
+}
+
+/** Pressing Enter saves. */
+$("naming").querySelector("form").onsubmit = (/** @type {SubmitEvent} */ event) => {
+  event.preventDefault();
+  $("naming").close(event.submitter instanceof HTMLButtonElement && event.submitter.value === "" && event.submitter.matches(":active, :focus") ? "" : "ok");
+};
+
+/** @param {() => Promise<void>} open a source */
+async function begin(open) {
+  session.stop();
+  await attempt(async () => {
+    session.reset();
+    await open();
+    document.body.dataset.state = "running";
+    session.letterbox = null;
+    choose(null);
+    void session.run().finally(() => {
+      if (!session.isRunning && source.kind === "none") document.body.dataset.state = "ready";
+    });
+    if (source.kind === "camera") await listCameras();
+  });
+  if (source.kind === "none") document.body.dataset.state = "ready";
+}
+
+async function listCameras() {
+  const cameras = await source.cameras();
+  $("cameras").replaceChildren(
+    ...cameras.map((one, n) => {
+      const option = new Option(one.label || `Camera ${n + 1}`, one.deviceId);
+      option.selected = one.deviceId === source.device;
+      return option;
+    }),
+  );
+}
+
+const camera = () => begin(() => source.openCamera());
+const sample = () => begin(() => source.openClip(session.site.clip, "the sample clip"));
+
+async function record() {
+  if (recorder.isOn) {
+    const { blob, name } = await recorder.stop();
+    save(blob, name);
+    say(`Saved as ${name} (${(blob.size / 1e6).toFixed(1)} MB).`);
+  } else {
+    recorder.start();
+  }
+  $("record").setAttribute("aria-pressed", String(recorder.isOn));
+  $("rec-time").hidden = !recorder.isOn;
+}
+
+/** Repeat the bundle's recording on this device. */
+async function checkDevice() {
+  const wasRunning = session.isRunning;
+  session.stop();
+  $("check").disabled = true;
+  $("verdict").className = "";
+  try {
+    const found = await session.client.ask("check", {}, [], ({ frame, frames }) => {
+      $("verdict").textContent = `Repeating the recording: frame ${frame} of ${frames}`;
+    });
+    session.objects.clear();
+    report = makeReport(session.loaded, session.site, session.model?.folder ?? "", found, denied, session.figures.memoryBytes);
+    const { p50, p90 } = /** @type {any} */ (report).latency_ms.end_to_end;
+    $("verdict").textContent =
+      `${found.passed ? "Passed" : "FAILED"}: masks overlap the recording's by ${(100 * found.maskIou).toFixed(1)} % ` +
+      `(at least ${(100 * found.limitIou).toFixed(0)} %).\nA whole step takes ${p50.toFixed(0)} ms, 9 of 10 at most ${p90.toFixed(0)} ms.`;
+    $("verdict").className = found.passed ? "passed" : "failed";
+    $("copy").hidden = false;
+    return { found, report };
+  } finally {
+    $("check").disabled = false;
+    choose(null);
+    if (wasRunning) void session.run();
+  }
+}
+
+async function copyReport() {
+  const text = `${JSON.stringify(report, null, 2)}\n`;
+  try {
+    await navigator.clipboard.writeText(text);
+    say("The report is in the clipboard: edge-vos compare reads it from a file.");
+  } catch {
+    save(new Blob([text], { type: "application/json" }), "edge-vos-report.json");
+  }
+}
+
+/** @param {HTMLElement} group @param {(button: HTMLButtonElement) => void} action */
+function onPick(group, action) {
+  group.addEventListener("click", (event) => {
+    const picked = /** @type {HTMLElement} */ (event.target).closest("button");
+    if (picked) action(picked);
+    show();
+  });
+}
+
+function wire() {
+  onPick($("tools"), ({ dataset }) => (gestures.tool = dataset.tool ?? "box"));
+  onPick($("signs"), ({ dataset }) => (sign = dataset.sign ?? "add"));
+  onPick($("effects"), ({ dataset }) => {
+    painter.effect = /** @type {import("./painter.js").Effect} */ (dataset.effect);
+    document.body.dataset.effect = painter.effect;
+  });
+  $("start").onclick = camera;
+  for (const id of ["sample", "sample2"]) $(id).onclick = () => ($("menu").close(), sample());
+  for (const id of ["file", "file2"]) $(id).onclick = () => ($("menu").close(), $("pick").click());
+  $("pick").onchange = () => {
+    const [file] = $("pick").files;
+    if (file) void begin(() => source.openClip(URL.createObjectURL(file), file.name));
+    $("pick").value = "";
+  };
+  $("flip").onclick = () => attempt(async () => { await source.flip(); show(); await listCameras(); });
+  $("cameras").onchange = () => begin(() => source.openCamera($("cameras").value));
+  $("record").onclick = () => attempt(record);
+  $("more").onclick = () => $("menu").showModal();
+  $("close").onclick = () => $("menu").close();
+  $("check").onclick = () => attempt(checkDevice);
+  $("copy").onclick = () => attempt(copyReport);
+  $("reset").onclick = () => { session.reset(); choose(null); $("menu").close(); };
+  for (const dialog of document.querySelectorAll("dialog")) {
+    dialog.addEventListener("click", (event) => event.target === dialog && dialog.close());
+  }
+  source.onLost = () => {
+    session.stop();
+    source.stop();
+    document.body.dataset.state = "ready";
+    say("The camera went away: plug it in or start it again.");
+  };
+  setInterval(showFigures, 250);
+}
+
+async function main() {
+  deny(await keepOffline());
+  const answer = await fetch("site.json");
+  /** @type {Site} */
+  const site = await answer.json();
+  const wish = { build: options.get("build"), threads: Number(options.get("threads") ?? 4) };
+  session = new Session(site, new WorkerClient("worker.js"), source, painter, wish);
+  session.say = say;
+  session.onChange = show;
+  Object.assign(globalThis, { edgeVos: { session, source, painter, checkDevice, denied, begin } });
+  wire();
+  const isUpright = matchMedia("(orientation: portrait)").matches;
+  await session.load(session.choose(isUpright ? { height: 4, width: 3 } : { height: 3, width: 4 }));
+  deny(session.loaded.denied);
+  for (const id of ["start", "sample", "file"]) $(id).disabled = false;
+  $("loading").textContent = denied.length ? denied.map((one) => `No ${one}.`).join(" ") : "";
+  document.body.dataset.state = "ready";
+  show();
+  await keepRest(site.later);
+}
+
+main().catch((error) => {
+  document.body.dataset.state = "loading";
+  $("loading").className = "failed";
+  $("loading").textContent = error instanceof Error ? error.message : String(error);
+  document.body.dataset.failed = "yes";
+});

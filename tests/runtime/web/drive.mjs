@@ -1,0 +1,309 @@
+// Open the page in Chromium and do what a test asks for.
+//
+//   node drive.mjs '{"task": …, "tools": folder of node_modules, "chromium": …, "url": …, "out": …}'
+//
+// Prints one JSON document; large arrays go to files in `out`.
+import { createRequire } from "node:module";
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+
+const wish = JSON.parse(process.argv[2]);
+const puppeteer = createRequire(join(wish.tools, "package.json"))("puppeteer-core");
+const WAIT = { timeout: 150000 };
+
+const browser = await (puppeteer.default ?? puppeteer).launch({
+  executablePath: wish.chromium,
+  headless: true,
+  args: [
+    "--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu", "--hide-scrollbars", "--use-fake-device-for-media-stream",
+    ...(wish.camera ? ["--use-fake-ui-for-media-stream", `--use-file-for-fake-video-capture=${wish.camera}`] : []),
+    ...(wish.flags ?? []),
+  ],
+});
+const page = await browser.newPage();
+page.setDefaultTimeout(WAIT.timeout);
+await page.setViewport({ width: 390, height: 844, deviceScaleFactor: 1, ...wish.viewport });
+const asked = [];
+page.on("request", (request) => asked.push([request.method(), request.url()]));
+const problems = [];
+page.on("pageerror", (error) => problems.push(error.message));
+
+const text = (id) => page.$eval(`#${id}`, (element) => element.textContent);
+const isSettled = () => document.body?.dataset.failed || globalThis.edgeVos?.session?.loaded;
+
+async function open(query = "") {
+  await page.goto(`${wish.url}${query}`);
+  await page.waitForFunction(isSettled, WAIT);
+}
+
+async function begin(button = "start") {
+  await page.click(`#${button}`);
+  await page.waitForFunction(() => edgeVos.session.isRunning && edgeVos.session.steps > 0, WAIT);
+}
+
+/** Drag, or tap, over the picture; places are parts of its width and height. */
+async function draw(...places) {
+  const points = await page.evaluate((given) => {
+    const box = document.getElementById("view").getBoundingClientRect();
+    const { width, height } = document.getElementById("view");
+    const scale = Math.min(box.width / width, box.height / height);
+    return given.map(([x, y]) => [
+      box.left + (box.width - width * scale) / 2 + x * width * scale,
+      box.top + (box.height - height * scale) / 2 + y * height * scale,
+    ]);
+  }, places);
+  await page.mouse.move(...points[0]);
+  await page.mouse.down();
+  for (const point of points.slice(1)) await page.mouse.move(...point, { steps: 4 });
+  await page.mouse.up();
+}
+
+/** Keep everything of the next steps; begins with the one that `action` prompts. */
+async function keep(count, action, probabilities = false) {
+  await page.evaluate(async (all) => {
+    await edgeVos.session.client.ask("tellAll", { on: true });
+    const kept = [];
+    globalThis.kept = kept;
+    edgeVos.session.onStep = (step) => {
+      if (!step.result) return;
+      kept.push({
+        content: step.content, mask: step.result.mask, size: [step.height, step.width], model: step.model,
+        shown: step.shown, objects: step.result.objects, probability: all ? step.probability : null,
+      });
+    };
+  }, probabilities);
+  await action();
+  await page.waitForFunction((n) => globalThis.kept.length >= n, WAIT, count);
+  const size = await page.evaluate((n) => {
+    edgeVos.session.onStep = null;
+    globalThis.kept.length = n;
+    return kept[0].size;
+  }, count);
+  const isPrompted = await page.evaluate(() => kept[0].shown !== null);
+  const names = ["content", "mask", ...(isPrompted ? ["shown"] : []), ...(probabilities ? ["probability"] : [])];
+  for (const name of names) {
+    const parts = [];
+    for (let n = 0; n < (name === "shown" ? 1 : count); n++) {
+      const packed = await page.evaluate((field, at) => {
+        const array = kept[at][field];
+        const bytes = new Uint8Array(array.buffer, array.byteOffset, array.byteLength);
+        let result = "";
+        for (let i = 0; i < bytes.length; i += 32768) result += String.fromCharCode(...bytes.subarray(i, i + 32768));
+        return btoa(result);
+      }, name, n);
+      parts.push(Buffer.from(packed, "base64"));
+    }
+    writeFileSync(join(wish.out, `${name}.bin`), Buffer.concat(parts));
+  }
+  return { size, steps: await page.evaluate(() => kept.map(({ model, objects }) => ({ model, objects }))) };
+}
+
+const check = () => page.evaluate(() => edgeVos.checkDevice());
+
+const TASKS = {
+  /** The recording on each build; on the first one a whole run with a camera, recorded. */
+  async builds() {
+    const found = {};
+    for (const build of wish.builds) {
+      await open(`?build=${build}`);
+      const { found: golden, report } = await check();
+      const loaded = await page.evaluate(() => ({ build: edgeVos.session.loaded.build, threads: edgeVos.session.loaded.threads }));
+      found[build] = { ...loaded, golden, report };
+    }
+    return found;
+  },
+
+  async follow() {
+    await open(wish.query);
+    await begin();
+    const kept = await keep(wish.frames, () => draw(...wish.box), wish.probabilities);
+    return { ...kept, frame: await page.evaluate(() => [edgeVos.session.frame.height, edgeVos.session.frame.width]) };
+  },
+
+  /** What a person does: two objects, a name, a correction, effects, a recording, drop, reset. */
+  async person() {
+    await open();
+    await begin("sample");
+    await draw(...wish.box);
+    await page.waitForFunction(() => edgeVos.session.result?.objects.length === 1, WAIT);
+    await page.screenshot({ path: join(wish.out, "followed.png") });
+    await page.click(".object [aria-label=Rename]");
+    await page.type("#name", "the rider");
+    await page.keyboard.press("Enter");
+    const named = await page.$eval(".object b", (element) => element.textContent);
+    await page.click(".object.add");
+    await page.click("[data-tool=points]");
+    await draw(wish.tap);
+    await page.waitForFunction(() => edgeVos.session.result?.objects.length === 2, WAIT);
+    const before = await page.evaluate(() => edgeVos.session.result.objects.find((one) => one.id === 2).areaPx);
+    await page.click("[data-tool=brush]");
+    await page.click("[data-sign=erase]");
+    await draw(...wish.erase);
+    const erased = await page.evaluate(() => edgeVos.session.steps);
+    await page.waitForFunction((n) => edgeVos.session.steps > n + 1, WAIT, erased);
+    const after = await page.evaluate(() => edgeVos.session.result.objects.find((one) => one.id === 2).areaPx);
+    await page.click("[data-effect=green]");
+    const corner = () => page.evaluate(() => [...document.getElementById("view").getContext("2d").getImageData(3, 3, 1, 1).data]);
+    await page.waitForFunction(() => edgeVos.painter.effect === "green");
+    const now = await page.evaluate(() => edgeVos.session.steps);
+    await page.waitForFunction((n) => edgeVos.session.steps > n + 1, WAIT, now);
+    const green = await corner();
+    await page.evaluate(() => {
+      HTMLAnchorElement.prototype.click = function () { globalThis.saved = { name: this.download, href: this.href }; };
+    });
+    await page.click("#record");
+    await page.waitForFunction((n) => edgeVos.session.steps > n + 12, WAIT, now);
+    await page.click("#record");
+    await page.waitForFunction(() => globalThis.saved, WAIT);
+    const recorded = await page.evaluate(async () => {
+      const video = document.createElement("video");
+      video.muted = true;
+      video.src = saved.href;
+      await video.play();
+      return { name: saved.name, size: [video.videoHeight, video.videoWidth] };
+    });
+    await page.click(".object[data-id='2']");
+    await page.click(".object [aria-label=Drop]");
+    await page.waitForFunction(() => edgeVos.session.result?.objects.length === 1, WAIT);
+    await page.click("#more");
+    await page.screenshot({ path: join(wish.out, "menu.png") });
+    await page.click("#reset");
+    await page.waitForFunction(() => edgeVos.session.result === null, WAIT);
+    return { named, before, after, green, recorded, objects: await page.evaluate(() => edgeVos.session.objects.size) };
+  },
+
+  /** Masks of prompts on a given picture. */
+  async prompts() {
+    await open();
+    const pixels = readFileSync(wish.picture).toString("base64");
+    const masks = await page.evaluate(async (packed, height, width, prompts) => {
+      const data = Uint8ClampedArray.from(atob(packed), (one) => one.charCodeAt(0));
+      const found = [];
+      for (const prompt of prompts) {
+        if (prompt.kind === "brush") {
+          const stroke = new Uint8Array(height * width);
+          for (const [x, y, r] of prompt.dots) {
+            for (let i = 0; i < stroke.length; i++) if (Math.hypot((i % width) - x, Math.floor(i / width) - y) <= r) stroke[i] = 1;
+          }
+          prompt.stroke = { height, width, data: stroke };
+          prompt.add = true;
+        }
+        const { mask } = await edgeVos.session.client.ask("find", { content: { height, width, data }, prompt });
+        found.push({ mask: [...mask], stroke: prompt.stroke ? [...prompt.stroke.data] : null });
+      }
+      return found;
+    }, pixels, wish.height, wish.width, wish.prompts);
+    return masks;
+  },
+
+  /** A host without the headers, and then no host at all. */
+  async offline() {
+    await page.goto(wish.url);
+    await page.waitForFunction(() => self.crossOriginIsolated && globalThis.edgeVos?.session?.loaded, WAIT);
+    await page.waitForFunction(() => navigator.serviceWorker.controller, WAIT);
+    const build = await page.evaluate(() => edgeVos.session.loaded.build);
+    const navigations = asked.filter(([, url]) => url.split("?")[0] === wish.url).length;
+    await page.waitForFunction(async (n) => {
+      const [name] = await caches.keys();
+      return (await (await caches.open(name)).keys()).length >= n;
+    }, WAIT, wish.kept);
+    const upload = await page.evaluate(async (other) => {
+      const say = (promise) => promise.then(() => "sent", (error) => error.name);
+      return [await say(fetch(other, { method: "POST", body: "pixels", mode: "no-cors" })), await say(fetch(other, { mode: "no-cors" }))];
+    }, wish.elsewhere);
+    process.stdout.write("close\n");
+    await new Promise((next) => createInterface({ input: process.stdin }).once("line", next));
+    asked.length = 0;
+    await page.evaluate(() => {
+      globalThis.isOld = true;
+      location.reload();
+    });
+    await page.waitForFunction(() => !globalThis.isOld && globalThis.edgeVos?.session?.loaded, WAIT);
+    const { found } = await check();
+    await begin("sample");
+    await draw(...wish.box);
+    await page.waitForFunction(() => edgeVos.session.result?.objects[0]?.areaPx > 0, WAIT);
+    return { build, navigations, upload, golden: found, methods: [...new Set(asked.map(([method]) => method))] };
+  },
+
+  /** The camera's picture turns, as it does with the phone. */
+  async turn() {
+    await open();
+    await page.evaluate(() => {
+      const canvas = Object.assign(document.createElement("canvas"), { width: 640, height: 360 });
+      const pen = canvas.getContext("2d");
+      globalThis.scene = { turned: false, tick: 0 };
+      const paint = () => {
+        const { turned } = globalThis.scene;
+        canvas.width = turned ? 360 : 640;
+        canvas.height = turned ? 640 : 360;
+        if (turned) pen.setTransform(0, 1, -1, 0, 360, 0);
+        for (let x = 0; x < 640; x += 40) for (let y = 0; y < 360; y += 40) {
+          const grey = 70 + ((x * 7 + y * 13) % 90);
+          pen.fillStyle = `rgb(${grey},${grey + 12},${grey - 10})`;
+          pen.fillRect(x, y, 40, 40);
+        }
+        pen.fillStyle = "rgb(225,60,40)";
+        pen.beginPath();
+        pen.arc(220 + (globalThis.scene.tick++ % 40), 150, 70, 0, 7);
+        pen.fill();
+        pen.setTransform(1, 0, 0, 1, 0, 0);
+      };
+      paint();
+      setInterval(paint, 60);
+      const stream = canvas.captureStream(15);
+      navigator.mediaDevices.getUserMedia = async () => stream;
+    });
+    await begin();
+    await page.waitForFunction(() => edgeVos.session.frame.width === 640, WAIT);
+    await draw([0.2, 0.18], [0.52, 0.66]);
+    await page.waitForFunction(() => edgeVos.session.result?.objects[0]?.areaPx > 0, WAIT);
+    const before = await page.evaluate(() => edgeVos.session.model.folder);
+    await page.evaluate(() => (globalThis.scene.turned = true));
+    await page.waitForFunction((old) => edgeVos.session.model.folder !== old && edgeVos.session.result, WAIT, before);
+    const kept = await keep(8, async () => {});
+    return { ...kept, before, said: await text("toast") };
+  },
+
+  /** What the page says when something is denied. */
+  async denied() {
+    if (wish.noStorage) {
+      await page.evaluateOnNewDocument(() => {
+        navigator.serviceWorker.register = async () => { throw new DOMException("storage is blocked", "SecurityError"); };
+      });
+    }
+    if (wish.noCamera) {
+      await page.evaluateOnNewDocument(() => {
+        navigator.mediaDevices.getUserMedia = async () => { throw new DOMException("denied", "NotAllowedError"); };
+      });
+    }
+    await open(wish.query);
+    const failed = await page.evaluate(() => document.body.dataset.failed ?? "");
+    if (failed) return { failed, loading: await text("loading") };
+    await page.waitForFunction(() => document.body.dataset.state === "ready", WAIT);
+    const loading = await text("loading");
+    let toast = "";
+    if (wish.noCamera) {
+      await page.click("#start");
+      await page.waitForFunction(() => !document.getElementById("toast").hidden, WAIT);
+      toast = await text("toast");
+    }
+    await begin("sample");
+    await draw(...wish.box);
+    await page.waitForFunction(() => edgeVos.session.result?.objects[0]?.areaPx > 0, WAIT);
+    return { failed, loading, toast, build: await page.evaluate(() => edgeVos.session.loaded.build) };
+  },
+};
+
+try {
+  const found = await TASKS[wish.task]();
+  console.log(JSON.stringify({ found, asked, problems }));
+} catch (error) {
+  const where = await page.evaluate(() => document.body?.innerText ?? "").catch(() => "");
+  console.log(JSON.stringify({ failed: `${error.message}\n${problems.join("\n")}\n${where}` }));
+  process.exitCode = 1;
+} finally {
+  await browser.close();
+}
+process.exit();

@@ -1,0 +1,259 @@
+"""The page in headless Chromium with a camera that plays a clip: what it promises, measured."""
+
+import gzip
+import json
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import jsonschema
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from edge_vos.bundle import Bundle
+from edge_vos.cli.demo import find_clip
+from edge_vos.runtime.interactive.prompts import mask_from_box, mask_from_guess, mask_from_point
+from edge_vos.runtime.masks import jaccard
+from edge_vos.runtime.model import open_bundle
+from edge_vos.runtime.segmenter import Segmenter
+from edge_vos.runtime.web.package import engine_files
+from edge_vos.runtime.web.site import write_site
+from tests.runtime.web.conftest import FRAMES, REPOSITORY, Drive, clip_frames, served, write_y4m
+
+MOST_GZIP_BYTES = 6_000_000
+BOX_XYWH = (115, 25, 220, 290)
+"""Around the clip's object, in its 640x360 pixels."""
+
+
+def _parts(box_xywh: tuple[int, int, int, int], height: int, width: int) -> list[list[float]]:
+    x, y, across, down = box_xywh
+    return [[x / width, y / height], [(x + across) / width, (y + down) / height]]
+
+
+PLACE = _parts(BOX_XYWH, 360, 640)
+HEAD = {"wide": [[0.3, 0.08], [0.68, 0.72]], "tall": [[0.35, 0.08], [0.85, 0.72]]}
+"""Around the driver's head in the demo's clip."""
+
+
+def test_the_recording_passes_on_every_build(site: Path, drive: Drive, wide: Bundle) -> None:
+    with served(site) as server:
+        found = drive("builds", server.address, builds=["threaded", "single", "compat"])
+    schema = json.loads((REPOSITORY / "devices/schemas/bench.schema.json").read_text())
+    for build, one in found.items():
+        assert one["build"] == build
+        assert one["golden"]["passed"], one["golden"]
+        jsonschema.validate(one["report"], schema)
+    assert found["threaded"]["threads"] > 1
+    assert found["single"]["threads"] == found["compat"]["threads"] == 1
+
+
+def test_a_damaged_model_is_refused_by_name(site: Path, drive: Drive, tmp_path: Path) -> None:
+    broken = tmp_path / "broken"
+    shutil.copytree(site, broken)
+    for model in broken.glob("models/*/model.tflite"):
+        data = bytearray(model.read_bytes())
+        data[len(data) // 2] ^= 1
+        model.write_bytes(data)
+    with served(broken) as server:
+        found = drive("denied", server.address)
+    assert "model.tflite is damaged" in found["loading"]
+    assert "edge-vos web" in found["loading"]
+
+
+@pytest.mark.parametrize("way", list(HEAD))
+def test_masks_are_those_of_python(
+    site: Path, drive: Drive, tmp_path: Path, wide: Bundle, tall: Bundle, way: str
+) -> None:
+    frames = clip_frames(clip=find_clip("carphone_pristine.mp4"))
+    height, width = frames[0].shape[:2]
+    cut = slice(0, width) if way == "wide" else slice(10, 10 + height * 3 // 4)
+    size = (640, 480) if way == "wide" else (480, 640)
+    frames = [cv2.resize(frame[:, cut], size) for frame in frames]
+    camera = write_y4m(tmp_path / "camera.y4m", frames)
+    place = HEAD[way]
+    with served(site) as server:
+        found = drive("follow", server.address, camera=str(camera), frames=FRAMES, box=place)
+    bundle = wide if way == "wide" else tall
+    overlaps, covered = _compare(found, bundle, tmp_path)
+    assert {step["model"] for step in found["steps"]} == {f"models/{bundle.path.stem}"}
+    assert min(covered) > 0
+    assert min(overlaps) >= 0.98, overlaps
+
+
+def test_fp32_is_equal_to_rounding(
+    convert: Callable[..., Bundle], tools: Path, drive: Drive, tmp_path: Path
+) -> None:
+    bundle = convert("fp32", (240, 432))
+    write_site(tmp_path / "site", (bundle,), engine_files(tools))
+    camera = write_y4m(tmp_path / "camera.y4m", clip_frames(12))
+    with served(tmp_path / "site") as server:
+        found = drive(
+            "follow", server.address, camera=str(camera), frames=8, box=PLACE, probabilities=True
+        )
+    overlaps, _ = _compare(found, bundle, tmp_path, most=1e-4)
+    assert min(overlaps) > 0.999
+
+
+def _compare(
+    found: dict[str, Any], bundle: Bundle, folder: Path, most: float | None = None
+) -> tuple[list[float], list[int]]:
+    """Step Python through the same pixels from the same prompt."""
+    height, width = found["size"]
+    contents = _read(folder / "content.bin", (-1, height, width, 4))
+    masks = _read(folder / "mask.bin", (-1, height, width))
+    segmenter = Segmenter(open_bundle(bundle.path, threads=1))
+    segmenter.prompt(_read(folder / "shown.bin", (height, width)).copy())
+    overlaps, covered = [], []
+    for index, (rgba, mask) in enumerate(zip(contents, masks, strict=True)):
+        result = segmenter.step(np.ascontiguousarray(rgba[..., 2::-1]))
+        overlaps.append(jaccard(result.mask == 1, mask == 1))
+        covered.append(int(np.count_nonzero(mask)))
+        if most is not None:
+            shape = result.probability.shape
+            stored = np.fromfile(folder / "probability.bin", np.float32).reshape(-1, *shape)
+            assert np.abs(stored[index] - result.probability).max() <= most
+    return overlaps, covered
+
+
+def _read(path: Path, shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    return np.fromfile(path, np.uint8).reshape(shape)
+
+
+def test_prompts_find_what_python_finds(site: Path, drive: Drive, tmp_path: Path) -> None:
+    frame = cv2.resize(clip_frames(1)[0], (428, 240), interpolation=cv2.INTER_AREA)
+    rgba = np.dstack([frame[..., ::-1], np.full(frame.shape[:2], 255, np.uint8)])
+    (tmp_path / "picture.bin").write_bytes(np.ascontiguousarray(rgba).tobytes())
+    box = tuple(round(value * 240 / 360) for value in BOX_XYWH)
+    x, y, width, height = box
+    middle = (x + width // 2, y + height // 2)
+    dots = [(middle[0], middle[1] + step, 14) for step in range(-height // 4, height // 4, 8)]
+    prompts = [
+        {"kind": "box", "id": 1, "box": box},
+        {"kind": "points", "id": 1, "points": [middle], "labels": [1]},
+        {"kind": "points", "id": 1, "points": [middle, (10, 10)], "labels": [1, 0]},
+        {"kind": "brush", "id": 1, "dots": dots},
+    ]
+    with served(site) as server:
+        found = drive(
+            "prompts", server.address, picture=str(tmp_path / "picture.bin"),
+            height=240, width=428, prompts=prompts,
+        )  # fmt: skip
+    stroke = np.array(found[3]["stroke"], np.uint8).reshape(240, 428)
+    expected = [
+        mask_from_box(frame, box),
+        mask_from_point(frame, [middle]),
+        mask_from_point(frame, [middle, (10, 10)], [1, 0]),
+        mask_from_guess(frame, stroke),
+    ]
+    overlaps = [
+        jaccard(np.array(one["mask"]).reshape(240, 428) == 1, mask == 1)
+        for one, mask in zip(found, expected, strict=True)
+    ]
+    assert min(overlaps) >= 0.9, overlaps
+
+
+def test_it_isolates_itself_and_works_without_its_server(
+    site: Path, drive: Drive, tmp_path: Path
+) -> None:
+    description = json.loads((site / "site.json").read_text())
+    with served(site) as elsewhere, served(site, headers={}) as server:
+
+        def close() -> None:
+            server.shutdown()
+            server.server_close()
+
+        found = drive(
+            "offline", server.address, close=close, box=PLACE, elsewhere=elsewhere.address,
+            kept=len(description["later"]) + 10,
+        )  # fmt: skip
+        assert elsewhere.asked == []
+    assert (found["build"], found["navigations"]) == ("threaded", 2)
+    assert found["upload"] == ["TypeError", "TypeError"]
+    assert found["golden"]["passed"]
+    assert found["methods"] == ["GET"]
+    assert {method for method, _ in server.asked} == {"GET"}
+
+
+def test_the_first_load_is_small(site: Path) -> None:
+    """What a phone loads before it can follow something: one model, the largest build."""
+    description = json.loads((site / "site.json").read_text())
+    kept_back = (".mp4", ".png")
+    own = [path for path in site.iterdir() if path.is_file() and path.suffix not in kept_back]
+    engine = [site / "engine/index.js", site / "engine/wasm-utils.js"]
+    engine += sorted((site / "engine/wasm").glob("litert_wasm_threaded*"))
+    for model in description["models"]:
+        needed = [site / model["folder"] / name for name in ("manifest.json", "model.tflite")]
+        packed = sum(len(gzip.compress(path.read_bytes(), 9)) for path in own + engine + needed)
+        assert packed <= MOST_GZIP_BYTES, model
+
+
+def test_the_masks_stay_on_the_object_when_the_phone_is_turned(
+    site: Path, drive: Drive, tmp_path: Path
+) -> None:
+    with served(site) as server:
+        found = drive("turn", server.address)
+    height, width = found["size"]
+    assert height > width
+    assert found["before"] != found["steps"][0]["model"]
+    contents = _read(tmp_path / "content.bin", (-1, height, width, 4)).astype(int)
+    masks = _read(tmp_path / "mask.bin", (-1, height, width))
+    truth = (contents[..., 0] > 180) & (contents[..., 1] < 110)
+    overlaps = [jaccard(a, b == 1) for a, b in zip(truth, masks, strict=True)]
+    assert min(overlaps) >= 0.8, (overlaps, found["said"])
+
+
+def test_a_person_uses_it(site: Path, drive: Drive) -> None:
+    with served(site) as server:
+        found = drive(
+            "person", server.address, box=PLACE, tap=[0.11, 0.63], erase=[[0.06, 0.7], [0.2, 0.7]]
+        )
+    assert found["named"] == "the rider"
+    assert found["after"] < found["before"]
+    assert found["green"] == [0, 177, 64, 255]
+    assert found["recorded"]["size"] == [360, 640]
+    assert found["recorded"]["name"].startswith("edge-vos-")
+    assert found["objects"] == 0
+
+
+@pytest.mark.parametrize(
+    ("flags", "more", "message", "build"),
+    [
+        ([], {"noRelaxedSimd": True}, "relaxed SIMD", "compat"),
+        ([], {"noStorage": True, "plain": True}, "threads", "single"),
+        ([], {"noStorage": True}, "storage", "threaded"),
+        ([], {"noCamera": True}, "The camera is not allowed", "threaded"),
+        (["--js-flags=--no-enable-sse4-1"], {}, "no WebAssembly SIMD", None),
+    ],
+    ids=["relaxed SIMD", "threads", "storage", "camera", "SIMD"],
+)
+def test_what_is_denied_is_named_and_the_rest_works(
+    site: Path,
+    drive: Drive,
+    tmp_path: Path,
+    flags: list[str],
+    more: dict[str, Any],
+    message: str,
+    build: str | None,
+) -> None:
+    headers = {} if more.get("plain") else None
+    if more.get("noRelaxedSimd"):  # Chromium has no switch for it: the page asks in vain
+        site = shutil.copytree(site, tmp_path / "asking")
+        asking = (site / "engine.js").read_text()
+        assert "253, 128, 2, 11" in asking
+        (site / "engine.js").write_text(asking.replace("253, 128, 2, 11", "253, 255, 2, 11"))
+    with served(site, headers) as server:
+        found = drive("denied", server.address, flags=flags, box=PLACE, **more)
+    assert message in " ".join((found["loading"], found.get("toast", "")))
+    assert (found["build"] if build else None) == build
+
+
+def test_the_code_is_checked(tools: Path) -> None:
+    page = REPOSITORY / "runtime/web/page"
+    for project in ("tsconfig.json", "tsconfig.sw.json"):
+        command = [str(tools / "node_modules/.bin/tsc"), "-p", str(page / project)]
+        done = subprocess.run(command, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout

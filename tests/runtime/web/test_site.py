@@ -1,0 +1,178 @@
+"""What `edge-vos web` writes, refuses and serves; no browser."""
+
+import io
+import json
+import tarfile
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
+
+import pytest
+from typer.testing import CliRunner
+
+from edge_vos.bundle import Bundle, read_bundle, write_bundle
+from edge_vos.cli import app
+from edge_vos.errors import BundleError, EngineError, MissingPackageError, SinkError
+from edge_vos.runtime.web import package
+from edge_vos.runtime.web.package import BUILDS, engine_files, fetched_engine
+from edge_vos.runtime.web.serve import SiteServer
+from edge_vos.runtime.web.site import read_models, write_site
+from tests.runtime.web.conftest import served
+
+ENGINE = {"index.js": b"engine", "wasm/litert_wasm_internal.wasm": b"wasm"}
+
+
+@pytest.fixture
+def model(tiny_bundle: Bundle, tmp_path: Path) -> Bundle:
+    """The tiny student, said to be LiteRT's."""
+    manifest = replace(tiny_bundle.manifest, backend="litert", model_file="model.tflite")
+    files: dict[str, bytes | Path] = {"model.tflite": b"tflite", "golden.npz": b"golden"}
+    return write_bundle(tmp_path / "model.bundle", manifest, files)
+
+
+@pytest.fixture
+def packages(tmp_path: Path) -> Path:
+    """Something like the engine's packages."""
+    root = tmp_path / "npm" / "node_modules" / "@litertjs"
+    for name in ("core/dist/index.js", "wasm-utils/dist/index.js"):
+        (root / name).parent.mkdir(parents=True)
+        (root / name).write_text('import { createWasmLib } from "@litertjs/wasm-utils";')
+    (root / "core/wasm").mkdir()
+    for build in BUILDS:
+        for ending in ("js", "wasm"):
+            (root / f"core/wasm/litert_wasm_{build}internal.{ending}").write_text(build)
+    return tmp_path / "npm"
+
+
+def test_a_page_is_whole_and_its_worker_knows_it(model: Bundle, tmp_path: Path) -> None:
+    site = write_site(tmp_path / "a", (model,), ENGINE)
+    again = write_site(tmp_path / "b", (model,), ENGINE)
+    assert site == again
+    worker = (tmp_path / "a/sw.js").read_text()
+    assert site["version"] in worker
+    first = json.loads(worker.split("JSON.parse('")[1].split("')")[0])
+    assert {"index.html", "app.js", "worker.js", "site.json", "icon-192.png"} <= set(first)
+    for name in (*first, *site["later"], site["clip"]):
+        assert (tmp_path / "a" / name).is_file(), name
+    assert (tmp_path / "a/models/model/model.tflite").read_bytes() == b"tflite"
+    assert not (tmp_path / "a/tsconfig.json").exists()
+    page = (tmp_path / "a/index.html").read_text()
+    assert "connect-src 'self'" in page
+    assert "http" not in page.replace("http-equiv", "")
+
+
+def test_another_engine_makes_another_version(model: Bundle, tmp_path: Path) -> None:
+    one = write_site(tmp_path / "a", (model,), ENGINE)
+    other = write_site(tmp_path / "b", (model,), {**ENGINE, "index.js": b"newer"})
+    assert one["version"] != other["version"]
+
+
+def test_a_folder_that_is_no_page_is_not_replaced(model: Bundle, tmp_path: Path) -> None:
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    (folder / "thesis.txt").write_text("years of work")
+    for overwrite in (False, True):
+        with pytest.raises(SinkError, match="mine"):
+            write_site(folder, (model,), ENGINE, overwrite=overwrite)
+    assert (folder / "thesis.txt").read_text() == "years of work"
+    write_site(tmp_path / "site", (model,), ENGINE)
+    write_site(tmp_path / "site", (model,), ENGINE, overwrite=True)
+    assert sorted(path.name for path in tmp_path.iterdir() if path.name.startswith(".")) == []
+
+
+def test_bundles_that_do_not_fit_are_refused(
+    tiny_bundle: Bundle, model: Bundle, tmp_path: Path
+) -> None:
+    with pytest.raises(BundleError, match="edge-vos convert --target android"):
+        read_models([tiny_bundle.path])
+    with pytest.raises(BundleError, match="Two bundles"):
+        read_models([model.path, model.path])
+    failed = replace(model.manifest, report={"executed": True, "passed": False, "failures": ["x"]})
+    files = {name: model.folder / name for name in ("model.tflite", "golden.npz")}
+    write_bundle(tmp_path / "failed.bundle", failed, files)
+    with pytest.raises(BundleError, match="failed its verification"):
+        read_models([tmp_path / "failed.bundle"])
+    write_bundle(tmp_path / "bare.bundle", model.manifest, {"model.tflite": b"tflite"})
+    with pytest.raises(BundleError, match=r"golden\.npz"):
+        read_models([tmp_path / "bare.bundle"])
+    assert [bundle.path for bundle in read_models([model.path])] == [model.path]
+
+
+def test_the_engine_is_read_from_where_npm_installed_it(packages: Path, tmp_path: Path) -> None:
+    found = engine_files(packages)
+    assert b'"./wasm-utils.js"' in found["index.js"]
+    assert set(found) == {
+        "index.js",
+        "wasm-utils.js",
+        *(f"wasm/litert_wasm_{b}internal.{e}" for b in BUILDS for e in ("js", "wasm")),
+    }
+    (packages / "node_modules/@litertjs/core/wasm/litert_wasm_internal.wasm").unlink()
+    with pytest.raises(EngineError, match="not complete"):
+        engine_files(packages)
+    with pytest.raises(EngineError, match="npm install"):
+        engine_files(tmp_path)
+
+
+def test_npm_that_is_missing_or_serves_something_else_is_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(package.shutil, "which", lambda _: None)
+    with pytest.raises(MissingPackageError, match="apt install npm"), fetched_engine():
+        pass
+    npm = tmp_path / "npm"
+    monkeypatch.setattr(package.shutil, "which", lambda _: str(npm))
+    npm.write_text("#!/bin/sh\necho 'npm error code E404' >&2\nexit 1\n")
+    npm.chmod(0o755)
+    with pytest.raises(EngineError, match="E404"), fetched_engine():
+        pass
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w:gz"):
+        pass
+    (tmp_path / "other.tgz").write_bytes(stream.getvalue())
+    npm.write_text(f'#!/bin/sh\ncp {tmp_path}/other.tgz "$4/litertjs-core-2.5.3.tgz"\n')
+    with pytest.raises(EngineError, match="not the package that was tested"), fetched_engine():
+        pass
+
+
+@pytest.fixture
+def server(model: Bundle, tmp_path: Path) -> Iterator[SiteServer]:
+    write_site(tmp_path / "site", (model,), ENGINE)
+    with served(tmp_path / "site") as server:
+        yield server
+
+
+def test_the_server_isolates_lists_nothing_and_takes_nothing(server: SiteServer) -> None:
+    assert server.server_address[0] == "127.0.0.1"
+    with urlopen(server.address) as answer:
+        assert answer.headers["Cross-Origin-Opener-Policy"] == "same-origin"
+        assert answer.headers["Cross-Origin-Embedder-Policy"] == "require-corp"
+        assert "connect-src 'self'" in answer.headers["Content-Security-Policy"]
+    with urlopen(f"{server.address}engine/wasm/litert_wasm_internal.wasm") as answer:
+        assert answer.headers["Content-Type"] == "application/wasm"
+    for path, code in (("models/", 404), ("../../etc/passwd", 404), ("nothing", 404)):
+        with pytest.raises(HTTPError) as refused:
+            urlopen(f"{server.address}{path}")
+        assert refused.value.code == code
+        refused.value.close()
+    with pytest.raises(HTTPError) as refused:
+        urlopen(Request(server.address, data=b"pixels", method="POST"))
+    assert refused.value.code == 501
+    refused.value.close()
+    with pytest.raises(SinkError, match="--port 0"):
+        SiteServer(Path("."), server.server_address[1])
+
+
+def test_the_command_writes_a_page_from_bundles(
+    model: Bundle, packages: Path, tmp_path: Path
+) -> None:
+    arguments = ["web", "-o", str(tmp_path / "out"), "--bundle", str(model.path)]
+    done = CliRunner().invoke(app, [*arguments, "--engine", str(packages)])
+    assert done.exit_code == 0, done.output
+    assert "--serve" in done.output
+    assert read_bundle(model.path).manifest.size == model.manifest.size
+    description = json.loads((tmp_path / "out/site.json").read_text())
+    assert description["models"][0]["size"] == list(model.manifest.size)
+    again = CliRunner().invoke(app, [*arguments, "--engine", str(packages)])
+    assert isinstance(again.exception, SinkError)
