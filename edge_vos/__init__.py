@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from edge_vos.devices.bench.measure import bench
     from edge_vos.errors import EdgeVosError
     from edge_vos.runtime.interactive.controls import Controls
+    from edge_vos.runtime.interactive.prompt import Prompt
     from edge_vos.runtime.labels import ObjectState
     from edge_vos.runtime.model import open_bundle
     from edge_vos.runtime.pipeline import RunOptions, run
@@ -27,6 +28,7 @@ __all__ = [
     "Frame",
     "FrameResult",
     "ObjectState",
+    "Prompt",
     "RunOptions",
     "Segmenter",
     "bench",
@@ -42,6 +44,7 @@ _HOMES = {
     "Frame": "edge_vos.runtime.sources.frame",
     "FrameResult": "edge_vos.runtime.segmenter",
     "ObjectState": "edge_vos.runtime.labels",
+    "Prompt": "edge_vos.runtime.interactive.prompt",
     "RunOptions": "edge_vos.runtime.pipeline",
     "Segmenter": "edge_vos.runtime.segmenter",
     "bench": "edge_vos.devices.bench.measure",

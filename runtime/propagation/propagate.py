@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_vos.runtime.interactive.prompts import check_mask
+from edge_vos.runtime.interactive.prompt_checks import check_mask
 from edge_vos.runtime.labels import ObjectState
 from edge_vos.runtime.model import LoadedModel
 from edge_vos.runtime.preprocess import Letterbox
