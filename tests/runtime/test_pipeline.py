@@ -19,7 +19,7 @@ from edge_vos.runtime.sinks.opening import open_sink
 from edge_vos.runtime.sinks.output import Sink
 from edge_vos.runtime.sources.frame import Frame, RawFrame, Source
 from edge_vos.runtime.sources.opening import open_source
-from edge_vos.runtime.stage_times import CAPACITY, StageTimes
+from edge_vos.runtime.timing.stage_times import CAPACITY, StageTimes
 
 STAGES = {"capture", "pre", "infer", "post", "memory", "draw", "end_to_end"}
 SIZE = (64, 96)
