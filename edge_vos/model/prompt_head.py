@@ -94,7 +94,8 @@ class PromptNetwork(nn.Module):
         Returns:
             (1, 1, H/4, W/4) float32, the object's probability.
         """
-        return self.head(*self.encoder(image), prompt).sigmoid()
+        probability: Tensor = self.head(*self.encoder(image), prompt).sigmoid()
+        return probability
 
 
 def _upsample(x: Tensor) -> Tensor:
