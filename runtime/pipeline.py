@@ -75,7 +75,7 @@ class RunReport:
     lost: SourceLost | None = None
 
 
-def run(
+def segment(
     source: Source,
     segmenter: Segmenter,
     sinks: Sequence[Sink],

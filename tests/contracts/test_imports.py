@@ -23,7 +23,7 @@ ARROWS = {
     "cli": {"distill", "evaluate", "converters", "devices"},
     "distill": {"model", "evaluate"},
     "evaluate": {"synthetic", "runtime"},
-    "converters": {"model", "synthetic", "runtime", "bundle", "engines"},
+    "converters": {"model", "evaluate", "runtime", "bundle", "engines"},
     "devices": {"synthetic", "runtime"},
     "synthetic": {"runtime"},
     "runtime": {"bundle", "engines"},

@@ -82,7 +82,7 @@ def run_session(request: SessionRequest) -> None:
     prepare_process()
     from edge_vos.cli.video.propagation import frame_files, given_frames, run_propagation
     from edge_vos.runtime.interactive.controls import Controls
-    from edge_vos.runtime.pipeline import RunOptions, run
+    from edge_vos.runtime.pipeline import RunOptions, segment
     from edge_vos.runtime.segmenter import Segmenter
     from edge_vos.runtime.sinks.labels.label_file import FrameFiles
     from edge_vos.runtime.sinks.opening import is_interactive, open_sinks
@@ -146,7 +146,7 @@ def run_session(request: SessionRequest) -> None:
                 watch(frame, result)
                 advance()
 
-            report = run(
+            report = segment(
                 source,
                 segmenter,
                 sinks,
