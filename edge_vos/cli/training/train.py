@@ -26,6 +26,7 @@ from edge_vos.cli.training.options import (
     TrainDavisOption,
     WorkersOption,
 )
+from edge_vos.cli.training.prompts import prompts
 from edge_vos.cli.training.run import (
     Material,
     RunOptions,
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from edge_vos.distill.config import TrainConfig
 
 app = typer.Typer(help="Train a teacher or a student from labels.", no_args_is_help=True)
+app.command()(prompts)
 
 
 @app.callback()
