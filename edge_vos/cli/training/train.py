@@ -16,6 +16,7 @@ from edge_vos.cli.training.options import (
     TrainDavisOption,
     TrainingOptions,
 )
+from edge_vos.cli.training.prompts import prompts
 from edge_vos.cli.training.run import (
     load_scoring,
     material_of,
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from edge_vos.distill.config import TrainConfig
 
 app = typer.Typer(help="Train a teacher or a student from labels.", no_args_is_help=True)
+app.command()(prompts)
 
 
 @app.callback()
