@@ -10,18 +10,18 @@ from numpy.typing import NDArray
 
 from edge_vos.bundle import MemoryPolicy
 from edge_vos.errors import PromptError
-from edge_vos.runtime.appearance import find_looks
 from edge_vos.runtime.frame_result import FrameResult
-from edge_vos.runtime.interactive.find_object import ObjectFinder
-from edge_vos.runtime.interactive.pending import Pending
-from edge_vos.runtime.interactive.prompt_methods import PromptMethods
 from edge_vos.runtime.labels import Event, ObjectState, label_frame
 from edge_vos.runtime.memory import MemoryBank
 from edge_vos.runtime.model import Model
+from edge_vos.runtime.objects.appearance import find_looks
+from edge_vos.runtime.objects.presence import Presence
 from edge_vos.runtime.preprocess import NEUTRAL, Letterbox, check_frame
-from edge_vos.runtime.presence import Presence
+from edge_vos.runtime.prompts.find_object import ObjectFinder
+from edge_vos.runtime.prompts.methods import PromptMethods
+from edge_vos.runtime.prompts.pending import Pending
 from edge_vos.runtime.sources.frame import Frame
-from edge_vos.runtime.timing import StageTimer
+from edge_vos.runtime.timing.stage_timer import StageTimer
 
 __all__ = ["FrameResult", "Segmenter"]
 

@@ -8,9 +8,9 @@ import time
 from collections.abc import Callable
 
 from edge_vos.errors import EdgeVosError
-from edge_vos.runtime.history import FrameHistory
 from edge_vos.runtime.interactive.prompt_draft import PromptDraft
 from edge_vos.runtime.interactive.worker import Worker
+from edge_vos.runtime.objects.history import FrameHistory
 from edge_vos.runtime.sources.frame import Frame
 
 Change = Callable[[PromptDraft], PromptDraft]

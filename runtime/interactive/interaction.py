@@ -19,17 +19,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_vos.errors import PromptError
-from edge_vos.runtime.history import FrameHistory, catch_up
 from edge_vos.runtime.interactive.controls import Controls
 from edge_vos.runtime.interactive.drafting import Drafting
-from edge_vos.runtime.interactive.prompt import Box, Point, Prompt
-from edge_vos.runtime.interactive.prompt_checks import (
+from edge_vos.runtime.interactive.prompt_draft import PromptDraft, Stroke
+from edge_vos.runtime.objects.history import FrameHistory, catch_up
+from edge_vos.runtime.prompts.checks import (
     check_box,
     check_points,
     no_free_object,
     points_beside_only,
 )
-from edge_vos.runtime.interactive.prompt_draft import PromptDraft, Stroke
+from edge_vos.runtime.prompts.prompt import Box, Point, Prompt
 from edge_vos.runtime.segmenter import FrameResult, Segmenter
 from edge_vos.runtime.sinks.drawing import Painter
 from edge_vos.runtime.sinks.output_path import partial_path

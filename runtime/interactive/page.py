@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from edge_vos.errors import SinkError
 from edge_vos.runtime.interactive.interaction import Interaction
 from edge_vos.runtime.interactive.page_server import PageServer
-from edge_vos.runtime.interactive.prompt_checks import MOST_PX
 from edge_vos.runtime.interactive.prompt_draft import Stroke
+from edge_vos.runtime.prompts.checks import MOST_PX
 from edge_vos.runtime.segmenter import FrameResult
 from edge_vos.runtime.sinks.drawing import Painter
 from edge_vos.runtime.sinks.output import Sink

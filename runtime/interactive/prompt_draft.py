@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_vos.errors import PromptError
-from edge_vos.runtime.interactive.find_object import ObjectFinder
-from edge_vos.runtime.interactive.prompt import Box, Point, Prompt
 from edge_vos.runtime.labels import ObjectState
+from edge_vos.runtime.prompts.find_object import ObjectFinder
+from edge_vos.runtime.prompts.prompt import Box, Point, Prompt
 from edge_vos.runtime.segmenter import FrameResult
 from edge_vos.runtime.sinks.drawing import Painter
 from edge_vos.runtime.sources.frame import Frame

@@ -12,13 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_vos.errors import PromptError
-from edge_vos.runtime.interactive.prompt_checks import (
+from edge_vos.runtime.preprocess import check_frame
+from edge_vos.runtime.prompts.checks import (
     check_box,
     check_mask,
     check_points,
     check_size,
 )
-from edge_vos.runtime.preprocess import check_frame
 
 __all__ = [
     "check_mask",

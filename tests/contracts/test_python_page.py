@@ -16,9 +16,9 @@ import pytest
 from numpy.typing import NDArray
 
 from edge_vos.errors import SourceLost
-from edge_vos.runtime.interactive.find_object import FALLBACK
 from edge_vos.runtime.labels import ObjectState
 from edge_vos.runtime.model import LoadedModel
+from edge_vos.runtime.prompts.find_object import FALLBACK
 from edge_vos.runtime.segmenter import FrameResult, Segmenter
 from edge_vos.runtime.sources.frame import RawFrame, Source
 from edge_vos.runtime.sources.opening import open_source

@@ -11,9 +11,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_vos.distill.footage import Footage, Image, Still, Video
-from edge_vos.distill.layers import one_thing
-from edge_vos.distill.motion import jitter_colour
+from edge_vos.distill.data.footage import Footage, Image, Still, Video
+from edge_vos.distill.data.layers import one_thing
+from edge_vos.distill.data.motion import jitter_colour
 from edge_vos.evaluate.clicks import box_of, next_click
 from edge_vos.runtime.interactive.prompt_head import (
     BESIDE,

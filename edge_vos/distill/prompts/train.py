@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from edge_vos.distill.footage import Footage
+from edge_vos.distill.data.footage import Footage
 from edge_vos.distill.prompts.samples import (
     PromptBatch,
     add_clicks,

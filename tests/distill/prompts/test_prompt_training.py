@@ -8,7 +8,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from edge_vos.distill.footage import Footage, Still  # noqa: E402
+from edge_vos.distill.data.footage import Footage, Still  # noqa: E402
 from edge_vos.distill.prompts.samples import (  # noqa: E402
     add_clicks,
     make_prompts,
