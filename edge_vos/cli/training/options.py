@@ -28,8 +28,8 @@ PresetOption = Annotated[str, typer.Option(help="Shape of the student: small or 
 
 
 @dataclass(frozen=True)
-class TrainingOptions:
-    """Hold what was asked of a run; ``None`` is the command's default."""
+class MaterialOptions:
+    """Say what to train on and for how long; ``None`` is the command's default."""
 
     davis: TrainDavisOption = None
     stills: StillsOption = None
@@ -49,6 +49,15 @@ class TrainingOptions:
     resume: Annotated[bool, typer.Option(help="Go on where the run's checkpoint stands.")] = False
     steps: Annotated[int | None, typer.Option(min=1, help="Optimizer steps in all.")] = None
     minutes: Annotated[float | None, typer.Option(min=0, help="Stop after this time.")] = None
+    seed: Annotated[int | None, typer.Option(help="Of the weights and of every batch.")] = None
+    threads: TorchThreadsOption = None
+    json_output: JsonOption = False
+
+
+@dataclass(frozen=True)
+class TrainingOptions(MaterialOptions):
+    """Hold what was asked of a student's or a teacher's run beside that."""
+
     fit: Annotated[
         bool,
         typer.Option(
@@ -57,8 +66,6 @@ class TrainingOptions:
             "learning rate has come down when they are over.",
         ),
     ] = False
-    seed: Annotated[int | None, typer.Option(help="Of the weights and of every batch.")] = None
-    threads: TorchThreadsOption = None
     config: ConfigOption = None
     workers: Annotated[
         int,
@@ -82,4 +89,3 @@ class TrainingOptions:
             help="Score three windows of so many frames of each sequence: cheap; 0 is all.",
         ),
     ] = 0
-    json_output: JsonOption = False

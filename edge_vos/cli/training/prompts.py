@@ -10,39 +10,22 @@ from typing import Annotated
 
 import typer
 
-from edge_vos.cli.options import JsonOption
-from edge_vos.cli.training.options import (
-    DataOption,
-    ExcludeOption,
-    MinutesOption,
-    ResumeOption,
-    SeedOption,
-    StillsOption,
-    TorchThreadsOption,
-    TrainDavisOption,
-)
-from edge_vos.cli.training.run import load_footage, require_training
+from edge_vos.cli.options import takes
+from edge_vos.cli.training.options import MaterialOptions, RunOption
+from edge_vos.cli.training.run import material_of, require_training
 from edge_vos.errors import SinkError, UsageError
 
 
+@takes(MaterialOptions)
 def prompts(
-    davis: TrainDavisOption = None,
-    stills: StillsOption = None,
-    data: DataOption = None,
-    exclude: ExcludeOption = "",
+    options: MaterialOptions,
     weights: Annotated[
         Path | None, typer.Option(help="The student whose encoder it uses; the shipped one.")
     ] = None,
     from_head: Annotated[
         Path | None, typer.Option("--from", help="Prompt head to go on from.")
     ] = None,
-    run: Annotated[Path, typer.Option(help="Folder of the run.")] = Path("runs/prompts"),
-    resume: ResumeOption = False,
-    steps: Annotated[int | None, typer.Option(min=1, help="Optimizer steps in all.")] = None,
-    minutes: MinutesOption = None,
-    seed: SeedOption = None,
-    threads: TorchThreadsOption = None,
-    json_output: JsonOption = False,
+    run: RunOption = Path("runs/prompts"),
 ) -> None:
     """Train the prompt head, which makes a mask from a box or clicks.
 
@@ -68,27 +51,27 @@ def prompts(
     from edge_vos.model.checkpoint import default_weights_path, load_student
     from edge_vos.model.prompt_checkpoint import load_prompt_head
 
-    if not (davis or stills or data):
+    if not (options.davis or options.stills or options.data):
         raise UsageError(
             "there is nothing to train on",
             "--davis, --stills or --data",
             "Run for example: edge-vos train prompts --davis DAVIS",
         )
-    if (run / CHECKPOINT).exists() and not resume:
+    if (run / CHECKPOINT).exists() and not options.resume:
         raise SinkError(
             f"{run} already holds a run", "a new folder", "Add --resume, or choose another --run"
         )
-    if threads:
-        torch.set_num_threads(threads)
+    if options.threads:
+        torch.set_num_threads(options.threads)
     encoder = load_student(weights or default_weights_path()).encoder
-    if resume:
+    if options.resume:
         state, config = load_prompt_state(run, encoder)
     else:
-        given = {"steps": steps, "seed": seed}
+        given = {"steps": options.steps, "seed": options.seed}
         config = PromptTrainConfig(**{k: v for k, v in given.items() if v is not None})
         initial = load_prompt_head(from_head)[0] if from_head else None
         state = new_prompt_state(config, encoder, initial)
-    footage = load_footage(davis, stills, exclude, max(360, config.sizes[-1][0]), data)
+    footage = material_of(options).load(max(360, config.sizes[-1][0]))
     recent: list[float] = []
     told_s = time.monotonic()
 
@@ -101,9 +84,9 @@ def prompts(
             recent.clear()
             told_s = time.monotonic()
 
-    train_prompts(footage, encoder, state, config, run, report, minutes or math.inf)
+    train_prompts(footage, encoder, state, config, run, report, options.minutes or math.inf)
     found = run / WEIGHTS
-    if json_output:
+    if options.json_output:
         typer.echo(json.dumps({"run": str(run), "step": state.step, "weights": str(found)}))
         return
     typer.echo(f"{state.step} steps; weights in {found}")

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from edge_vos.cli.training.options import TrainingOptions
+from edge_vos.cli.training.options import MaterialOptions, TrainingOptions
 from edge_vos.errors import MissingPackageError, SinkError, UsageError
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class Material:
         return load_footage(self.davis, self.stills, self.exclude, height, self.data)
 
 
-def material_of(options: TrainingOptions) -> Material:
+def material_of(options: MaterialOptions) -> Material:
     """Return where the material that was asked for is."""
     return Material(options.davis, options.stills, options.data, options.exclude)
 
