@@ -9,12 +9,12 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from edge_vos.bundle import Manifest
-from edge_vos.converters.calibrate import calibration_clips, run_calibration
 from edge_vos.converters.clip import SHIPPED_CLIP, load_clip
 from edge_vos.converters.lowering import Calibration
-from edge_vos.converters.quantize import Scheme
+from edge_vos.converters.quantization.calibrate import calibration_clips, run_calibration
+from edge_vos.converters.quantization.quantize import Scheme
+from edge_vos.converters.quantization.sensitivity import rank_modules
 from edge_vos.converters.rewrites import fold_batchnorm, set_sampler
-from edge_vos.converters.sensitivity import rank_modules
 from edge_vos.converters.verify.reference import Reference, run_reference
 from edge_vos.model.checkpoint import load_student, weights_sha256
 from edge_vos.model.student import Student, example_inputs, student_as_callable

@@ -47,6 +47,21 @@ INPUT_NAMES = tuple(_INPUTS)
 OUTPUT_NAMES = tuple(_OUTPUTS)
 
 
+_PROMPT_INPUTS: dict[str, tuple[_Shape, str]] = {
+    "image": ((1, 3, "H", "W"), "RGB in [0, 255]; normalisation is inside the graph"),
+    "prompt": (
+        (1, 4, *_MASK[1:]),
+        "clicks on the object, clicks beside it, its box, and its mask so far; in [0, 1]",
+    ),
+}
+_PROMPT_OUTPUTS: dict[str, tuple[_Shape, str]] = {
+    "probability": ((1, 1, *_MASK[1:]), "of the object"),
+}
+
+PROMPT_INPUT_NAMES = tuple(_PROMPT_INPUTS)
+PROMPT_OUTPUT_NAMES = tuple(_PROMPT_OUTPUTS)
+
+
 @dataclass(frozen=True)
 class TensorSpec:
     """Describe one input or output of a graph."""
@@ -115,21 +130,60 @@ class GraphSpec:
         return {name: np.zeros(self.shape(name), np.float32) for name in INPUT_NAMES}
 
     def _tensors(self, table: dict[str, tuple[_Shape, str]]) -> tuple[TensorSpec, ...]:
-        return tuple(
-            TensorSpec(name, self._shape(shape), _FLOAT32, meaning)
-            for name, (shape, meaning) in table.items()
-        )
+        return _tensors(table, self._counts)
 
     def _shape(self, shape: _Shape) -> tuple[int, ...]:
-        counts = {
+        return _filled(shape, self._counts)
+
+    @property
+    def _counts(self) -> dict[str, int]:
+        return {
             "H": self.size[0], "W": self.size[1], "K": self.channels, "N": self.slots,
             "Ck": self.key_channels, "Cv": self.value_channels,
         }  # fmt: skip
 
-        def length(side: int | str) -> int:
-            if isinstance(side, int):
-                return side
-            name, _, stride = side.partition("/")
-            return counts[name] // int(stride or 1)
 
-        return tuple(map(length, shape))
+@dataclass(frozen=True)
+class PromptGraphSpec:
+    """Describe the prompt head's graph: clicks and a box of one object in, its mask out.
+
+    It is a graph of its own beside the step's, with an encoder of its own, and has no memory.
+
+    Args:
+        size: (height, width) of the image in pixels, multiples of 32.
+    """
+
+    size: tuple[int, int]
+
+    @property
+    def inputs(self) -> tuple[TensorSpec, ...]:
+        """Return the inputs in the graph's order, float32 with four dimensions."""
+        return _tensors(_PROMPT_INPUTS, self._counts)
+
+    @property
+    def outputs(self) -> tuple[TensorSpec, ...]:
+        """Return the outputs in the graph's order, float32 with four dimensions."""
+        return _tensors(_PROMPT_OUTPUTS, self._counts)
+
+    @property
+    def _counts(self) -> dict[str, int]:
+        return {"H": self.size[0], "W": self.size[1]}
+
+
+def _tensors(
+    table: dict[str, tuple[_Shape, str]], counts: dict[str, int]
+) -> tuple[TensorSpec, ...]:
+    return tuple(
+        TensorSpec(name, _filled(shape, counts), _FLOAT32, meaning)
+        for name, (shape, meaning) in table.items()
+    )
+
+
+def _filled(shape: _Shape, counts: dict[str, int]) -> tuple[int, ...]:
+    def length(side: int | str) -> int:
+        if isinstance(side, int):
+            return side
+        name, _, stride = side.partition("/")
+        return counts[name] // int(stride or 1)
+
+    return tuple(map(length, shape))

@@ -63,7 +63,7 @@ class BundleVerification:
         }
 
 
-def verify_bundle(path: Path | None = None, threads: int | None = None) -> BundleVerification:
+def verify(path: str | Path | None = None, threads: int | None = None) -> BundleVerification:
     """Repeat a bundle's golden on this machine; needs no torch.
 
     Args:

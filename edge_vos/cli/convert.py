@@ -11,9 +11,6 @@ from edge_vos.cli.options import JsonOption, OverwriteOption
 from edge_vos.errors import UsageError
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from edge_vos.converters.recipe import Recipe
     from edge_vos.converters.report import ConversionSummary
 
@@ -142,6 +139,7 @@ def convert(
             return convert_isolated(recipe, path, options, python)
     else:
         from edge_vos.converters.convert import Conversion, Options
+        from edge_vos.evaluate.metrics import region_and_boundary
         from edge_vos.model.checkpoint import default_weights_path
 
         conversion = Conversion(
@@ -152,7 +150,7 @@ def convert(
                 overwrite=overwrite,
                 allow_failed_gate=allow_failed_gate,
             ),
-            score=_region_and_boundary,
+            score=region_and_boundary,
             progress=lambda step: console.print(f"  {step}"),
         )
 
@@ -182,13 +180,6 @@ def _paths(output: Path, recipes: Sequence["Recipe"]) -> list[Path]:
             "Use for example -o out",
         )
     return [output]
-
-
-def _region_and_boundary(predicted: "NDArray[np.bool_]", truth: "NDArray[np.bool_]") -> float:
-    """Return J&F of one object in one frame."""
-    from edge_vos.evaluate.metrics import boundary_accuracy, region_similarity
-
-    return (region_similarity(predicted, truth) + boundary_accuracy(predicted, truth)) / 2
 
 
 def _print(made: Sequence["ConversionSummary"]) -> None:

@@ -89,6 +89,36 @@ def save_student(
     os.replace(temporary, path)
 
 
+def read_tensors(
+    path: Path, wanted: str, expected: str, hint: str
+) -> tuple[dict[str, str], dict[str, torch.Tensor]]:
+    """Read a safetensors file: its header and its tensors, floating-point ones in float32.
+
+    Args:
+        path: the file.
+        wanted: the header's ``format``.
+        expected: what the file should be, for an error.
+        hint: what to do next, for an error.
+
+    Raises:
+        CheckpointError: if the file is missing, damaged, or of another format.
+    """
+    if not path.is_file():
+        raise CheckpointError(f"weights {path} do not exist", expected, hint)
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            header = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"weights {path} cannot be read: {error}", expected, hint) from error
+    if header.get("format") != wanted:
+        raise CheckpointError(
+            f"weights {path} have format {header.get('format')!r}", repr(wanted), hint
+        )
+    floats = {k: v.float() if v.is_floating_point() else v for k, v in tensors.items()}
+    return header, floats
+
+
 def load_student(path: Path | str, sampler: str | None = None) -> Student:
     """Read a student in evaluation mode, in float32.
 
@@ -102,22 +132,10 @@ def load_student(path: Path | str, sampler: str | None = None) -> Student:
     path = Path(path)
     expected = "a safetensors file written by edge-vos train"
     hint = "Leave --weights out to use the shipped student"
-    if not path.is_file():
-        raise CheckpointError(f"weights {path} do not exist", expected, hint)
-    try:
-        with safe_open(str(path), framework="pt") as file:
-            header = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
-        raise CheckpointError(f"weights {path} cannot be read: {error}", expected, hint) from error
-    if header.get("format") != FORMAT:
-        raise CheckpointError(
-            f"weights {path} have format {header.get('format')!r}", repr(FORMAT), hint
-        )
+    header, floats = read_tensors(path, FORMAT, expected, hint)
     values = json.loads(header["config"])
     config = StudentConfig.from_dict({**values, "sampler": sampler or values["sampler"]})
     student = Student(config)
-    floats = {k: v.float() if v.is_floating_point() else v for k, v in tensors.items()}
     missing, unexpected = (
         student.load_state_dict(floats, strict=False)
         if _fits(student, floats)

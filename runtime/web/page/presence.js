@@ -1,5 +1,5 @@
 // @ts-check
-// Decide when an object is hidden and when it is back: runtime/presence.py and appearance.py.
+// Decide when an object is hidden and when it is back: runtime/objects/presence.py and appearance.py.
 
 /** @typedef {import("./types").Look} Look */
 /** @typedef {import("./types").ObjectState} ObjectState */
