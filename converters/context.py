@@ -9,13 +9,13 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from edge_vos.bundle import Manifest
-from edge_vos.converters.calibrate import calibration_clips, run_calibration
 from edge_vos.converters.clip import SHIPPED_CLIP, load_clip
 from edge_vos.converters.lowering import PROMPT_HEAD, Calibration
 from edge_vos.converters.prompt_cases import PromptCase, calibration_of, record, split_cases
-from edge_vos.converters.quantize import Scheme
+from edge_vos.converters.quantization.calibrate import calibration_clips, run_calibration
+from edge_vos.converters.quantization.quantize import Scheme
+from edge_vos.converters.quantization.sensitivity import rank_modules
 from edge_vos.converters.rewrites import fold_batchnorm, set_sampler
-from edge_vos.converters.sensitivity import rank_modules
 from edge_vos.converters.verify.prompt_golden import make_prompt_golden
 from edge_vos.converters.verify.prompt_head import PromptReference
 from edge_vos.converters.verify.reference import Reference, run_reference

@@ -21,7 +21,7 @@ from edge_vos.bundle import (
 from edge_vos.converters.clip import FRAMES
 from edge_vos.converters.context import ConversionContext, Progress
 from edge_vos.converters.known_bad import check_known_bad
-from edge_vos.converters.recipe import Recipe
+from edge_vos.converters.recipe import Recipe, choose
 from edge_vos.converters.report import ConversionReport, ConversionSummary
 from edge_vos.converters.steps import (
     Artifact,
@@ -36,7 +36,10 @@ from edge_vos.converters.steps import (
 from edge_vos.converters.verify.checks import Score
 from edge_vos.engines import ENGINES, installed_version
 from edge_vos.errors import GateError
+from edge_vos.evaluate.metrics import region_and_boundary
 from edge_vos.manifest import PromptHeadEntry
+from edge_vos.model.checkpoint import default_weights_path
+from edge_vos.model.prompt_checkpoint import default_prompt_head_path
 
 PROMPT_FOLDER = "prompt"
 """Where the prompt head's files lie inside a bundle."""
@@ -204,3 +207,68 @@ class Conversion:
         )
         bundle = write_bundle(output, manifest, files, overwrite=self._options.overwrite)
         return Converted(bundle, report, head_report)
+
+
+def prompt_head_beside(weights: Path) -> Path | None:
+    """Return the prompt head that lies beside a student's weights; ``None`` where none does."""
+    path = weights.with_name(default_prompt_head_path().name)
+    return path if path.is_file() else None
+
+
+def convert(
+    target: str = "cpu",
+    output: str | Path = "out",
+    *,
+    backend: str | None = None,
+    precision: str | None = None,
+    size: tuple[int, int] | None = None,
+    sampler: str = "auto",
+    weights: str | Path | None = None,
+    prompt_head: str | Path | None = None,
+    without_prompt_head: bool = False,
+    calibrate: str | None = None,
+    max_drop: float | None = None,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> ConversionSummary:
+    """Convert a student for a kind of device, verify it against eager PyTorch and write a bundle.
+
+    Args:
+        target: android, ios, jetson, raspberrypi, cpu or web.
+        output: the bundle to write, NAME.bundle or NAME.zip, or the folder to write it into.
+        backend: the engine; ``None`` is the target's.
+        precision: ``None`` is the target's.
+        size: (height, width) of the image, multiples of 16; ``None`` is the target's.
+        sampler: auto, native, gather or matmul.
+        weights: the student's safetensors file; ``None`` is the one that ships.
+        prompt_head: the prompt head's; ``None`` is the one that lies beside the student's.
+        without_prompt_head: leave out the graph that makes masks from boxes and clicks.
+        calibrate: as ``Options`` has it.
+        max_drop: as ``Options`` has it.
+        overwrite: replace a bundle that lies at the output.
+        progress: told the name of each step as it starts.
+
+    Returns:
+        What was written, its ``path`` and ``verdict`` with it.
+
+    Raises:
+        UsageError: if a name does not exist.
+        ShapeError: if the size does not suit the student.
+        MissingPackageError: if the converter is not installed.
+        CheckpointError, SinkError, GateError, EngineError: as ``Conversion.convert``.
+    """
+    recipe = choose(target, backend=backend, precision=precision, sampler=sampler, size=size)
+    path = Path(output)
+    if path.suffix not in (".bundle", ".zip"):
+        path /= recipe.file_name
+    ENGINES[recipe.backend].require_packages()
+    student = Path(weights) if weights else default_weights_path()
+    head = Path(prompt_head) if prompt_head else prompt_head_beside(student)
+    options = Options(
+        student,
+        calibrate,
+        max_drop,
+        overwrite=overwrite,
+        prompt_head=None if without_prompt_head else head,
+    )
+    return Conversion(options, region_and_boundary, progress).convert(recipe, path).summary

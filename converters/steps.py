@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from edge_vos.converters.context import ConversionContext
 from edge_vos.converters.lowering import PROMPT_HEAD, Lowered, Request, load_lower
-from edge_vos.converters.quantize import Scheme, scheme_of
+from edge_vos.converters.quantization.quantize import Scheme, scheme_of
 from edge_vos.converters.recipe import Recipe
 from edge_vos.converters.report import ConversionReport, Quantization
 from edge_vos.converters.verify.checks import Score, verify

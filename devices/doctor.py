@@ -20,7 +20,7 @@ from edge_vos.devices.telemetry.tegrastats import parse_power_mode
 from edge_vos.engines import ENGINES
 from edge_vos.runtime.sinks import virtual_camera
 from edge_vos.runtime.sources import picamera
-from edge_vos.runtime.video_library import INSTALL as INSTALL_VIDEO
+from edge_vos.runtime.sources.video_library import INSTALL as INSTALL_VIDEO
 
 Which = Callable[[str], str | None]
 

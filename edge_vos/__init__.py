@@ -8,20 +8,23 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from edge_vos.devices.bench.measure import bench
+    from edge_vos.converters.convert import convert
+    from edge_vos.devices.bench.measure import BenchRequest, bench
     from edge_vos.errors import EdgeVosError
     from edge_vos.runtime.interactive.controls import Controls
     from edge_vos.runtime.labels import ObjectState
     from edge_vos.runtime.model import open_bundle
-    from edge_vos.runtime.pipeline import RunOptions, run
+    from edge_vos.runtime.pipeline import RunOptions, segment
     from edge_vos.runtime.segmenter import FrameResult, Segmenter
     from edge_vos.runtime.sinks.opening import open_sinks
     from edge_vos.runtime.sources.frame import Frame
     from edge_vos.runtime.sources.opening import open_source
+    from edge_vos.runtime.verification import verify
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "BenchRequest",
     "Controls",
     "EdgeVosError",
     "Frame",
@@ -30,13 +33,16 @@ __all__ = [
     "RunOptions",
     "Segmenter",
     "bench",
+    "convert",
     "open_bundle",
     "open_sinks",
     "open_source",
-    "run",
+    "segment",
+    "verify",
 ]
 
 _HOMES = {
+    "BenchRequest": "edge_vos.devices.bench.measure",
     "Controls": "edge_vos.runtime.interactive.controls",
     "EdgeVosError": "edge_vos.errors",
     "Frame": "edge_vos.runtime.sources.frame",
@@ -45,10 +51,12 @@ _HOMES = {
     "RunOptions": "edge_vos.runtime.pipeline",
     "Segmenter": "edge_vos.runtime.segmenter",
     "bench": "edge_vos.devices.bench.measure",
+    "convert": "edge_vos.converters.convert",
     "open_bundle": "edge_vos.runtime.model",
     "open_sinks": "edge_vos.runtime.sinks.opening",
     "open_source": "edge_vos.runtime.sources.opening",
-    "run": "edge_vos.runtime.pipeline",
+    "segment": "edge_vos.runtime.pipeline",
+    "verify": "edge_vos.runtime.verification",
 }
 
 

@@ -20,7 +20,7 @@ from edge_vos.runtime.interactive.controls import Controls
 from edge_vos.runtime.segmenter import FrameResult, Segmenter
 from edge_vos.runtime.sinks.output import Sink
 from edge_vos.runtime.sources.frame import Frame, Source
-from edge_vos.runtime.stage_times import LiveStatsTracker, StageTimes
+from edge_vos.runtime.timing.stage_times import LiveStatsTracker, StageTimes
 
 Ending = Literal["end", "frames", "stopped", "lost", "timeout"]
 Observer = Callable[[Frame, FrameResult], None]
@@ -75,7 +75,7 @@ class RunReport:
     lost: SourceLost | None = None
 
 
-def run(
+def segment(
     source: Source,
     segmenter: Segmenter,
     sinks: Sequence[Sink],

@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from edge_vos.bundle import MemoryPolicy
 from edge_vos.errors import PromptError
-from edge_vos.runtime.appearance import find_looks
 from edge_vos.runtime.frame_result import FrameResult
 from edge_vos.runtime.interactive.prompts import (
     check_mask,
@@ -22,11 +21,12 @@ from edge_vos.runtime.interactive.prompts import (
 from edge_vos.runtime.labels import Event, ObjectState, label_frame
 from edge_vos.runtime.memory import MemoryBank
 from edge_vos.runtime.model import Model
-from edge_vos.runtime.names import check_name
+from edge_vos.runtime.objects.appearance import find_looks
+from edge_vos.runtime.objects.names import check_name
+from edge_vos.runtime.objects.presence import Presence
 from edge_vos.runtime.preprocess import NEUTRAL, Letterbox, check_frame
-from edge_vos.runtime.presence import Presence
 from edge_vos.runtime.sources.frame import Frame
-from edge_vos.runtime.timing import StageTimer
+from edge_vos.runtime.timing.stage_timer import StageTimer
 
 __all__ = ["FrameResult", "Segmenter"]
 

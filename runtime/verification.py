@@ -74,7 +74,7 @@ def _finite(figures: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def verify_bundle(path: Path | None = None, threads: int | None = None) -> BundleVerification:
+def verify(path: str | Path | None = None, threads: int | None = None) -> BundleVerification:
     """Repeat a bundle's golden on this machine; needs no torch.
 
     Args:

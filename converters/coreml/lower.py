@@ -22,7 +22,7 @@ from torch.export import ExportedProgram
 
 from edge_vos.converters.coreml.neural_engine import predict_placement
 from edge_vos.converters.lowering import STEP, Lowered, Request, TensorNames
-from edge_vos.converters.quantize import kept_float
+from edge_vos.converters.quantization.quantize import kept_float
 from edge_vos.converters.quiet import quiet
 from edge_vos.engines import ENGINES
 from edge_vos.errors import EngineError, MissingPackageError

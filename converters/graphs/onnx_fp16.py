@@ -2,8 +2,8 @@
 
 Weights and activations of convolutions become fp16; the graph's inputs and outputs, the offset
 networks, coordinates, products and softmax of the attention and the probability head stay float32
-(``edge_vos.converters.quantize.FLOAT_MODULES``): at 16 cells from the edge an fp16 coordinate has
-steps of a quarter of a pixel.
+(``FLOAT_MODULES`` of ``edge_vos.converters.quantization.quantize``): at 16 cells from the edge an
+fp16 coordinate has steps of a quarter of a pixel.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,7 +14,7 @@ from onnxruntime.transformers.float16 import convert_float_to_float16
 from onnxscript import ir
 from onnxscript.ir.passes.common import RemoveUnusedNodesPass, TopologicalSortPass
 
-from edge_vos.converters.quantize import kept_float
+from edge_vos.converters.quantization.quantize import kept_float
 
 
 def halve(

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, fx
 
 from edge_vos.converters.lowering import STEP, Calibration, TensorNames, as_tuple
-from edge_vos.converters.quantize import clips_range, kept_float
+from edge_vos.converters.quantization.quantize import clips_range, kept_float
 from edge_vos.converters.quiet import executorch_silenced
 from edge_vos.errors import EngineError
 

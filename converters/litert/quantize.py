@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from edge_vos.converters.lowering import Calibration, Request
-from edge_vos.converters.quantize import clips_range, kept_float
+from edge_vos.converters.quantization.quantize import clips_range, kept_float
 
 WEIGHTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
 OPERATORS = (*WEIGHTED, "ADD", "PAD", "RESIZE_BILINEAR")

@@ -19,7 +19,7 @@ from onnxruntime.quantization.calibrate import TensorsData
 from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
 
 from edge_vos.converters.lowering import Calibration
-from edge_vos.converters.quantize import clips_range, kept_float
+from edge_vos.converters.quantization.quantize import clips_range, kept_float
 
 OPERATORS = ("Conv", "Clip", "Relu", "Add", "Resize")
 """What is quantized: where ONNX Runtime has an integer kernel, or none is needed."""

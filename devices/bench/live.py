@@ -23,7 +23,7 @@ from edge_vos.devices.bench.report import LiveRun
 from edge_vos.errors import PromptError, SourceError
 from edge_vos.runtime.interactive.controls import Controls
 from edge_vos.runtime.model import LoadedModel
-from edge_vos.runtime.pipeline import RunOptions, RunReport, run
+from edge_vos.runtime.pipeline import RunOptions, RunReport, segment
 from edge_vos.runtime.segmenter import FrameResult, Segmenter
 from edge_vos.runtime.sinks.drawing import Painter
 from edge_vos.runtime.sinks.output import Sink
@@ -130,7 +130,7 @@ def measure_live(
             sinks.append(Recording(path, source.fps, source.size, painter.paint))
         until_run.pop_all()  # from here on the run closes the source, in the thread that reads it
         options = RunOptions(live=True, prompt_from_truth=request.prompt is None)
-        report = run(source, segmenter, sinks, options, controls, on_timings=watch)
+        report = segment(source, segmenter, sinks, options, controls, on_timings=watch)
     return watch.finish(source, request, report)
 
 

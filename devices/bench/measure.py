@@ -66,14 +66,14 @@ class BenchRequest:
 
 
 def bench(
-    request: BenchRequest,
+    request: BenchRequest | None = None,
     on_progress: Progress = lambda _: None,
     open_model: OpenModel = open_bundle,
 ) -> BenchReport:
     """Load a bundle and measure it.
 
     Args:
-        request: what to measure.
+        request: what to measure; ``None`` is the bundle that ships, for a minute at most.
         on_progress: called now and then with the share of the measurement that is done, in [0, 1].
         open_model: loads the bundle, given its path, the engine and the threads; another one may
             wrap the engine, to measure what that changes.
@@ -86,6 +86,7 @@ def bench(
         SourceError: if the source cannot be opened, or ends before anything is measured.
         PromptError: if nothing says what to follow in the source, or the prompt does not fit.
     """
+    request = request or BenchRequest()
     bundle = read_bundle(request.bundle or shipped_bundle_path())
     _check(bundle.manifest, request)
     with ExitStack() as stack:

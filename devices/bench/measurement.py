@@ -21,7 +21,7 @@ from edge_vos.devices.telemetry.power import PackageEnergy
 from edge_vos.devices.telemetry.tegrastats import parse_tegrastats
 from edge_vos.devices.telemetry.tools import BackgroundTool
 from edge_vos.errors import UsageError
-from edge_vos.runtime.timing import percentiles
+from edge_vos.runtime.timing.stage_timer import percentiles
 
 STAGES = ("pre", "infer", "memory", "post")
 """The parts of a step."""

@@ -21,7 +21,7 @@ from edge_vos.devices.subject import subject_of
 from edge_vos.devices.telemetry.conditions import energy_mj
 from edge_vos.devices.telemetry.probe import probe_device
 from edge_vos.runtime.model import LoadedModel
-from edge_vos.runtime.timing import percentiles
+from edge_vos.runtime.timing.stage_timer import percentiles
 
 _UNVERIFIED = "This bundle did not pass its verification: its masks may be wrong."
 

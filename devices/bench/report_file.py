@@ -57,7 +57,9 @@ def write_report(report: BenchReport, path: Path) -> None:
         SinkError: if the path exists or cannot be written.
     """
     if path.suffix == ".png":
-        from edge_vos.devices.bench.plot import draw_report  # OpenCV is not needed for the rest
+        from edge_vos.devices.bench.pictures.report import (
+            draw_report,  # OpenCV is not needed for the rest
+        )
 
         write_new(path, draw_report(report))
     else:

@@ -21,7 +21,7 @@ from edge_vos import (
     Segmenter,
     open_bundle,
     open_source,
-    run,
+    segment,
 )
 
 TARGET = "target"
@@ -97,7 +97,7 @@ def main() -> None:
     eyes, controls = Eyes(), Controls()
     options = RunOptions(live=True, prompt_from_truth=exact)
     with ThreadPoolExecutor(max_workers=1) as pool:
-        seeing = pool.submit(run, source, segmenter, (), options, controls, eyes.see)
+        seeing = pool.submit(segment, source, segmenter, (), options, controls, eyes.see)
         try:
             due_s = time.perf_counter()
             while not seeing.done():

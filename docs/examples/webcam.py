@@ -17,7 +17,7 @@ from edge_vos import (
     open_bundle,
     open_sinks,
     open_source,
-    run,
+    segment,
 )
 
 
@@ -46,7 +46,7 @@ def main() -> None:
     controls = Controls()  # carries prompts and keys from the window to the run
     sinks = open_sinks(outputs, source.fps, source.size, controls=controls, inputs=source.files)
     live = RunOptions(live=True, interactive="window" in outputs)
-    report = run(source, segmenter, sinks, live, controls, observe=tell)
+    report = segment(source, segmenter, sinks, live, controls, observe=tell)
     print(f"{report.frames} frames, {report.dropped} left out, {report.fps:.1f} a second")
     if report.lost is not None:
         raise report.lost

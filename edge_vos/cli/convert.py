@@ -11,13 +11,8 @@ from edge_vos.cli.options import JsonOption, OverwriteOption
 from edge_vos.errors import UsageError
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from edge_vos.converters.recipe import Recipe
     from edge_vos.converters.report import ConversionSummary, PromptHeadSummary
-
-PROMPT_HEAD_FILE = "prompt-head.safetensors"
 
 WIDTH = 140
 """Columns of the table in a file or pipe, which does not wrap it."""
@@ -166,15 +161,16 @@ def convert(
         def convert_one(recipe: "Recipe", path: Path) -> "ConversionSummary":
             return convert_isolated(recipe, path, options, python)
     else:
-        from edge_vos.converters.convert import Conversion, Options
+        from edge_vos.converters.convert import Conversion, Options, prompt_head_beside
+        from edge_vos.evaluate.metrics import region_and_boundary
         from edge_vos.model.checkpoint import default_weights_path
 
         weights = weights or default_weights_path()
-        head = None if without_prompt_head else prompt_head or _beside(weights)
+        head = None if without_prompt_head else prompt_head or prompt_head_beside(weights)
         if head is None and not without_prompt_head:
             console.print(
-                f"There is no {PROMPT_HEAD_FILE} beside {weights}: boxes and clicks of these "
-                "bundles are read by GrabCut"
+                f"No prompt head lies beside {weights}: boxes and clicks of these bundles are "
+                "read by GrabCut"
             )
         conversion = Conversion(
             Options(
@@ -185,7 +181,7 @@ def convert(
                 allow_failed_gate=allow_failed_gate,
                 prompt_head=head,
             ),
-            score=_region_and_boundary,
+            score=region_and_boundary,
             progress=lambda step: console.print(f"  {step}"),
         )
 
@@ -205,11 +201,6 @@ def convert(
             typer.echo(f"{each.path} FAILED its verification and is marked so", err=True)
 
 
-def _beside(weights: Path) -> Path | None:
-    path = weights.with_name(PROMPT_HEAD_FILE)
-    return path if path.is_file() else None
-
-
 def _paths(output: Path, recipes: Sequence["Recipe"]) -> list[Path]:
     if output.suffix not in (".bundle", ".zip"):
         return [output / recipe.file_name for recipe in recipes]
@@ -220,13 +211,6 @@ def _paths(output: Path, recipes: Sequence["Recipe"]) -> list[Path]:
             "Use for example -o out",
         )
     return [output]
-
-
-def _region_and_boundary(predicted: "NDArray[np.bool_]", truth: "NDArray[np.bool_]") -> float:
-    """Return J&F of one object in one frame."""
-    from edge_vos.evaluate.metrics import boundary_accuracy, region_similarity
-
-    return (region_similarity(predicted, truth) + boundary_accuracy(predicted, truth)) / 2
 
 
 def _print(made: Sequence["ConversionSummary"]) -> None:

@@ -18,7 +18,7 @@ def doctor(json_output: JsonOption = False) -> None:
 
     Example: edge-vos doctor --json
     """
-    from edge_vos.cli.session import display_problem
+    from edge_vos.cli.video.session import display_problem
     from edge_vos.devices.doctor import diagnose
     from edge_vos.devices.report_json import to_json
 

@@ -5,23 +5,11 @@ import sys
 import typer
 
 from edge_vos import __version__
-from edge_vos.cli import (
-    ablate,
-    compare,
-    convert,
-    demo,
-    deploy,
-    devices,
-    distill,
-    doctor,
-    evaluate,
-    inspect,
-    live,
-    segment,
-    train,
-    verify,
-)
+from edge_vos.cli import convert, demo, deploy, devices, doctor, evaluate, inspect, verify
 from edge_vos.cli.bench.command import bench
+from edge_vos.cli.bench.compare import compare
+from edge_vos.cli.training import ablate, distill, train
+from edge_vos.cli.video import live, segment
 from edge_vos.errors import EdgeVosError, UsageError
 
 app = typer.Typer(
@@ -39,7 +27,7 @@ app.command("convert")(convert.convert)
 app.command("verify")(verify.verify)
 app.command("inspect")(inspect.inspect)
 app.command("bench")(bench)
-app.command("compare")(compare.compare)
+app.command("compare")(compare)
 app.command("deploy")(deploy.deploy)
 app.command("eval")(evaluate.evaluate)
 app.add_typer(train.app, name="train")

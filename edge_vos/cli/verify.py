@@ -24,9 +24,9 @@ def verify(
 
     Example: edge-vos verify out/student-240x432-cpu-int8.bundle
     """
-    from edge_vos.runtime.verification import verify_bundle
+    from edge_vos.runtime.verification import verify as repeat_golden
 
-    found = verify_bundle(bundle, threads)
+    found = repeat_golden(bundle, threads)
     if found.refused:
         typer.echo(f"NOT EXECUTED: {found.refused}", err=True)
     if json_output:

@@ -14,8 +14,8 @@ from statistics import mean, pstdev
 from typing import Any
 
 from edge_vos.distill.config import TrainConfig, merged
+from edge_vos.distill.data.footage import Footage
 from edge_vos.distill.eager import eager_model
-from edge_vos.distill.footage import Footage
 from edge_vos.distill.run_folder import CHECKPOINT, WEIGHTS, write_text
 from edge_vos.distill.train import load_state, new_state, train
 from edge_vos.errors import UsageError

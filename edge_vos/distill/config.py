@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from edge_vos.distill.clip_config import ClipConfig
+from edge_vos.distill.data.clip_config import ClipConfig
 from edge_vos.distill.objectives import DistillConfig
 from edge_vos.errors import UsageError
 from edge_vos.model.config import PRESETS, StudentConfig

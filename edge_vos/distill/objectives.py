@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from edge_vos.distill.data import Batch
+from edge_vos.distill.data.clips import Batch
 from edge_vos.distill.losses import bootstrapped_cross_entropy, edge_emphasis, soft_jaccard
 from edge_vos.distill.relations import (
     attention_kl,

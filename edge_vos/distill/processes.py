@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from edge_vos.distill.config import TrainConfig
-from edge_vos.distill.data import Batch
+from edge_vos.distill.data.clips import Batch
 from edge_vos.errors import UsageError
 
 

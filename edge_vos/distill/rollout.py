@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from edge_vos.distill.data import Batch
+from edge_vos.distill.data.clips import Batch
 from edge_vos.model.identity import PATCH, probability_from_logits
 from edge_vos.model.propagation import AttentionMaps
 from edge_vos.model.student import Features, Student

@@ -6,7 +6,7 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional as F
 
-from edge_vos.distill.data import Batch
+from edge_vos.distill.data.clips import Batch
 from edge_vos.distill.rollout import rollout
 from edge_vos.evaluate.pictures import WHITE
 from edge_vos.model.student import Student

@@ -20,9 +20,9 @@ from torch import Tensor, nn
 
 from edge_vos.distill.config import TrainConfig, learning_rate_factor
 from edge_vos.distill.curves import write_curves
-from edge_vos.distill.data import Batch, make_batch
-from edge_vos.distill.footage import Footage
-from edge_vos.distill.loader import batches
+from edge_vos.distill.data.clips import Batch, make_batch
+from edge_vos.distill.data.footage import Footage
+from edge_vos.distill.data.loader import batches
 from edge_vos.distill.objectives import DistillObjective, LabelObjective, Terms
 from edge_vos.distill.processes import (
     any_process,

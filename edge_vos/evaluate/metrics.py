@@ -69,6 +69,19 @@ def boundary_accuracy(predicted: NDArray[np.bool_], truth: NDArray[np.bool_]) ->
     return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
 
 
+def region_and_boundary(predicted: NDArray[np.bool_], truth: NDArray[np.bool_]) -> float:
+    """Return J&F of one object in one frame, in [0, 1].
+
+    Args:
+        predicted: (H, W) bool.
+        truth: (H, W) bool.
+
+    Raises:
+        ShapeError: if the masks differ in size.
+    """
+    return (region_similarity(predicted, truth) + boundary_accuracy(predicted, truth)) / 2
+
+
 def mask_boundary(mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
     """Return the pixels that differ from their right, lower or lower right neighbour.
 

@@ -17,9 +17,9 @@ from edge_vos.runtime.annotations.annotation import (
     check_file_size,
     choose_image,
 )
+from edge_vos.runtime.annotations.polygons import fill
 from edge_vos.runtime.annotations.values import entries, points, record, text, whole
 from edge_vos.runtime.masks import Rle, decode_rle
-from edge_vos.runtime.polygons import fill
 
 KIND = "COCO file"
 _TRACK_KEYS = ("track_id", "instance_id")

@@ -17,8 +17,8 @@ from edge_vos.runtime.annotations.annotation import (
     choose_image,
     number_groups,
 )
+from edge_vos.runtime.annotations.polygons import fill
 from edge_vos.runtime.annotations.values import FURTHEST_PX, check_points, whole
-from edge_vos.runtime.polygons import fill
 
 KIND = "CVAT file"
 _AREAS = ("polygon", "mask", "box", "ellipse")

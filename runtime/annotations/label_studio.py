@@ -16,9 +16,9 @@ from edge_vos.runtime.annotations.annotation import (
     check_file_size,
     choose_image,
 )
+from edge_vos.runtime.annotations.polygons import fill
 from edge_vos.runtime.annotations.values import FURTHEST_PX, check_points, entries, points, record
 from edge_vos.runtime.annotations.values import whole as whole_number
-from edge_vos.runtime.polygons import fill
 
 KIND = "Label Studio export"
 _LABELS = ("brushlabels", "polygonlabels", "rectanglelabels", "ellipselabels", "labels")

@@ -19,8 +19,8 @@ from edge_vos.runtime.annotations.annotation import (
     check_file_size,
     number_groups,
 )
+from edge_vos.runtime.annotations.polygons import fill
 from edge_vos.runtime.annotations.values import entries, points, record, text, whole
-from edge_vos.runtime.polygons import fill
 
 KIND = "LabelMe file"
 _SHAPES = "polygon, rectangle, circle or mask"

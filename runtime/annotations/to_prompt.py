@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from edge_vos.errors import PromptError
 from edge_vos.runtime.annotations.annotation import Annotation
 from edge_vos.runtime.annotations.channels import assign_channels, to_channels
-from edge_vos.runtime.names import UNNAMED, check_name
+from edge_vos.runtime.objects.names import UNNAMED, check_name
 from edge_vos.runtime.segmenter import Segmenter
 
 

@@ -7,8 +7,8 @@ import numpy as np
 
 from edge_vos.errors import MaskError
 from edge_vos.runtime.annotations.annotation import Annotation, Canvas, FrameName
+from edge_vos.runtime.annotations.polygons import fill
 from edge_vos.runtime.annotations.values import check_points
-from edge_vos.runtime.polygons import fill
 
 KIND = "YOLO label file"
 _MEANT = "a line an object: CLASS X1 Y1 X2 Y2 X3 Y3 …, from 0 to 1"

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from edge_vos.runtime.segmenter import Segmenter
 from edge_vos.runtime.sources.frame import Frame
-from edge_vos.runtime.stage_times import LiveStats
+from edge_vos.runtime.timing.stage_times import LiveStats
 
 Request = Callable[[Segmenter, Frame | None], object]
 

@@ -19,9 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_vos.errors import PromptError
-from edge_vos.runtime.history import FrameHistory, catch_up
 from edge_vos.runtime.interactive.controls import Controls
 from edge_vos.runtime.interactive.prompt_draft import PromptDraft
+from edge_vos.runtime.objects.history import FrameHistory, catch_up
 from edge_vos.runtime.segmenter import FrameResult, Segmenter
 from edge_vos.runtime.sinks.drawing import Painter
 from edge_vos.runtime.sinks.output_path import partial_path

@@ -190,11 +190,7 @@ def prompt_maps(
     scale_y, scale_x = rows / view.size[0], columns / view.size[1]
     for (x, y), label in zip(points, labels, strict=True):
         row, column = (y + 0.5 - view.top) * scale_y - 0.5, (x + 0.5 - view.left) * scale_x - 0.5
-        down = np.exp(-0.5 * ((np.arange(rows) - row) / CLICK_CELLS) ** 2)
-        across = np.exp(-0.5 * ((np.arange(columns) - column) / CLICK_CELLS) ** 2)
-        spot = np.outer(down, across)
-        channel = content[ON if label == 1 else BESIDE]
-        np.maximum(channel, spot, out=channel, casting="same_kind")
+        draw_click(content[ON if label == 1 else BESIDE], row, column)
     if box_xywh is not None:
         x, y, box_width, box_height = box_xywh
         down = _covered(y - view.top, y + box_height - view.top, scale_y, rows)
@@ -204,6 +200,14 @@ def prompt_maps(
         part = (view.of(mask) > 0).astype(np.float32)
         content[MASK] = cv2.resize(part, (columns, rows), interpolation=cv2.INTER_AREA)
     return maps
+
+
+def draw_click(channel: NDArray[np.float32], row: float, column: float) -> None:
+    """Draw a click into a (h, w) float32 map, in place, as a spot around a place in cells."""
+    rows, columns = channel.shape
+    down = np.exp(-0.5 * ((np.arange(rows) - row) / CLICK_CELLS) ** 2)
+    across = np.exp(-0.5 * ((np.arange(columns) - column) / CLICK_CELLS) ** 2)
+    np.maximum(channel, np.outer(down, across), out=channel, casting="same_kind")
 
 
 def _covered(start: float, stop: float, scale: float, cells: int) -> NDArray[np.float64]:

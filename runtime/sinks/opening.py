@@ -11,9 +11,9 @@ from edge_vos.errors import SinkError
 from edge_vos.runtime.interactive.controls import Controls
 from edge_vos.runtime.interactive.interaction import Interaction
 from edge_vos.runtime.interactive.window import Window
-from edge_vos.runtime.sinks import label_kinds
 from edge_vos.runtime.sinks.drawing import Painter
-from edge_vos.runtime.sinks.label_file import FrameFiles
+from edge_vos.runtime.sinks.labels import label_kinds
+from edge_vos.runtime.sinks.labels.label_file import FrameFiles
 from edge_vos.runtime.sinks.matte import RENDERS, cut_out
 from edge_vos.runtime.sinks.output import JsonLines, MaskFolder, Nothing, Sink, make_folder
 from edge_vos.runtime.sinks.output_path import OutputPath, check_apart, check_spares

@@ -15,7 +15,7 @@ from edge_vos.runtime.sinks.output_path import partial_path
 from edge_vos.runtime.sinks.video.encoders import CONTAINERS, choose_codec
 from edge_vos.runtime.sinks.video.opencv import ConstantRateVideo, JpegVideo
 from edge_vos.runtime.sources.frame import Frame, Original
-from edge_vos.runtime.video_library import INSTALL
+from edge_vos.runtime.sources.video_library import INSTALL
 
 SUFFIXES = tuple(CONTAINERS)
 

@@ -15,7 +15,7 @@ from edge_vos.errors import SourceError, SourceLost
 from edge_vos.runtime.sources.frame import Original, RawFrame, Source
 from edge_vos.runtime.sources.opencv_video import OpencvVideo
 from edge_vos.runtime.sources.span import WHOLE, Span
-from edge_vos.runtime.video_library import has_pyav
+from edge_vos.runtime.sources.video_library import has_pyav
 
 FALLBACK_FPS = 30.0  # for a file that does not tell
 # These containers count their frames. Elsewhere the number is derived from the duration, which

@@ -19,7 +19,7 @@ import numpy as np
 
 from edge_vos.errors import EdgeVosError
 from edge_vos.evaluate.davis import read_davis
-from edge_vos.evaluate.metrics import boundary_accuracy, region_similarity
+from edge_vos.evaluate.metrics import region_and_boundary
 from edge_vos.evaluate.sequences import VideoSequence, object_ids
 from edge_vos.runtime.model import LoadedModel, open_bundle
 from edge_vos.runtime.propagation.follow import follow
@@ -75,7 +75,7 @@ def score(
             continue
         for i in objects:
             pair = (result.mask == i, truth == i)
-            values.append((region_similarity(*pair) + boundary_accuracy(*pair)) / 2)
+            values.append(region_and_boundary(*pair))
     return 100 * float(np.mean(values))
 
 

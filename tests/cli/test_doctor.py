@@ -10,7 +10,8 @@ import typer
 from typer.testing import CliRunner
 
 from edge_vos import engines
-from edge_vos.cli import doctor, session
+from edge_vos.cli import doctor
+from edge_vos.cli.video import session
 from edge_vos.devices import doctor as devices_doctor
 from edge_vos.devices.doctor import DoctorReport
 from edge_vos.devices.telemetry.cameras import Camera

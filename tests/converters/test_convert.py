@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import nn
 
+import edge_vos
 from edge_vos.bundle import GOLDEN_FILE, Manifest, read_bundle
 from edge_vos.converters import steps as module
 from edge_vos.converters.convert import Conversion, Converted, Options
@@ -284,3 +285,18 @@ def test_refusals_come_before_the_work(
     with pytest.raises(CheckpointError, match="do not exist"):
         Conversion(Options(tmp_path / "none")).convert(RECIPE, tmp_path / "a.bundle")
     assert not (tmp_path / "a.bundle").exists()
+
+
+def test_the_public_names_convert_and_verify(weights: Path, tmp_path: Path) -> None:
+    steps: list[str] = []
+    made = edge_vos.convert(
+        output=tmp_path, size=SIZE, sampler="native", precision="fp32",
+        weights=weights, progress=steps.append,
+        calibrate="synthetic://?size=64x96&objects=2&frames=8&seed=1",
+    )  # fmt: skip
+    assert Path(made.path) == tmp_path / "student-64x96-cpu-fp32.bundle"
+    assert (made.verdict, made.passed, made.jf is not None) == ("passed", True, True)
+    assert steps[-1] == f"writing {made.path}"
+    assert edge_vos.verify(made.path).verdict == "passed"
+    with pytest.raises(SinkError, match="exists"):
+        edge_vos.convert(output=made.path, size=SIZE, weights=weights)

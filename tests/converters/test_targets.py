@@ -8,7 +8,7 @@ import pytest
 
 from edge_vos import engines
 from edge_vos.converters.lowering import load_lower
-from edge_vos.converters.quantize import Scheme, scheme_of
+from edge_vos.converters.quantization.quantize import Scheme, scheme_of
 from edge_vos.converters.targets import TARGETS
 from edge_vos.converters.targets_page import page
 from edge_vos.converters.verify.evaluator import find_evaluator

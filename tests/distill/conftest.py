@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from edge_vos.distill.clip_config import ClipConfig
 from edge_vos.distill.config import TrainConfig
-from edge_vos.distill.footage import Footage, Still, Video
+from edge_vos.distill.data.clip_config import ClipConfig
+from edge_vos.distill.data.footage import Footage, Still, Video
 
 
 @pytest.fixture

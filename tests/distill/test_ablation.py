@@ -8,7 +8,7 @@ import pytest
 
 from edge_vos.distill.ablation import ROWS, Outcome, Row, read_rows, run_row, table
 from edge_vos.distill.config import RECIPES, TrainConfig, merged
-from edge_vos.distill.footage import Footage
+from edge_vos.distill.data.footage import Footage
 from edge_vos.distill.objectives import DistillConfig
 from edge_vos.errors import UsageError
 from edge_vos.evaluate.run import read_dataset

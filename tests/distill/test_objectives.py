@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from edge_vos.distill.config import TrainConfig
-from edge_vos.distill.data import Batch, make_batch
-from edge_vos.distill.footage import Footage
+from edge_vos.distill.data.clips import Batch, make_batch
+from edge_vos.distill.data.footage import Footage
 from edge_vos.distill.objectives import DistillConfig, DistillObjective, LabelObjective
 from edge_vos.distill.train import new_state, objective_of, train_step
 from edge_vos.errors import UsageError

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from edge_vos.distill.config import TrainConfig
-from edge_vos.distill.data import make_batch
-from edge_vos.distill.footage import Footage
+from edge_vos.distill.data.clips import make_batch
+from edge_vos.distill.data.footage import Footage
 from edge_vos.distill.rollout import rollout
 from edge_vos.model.config import PRESETS
 from edge_vos.model.student import Student

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from edge_vos.distill.config import TrainConfig
-from edge_vos.distill.data import make_batch
-from edge_vos.distill.footage import Footage
+from edge_vos.distill.data.clips import make_batch
+from edge_vos.distill.data.footage import Footage
 from edge_vos.distill.samples import sample_sheet
 from edge_vos.distill.train import new_state
 

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from edge_vos.distill.config import TrainConfig, fitted, learning_rate_factor
-from edge_vos.distill.data import make_batch
+from edge_vos.distill.data.clips import make_batch
+from edge_vos.distill.data.footage import Footage
 from edge_vos.distill.eager import eager_model
-from edge_vos.distill.footage import Footage
 from edge_vos.distill.rollout import coverage, memory_order
 from edge_vos.distill.run_folder import StepRecord
 from edge_vos.distill.scoring import Scoring

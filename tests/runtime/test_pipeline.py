@@ -13,13 +13,13 @@ from edge_vos.runtime.backends.runner import CallableRunner
 from edge_vos.runtime.frame_queue import FrameQueue, QueueEnd
 from edge_vos.runtime.interactive.controls import Controls
 from edge_vos.runtime.model import LoadedModel
-from edge_vos.runtime.pipeline import RunOptions, run
+from edge_vos.runtime.pipeline import RunOptions, segment
 from edge_vos.runtime.segmenter import FrameResult, Segmenter
 from edge_vos.runtime.sinks.opening import open_sink
 from edge_vos.runtime.sinks.output import Sink
 from edge_vos.runtime.sources.frame import Frame, RawFrame, Source
 from edge_vos.runtime.sources.opening import open_source
-from edge_vos.runtime.stage_times import CAPACITY, StageTimes
+from edge_vos.runtime.timing.stage_times import CAPACITY, StageTimes
 
 STAGES = {"capture", "pre", "infer", "post", "memory", "draw", "end_to_end"}
 SIZE = (64, 96)
@@ -69,7 +69,7 @@ def test_segment_takes_every_frame_in_order(
 ) -> None:
     sinks = [Kept("a"), Kept("b")]
     seen: list[int] = []
-    report = run(
+    report = segment(
         make_source(30),
         Segmenter(tiny_model),
         sinks,
@@ -97,7 +97,7 @@ def test_times_are_handed_out_frame_by_frame(
 ) -> None:
     taken: list[tuple[int, dict[str, float]]] = []
     controls = Controls()
-    report = run(
+    report = segment(
         make_source(6),
         Segmenter(tiny_model),
         [Kept()],
@@ -125,7 +125,7 @@ def test_live_takes_the_newest_frame_and_counts_the_others(
     model = replace(tiny_model, runner=CallableRunner(step))
     sink = Kept()
     options = RunOptions(live=True, prompt_from_truth=True)
-    report = run(source, Segmenter(model), [sink], options)
+    report = segment(source, Segmenter(model), [sink], options)
     assert report.frames == 2
     assert report.dropped == 18
     assert sink.frames[-1].index == 19
@@ -136,7 +136,7 @@ def test_live_paces_a_source_that_is_no_camera(
 ) -> None:
     sink = Kept()
     options = RunOptions(live=True, prompt_from_truth=True)
-    run(make_source(6, fps=50.0), Segmenter(tiny_model), [sink], options)
+    segment(make_source(6, fps=50.0), Segmenter(tiny_model), [sink], options)
     moments = {frame.index: frame.captured_s for frame in sink.frames}
     assert (
         moments[max(moments)] - moments[min(moments)] >= 0.02 * (max(moments) - min(moments)) - 0.02
@@ -149,7 +149,7 @@ def test_it_ends_after_the_asked_for_frames(
     for live in (False, True):
         sink = Kept()
         options = RunOptions(live=live, frames=4, prompt_from_truth=True)
-        report = run(make_source(10_000), Segmenter(tiny_model), [sink], options)
+        report = segment(make_source(10_000), Segmenter(tiny_model), [sink], options)
         assert (report.frames, report.ended, len(sink.frames), sink.closed) == (4, "frames", 4, 1)
 
 
@@ -163,7 +163,7 @@ def test_stop_ends_it_in_good_order(
             controls.stop.set()
 
     options = RunOptions(prompt_from_truth=True)
-    report = run(
+    report = segment(
         make_source(10_000), Segmenter(tiny_model), [sink], options, controls, stop_at_seven
     )
     assert (report.frames, report.ended, sink.closed) == (8, "stopped", 1)
@@ -175,7 +175,7 @@ def test_a_lost_source_is_told_after_what_came_before(
 ) -> None:
     sink = Kept()
     options = RunOptions(prompt_from_truth=True)
-    report = run(
+    report = segment(
         make_source(5, lost=SourceLost("The camera went away")),
         Segmenter(tiny_model),
         [sink],
@@ -189,7 +189,7 @@ def test_a_source_that_gives_nothing_any_more_is_told_apart_from_a_lost_one(
     tiny_model: LoadedModel, make_source: Callable[..., Source]
 ) -> None:
     source = make_source(3, is_live=True, lost=SourceTimeout("The camera gives nothing"))
-    report = run(source, Segmenter(tiny_model), [], RunOptions(prompt_from_truth=True))
+    report = segment(source, Segmenter(tiny_model), [], RunOptions(prompt_from_truth=True))
     assert (report.frames, report.ended) == (3, "timeout")
     assert isinstance(report.lost, SourceTimeout)
 
@@ -205,7 +205,7 @@ def test_what_shows_comes_first_and_its_latency_is_told(
     for sink in (file, screen):
         sink.write = lambda *_, name=sink.uri: order.append(name)  # type: ignore[method-assign]
     controls = Controls()
-    report = run(
+    report = segment(
         make_source(6),
         Segmenter(tiny_model),
         [file, screen],
@@ -227,7 +227,7 @@ def test_a_jump_of_the_wall_clock_changes_nothing(
     jumps = iter(range(10**9, 0, -(10**5)))
     monkeypatch.setattr(time, "time", lambda: float(next(jumps)))
     sink = Kept()
-    report = run(
+    report = segment(
         make_source(20, is_live=True), Segmenter(tiny_model), [sink],
         RunOptions(prompt_from_truth=True),
     )  # fmt: skip
@@ -250,7 +250,7 @@ def test_a_change_of_resolution_in_mid_stream_is_followed(
 
     source = Source("test", raw_frames(), fps=25.0, size=SIZE, frames=20)
     kept, recording = Kept(), open_sink(str(tmp_path / "a.mkv"), 25.0, SIZE)
-    report = run(
+    report = segment(
         source, Segmenter(tiny_model), [kept, recording], RunOptions(prompt_from_truth=True)
     )
     assert report.frames == 20
@@ -275,7 +275,7 @@ def test_an_engine_that_fails_closes_everything(
     model = replace(tiny_model, runner=CallableRunner(fail))
     sinks = [sink, open_sink(str(tmp_path / "a.mkv"), 25.0, SIZE)]
     with pytest.raises(EngineError, match="broken"):
-        run(make_source(50), Segmenter(model), sinks, RunOptions(prompt_from_truth=True))
+        segment(make_source(50), Segmenter(model), sinks, RunOptions(prompt_from_truth=True))
     assert (len(sink.frames), sink.closed) == (3, 1)
     with open_source(str(tmp_path / "a.mkv")) as recorded:
         assert sum(1 for _ in recorded) == 3
@@ -290,7 +290,7 @@ def test_a_sink_that_fails_closes_the_others(
 
     sinks = [Kept(), Full()]
     with pytest.raises(SinkError, match="full"):
-        run(make_source(50), Segmenter(tiny_model), sinks, RunOptions(prompt_from_truth=True))
+        segment(make_source(50), Segmenter(tiny_model), sinks, RunOptions(prompt_from_truth=True))
     assert [sink.closed for sink in sinks] == [1, 1]
 
 
@@ -298,7 +298,7 @@ def test_without_a_prompt_it_refuses(
     tiny_model: LoadedModel, make_source: Callable[..., Source]
 ) -> None:
     with pytest.raises(PromptError):
-        run(make_source(5), Segmenter(tiny_model), [])
+        segment(make_source(5), Segmenter(tiny_model), [])
 
 
 def test_an_interactive_run_waits_for_its_prompts(
@@ -321,7 +321,7 @@ def test_an_interactive_run_waits_for_its_prompts(
             assert "77" in controls.message
             controls.requests.put(lambda s, _: s.reset())
 
-    report = run(
+    report = segment(
         make_source(90), Segmenter(tiny_model), [sink], RunOptions(interactive=True), controls, act
     )
     assert report.frames == 90
@@ -345,7 +345,7 @@ def test_a_paused_run_stays_at_its_frame_and_answers_prompts(
             controls.paused.clear()
 
     options = RunOptions(interactive=True, frames=5)
-    run(make_source(100), Segmenter(tiny_model), [sink], options, controls, act)
+    segment(make_source(100), Segmenter(tiny_model), [sink], options, controls, act)
     assert [frame.index for frame in sink.frames[:2]] == [0, 0]
     assert [len(result.objects) for result in sink.results[:2]] == [0, 1]
     assert sink.frames[-1].index > 0

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from edge_vos.runtime.backends.runner import CallableRunner, Runner, Tensors
 from edge_vos.runtime.memory import PREVIOUS
 from edge_vos.runtime.model import LoadedModel, open_bundle
-from edge_vos.runtime.pipeline import RunOptions, run
+from edge_vos.runtime.pipeline import RunOptions, segment
 from edge_vos.runtime.segmenter import FrameResult, Segmenter
 from edge_vos.runtime.sinks.drawing import Painter
 from edge_vos.runtime.sinks.output import Sink
@@ -95,7 +95,7 @@ def test_a_frame_is_one_engine_call_no_copy_and_one_picture(
     engine, meter = Engine(tiny_model), Meter()
     segmenter = Segmenter(replace(tiny_model, runner=CallableRunner(engine)))
     source = Source("test", raw_frames(), fps=1000.0, size=SIZE, frames=40)
-    report = run(source, segmenter, [meter], RunOptions(prompt_from_truth=True))
+    report = segment(source, segmenter, [meter], RunOptions(prompt_from_truth=True))
     assert report.frames == engine.calls == 40
     assert meter.frames == [images[index % 4].ctypes.data for index in range(40)]
     assert len(engine.inputs) == 1

@@ -15,7 +15,7 @@ from edge_vos.cli.bench.options import (
     read_numbers,
 )
 from edge_vos.cli.options import BoxOption, EngineOption, JsonOption, MaskOption
-from edge_vos.cli.prompts import Prompts
+from edge_vos.cli.video.prompts import Prompts
 from edge_vos.errors import UsageError
 
 if TYPE_CHECKING:

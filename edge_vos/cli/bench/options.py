@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edge_vos.cli.prompts import Prompts
+from edge_vos.cli.video.prompts import Prompts
 from edge_vos.errors import UsageError
 
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ def read_live(source: str | None, record: bool, prompts: Prompts) -> "LiveReques
                 "Add --source URI",
             )
         return None
-    from edge_vos.cli.session import prepare_process
+    from edge_vos.cli.video.session import prepare_process
 
     prepare_process()
     from edge_vos.devices.bench.live import LiveRequest

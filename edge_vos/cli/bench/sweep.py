@@ -57,6 +57,7 @@ def bench_sweep(request: SweepRequest) -> None:
         SinkError: if an output cannot be written; the table is printed before.
     """
     from edge_vos.devices.bench.matrix import find_bundles, make_settings
+    from edge_vos.devices.bench.pictures.sweep import draw_sweep
     from edge_vos.devices.bench.sweep import (
         add_engines,
         build_sweep,
@@ -64,7 +65,6 @@ def bench_sweep(request: SweepRequest) -> None:
         table_rows,
         to_markdown,
     )
-    from edge_vos.devices.bench.sweep_plot import draw_sweep
     from edge_vos.devices.report_json import to_json
 
     bundles = find_bundles(request.bundles or shipped_bundles())

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from edge_vos.errors import SinkError
-from edge_vos.runtime.video_library import INSTALL, has_pyav
+from edge_vos.runtime.sources.video_library import INSTALL, has_pyav
 
 
 @dataclass(frozen=True)

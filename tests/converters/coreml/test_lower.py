@@ -22,7 +22,7 @@ from edge_vos.converters.clip import Clip
 from edge_vos.converters.coreml import lower as coreml
 from edge_vos.converters.coreml import mil, neural_engine
 from edge_vos.converters.lowering import Calibration, Lowered, Request
-from edge_vos.converters.quantize import kept_float
+from edge_vos.converters.quantization.quantize import kept_float
 from edge_vos.converters.quiet import quiet
 from edge_vos.converters.rewrites import fold_batchnorm, set_sampler
 from edge_vos.converters.verify.reference import follow

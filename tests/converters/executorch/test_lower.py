@@ -14,10 +14,10 @@ from torch import Tensor, fx, nn
 from edge_vos.bundle import (
     Manifest,
 )
-from edge_vos.converters.calibrate import run_calibration
 from edge_vos.converters.clip import Clip, load_clip
 from edge_vos.converters.lowering import Calibration, Lowered, Request
-from edge_vos.converters.quantize import kept_float
+from edge_vos.converters.quantization.calibrate import run_calibration
+from edge_vos.converters.quantization.quantize import kept_float
 from edge_vos.converters.rewrites import fold_batchnorm, set_sampler
 from edge_vos.errors import EngineError
 from edge_vos.graph import INPUT_NAMES, OUTPUT_NAMES, TensorSpec

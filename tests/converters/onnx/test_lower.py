@@ -18,7 +18,7 @@ from edge_vos.converters.graphs.onnx_fp16 import halve
 from edge_vos.converters.lowering import Calibration, Request
 from edge_vos.converters.onnx.int8 import LEFT_FLOAT, measure_ranges, quantize
 from edge_vos.converters.onnx.lower import MODEL_FILE, lower
-from edge_vos.converters.quantize import kept_float
+from edge_vos.converters.quantization.quantize import kept_float
 from edge_vos.converters.rewrites import fold_batchnorm, set_sampler
 from edge_vos.errors import EngineError
 from edge_vos.graph import INPUT_NAMES, OUTPUT_NAMES

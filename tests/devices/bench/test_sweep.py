@@ -7,6 +7,7 @@ import pytest
 
 from edge_vos.bundle import Bundle
 from edge_vos.devices.bench.matrix import MatrixCell, MatrixReport, Setting
+from edge_vos.devices.bench.pictures.sweep import draw_sweep
 from edge_vos.devices.bench.report import BenchReport
 from edge_vos.devices.bench.sweep import (
     SweepReport,
@@ -16,7 +17,6 @@ from edge_vos.devices.bench.sweep import (
     table_rows,
     to_markdown,
 )
-from edge_vos.devices.bench.sweep_plot import draw_sweep
 from edge_vos.devices.report_json import read_report_as, to_json
 from edge_vos.engines import ENGINES
 from edge_vos.errors import SinkError

@@ -15,7 +15,7 @@ from edge_vos.runtime.labels import ObjectState
 from edge_vos.runtime.segmenter import FrameResult
 from edge_vos.runtime.sinks.drawing import Painter
 from edge_vos.runtime.sources.frame import Frame
-from edge_vos.runtime.stage_times import LiveStats
+from edge_vos.runtime.timing.stage_times import LiveStats
 
 SIZE = (120, 160)
 

@@ -19,7 +19,7 @@ import pytest
 from edge_vos.errors import SourceError, SourceLost, SourceTimeout
 from edge_vos.runtime.interactive.controls import Controls
 from edge_vos.runtime.model import LoadedModel
-from edge_vos.runtime.pipeline import RunOptions, run
+from edge_vos.runtime.pipeline import RunOptions, segment
 from edge_vos.runtime.segmenter import Segmenter
 from edge_vos.runtime.sinks.video.matroska import MatroskaWriter
 from edge_vos.runtime.sources import stream
@@ -166,7 +166,7 @@ def test_a_run_that_is_stopped_gives_a_lost_camera_back(tiny_model: LoadedModel)
 
     stopper = threading.Thread(target=stop)
     stopper.start()
-    report = run(source, Segmenter(tiny_model), [], RunOptions(interactive=True), controls)
+    report = segment(source, Segmenter(tiny_model), [], RunOptions(interactive=True), controls)
     stopper.join(5)
     assert report.ended == "stopped"
     assert devices[0].released.is_set()

@@ -1,0 +1,1 @@
+"""`train`, `distill` and `ablate`, and what they share."""

@@ -1,0 +1,1 @@
+"""`segment` and `live`, and what they share."""

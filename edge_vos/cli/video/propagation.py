@@ -1,0 +1,223 @@
+"""`edge-vos segment` with the masks of several frames: which is whose, and the run."""
+
+import difflib
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edge_vos.errors import UsageError
+
+if TYPE_CHECKING:
+    from edge_vos.cli.video.session import SessionRequest
+    from edge_vos.runtime.model import LoadedModel
+    from edge_vos.runtime.pipeline import Ending
+    from edge_vos.runtime.propagation.job import Job
+    from edge_vos.runtime.sources.frame import Source
+
+_FOLDER = "a folder of images, or a glob of them"
+
+
+def frame_files(source: "Source") -> tuple[Path, ...]:
+    """Return the files of a source's frames, where each frame is one."""
+    from edge_vos.runtime.sources.image_folder import IMAGE_SUFFIXES
+
+    are_images = all(file.suffix.lower() in IMAGE_SUFFIXES for file in source.files)
+    looped = source.is_endless and not source.is_live
+    if not are_images or not (looped or len(source.files) == source.frames):
+        return ()
+    return source.files
+
+
+def given_frames(request: "SessionRequest", files: Sequence[Path]) -> dict[int, Path]:
+    """Say which mask is for which frame, where they are for more than the first frame.
+
+    Args:
+        request: has the masks, as they were typed.
+        files: of the frames, in order; none where they are no files.
+
+    Returns:
+        the masks by their frames' places, ascending; empty where one mask is for the first frame.
+
+    Raises:
+        UsageError: if a mask is for no frame, two are for one, or there is something beside them.
+    """
+    masks = request.prompts.masks
+    pairs = [_pair(text) for text in masks]
+    if len(pairs) < 2 and not any(frame for frame, _ in pairs):
+        return {}
+    if not files or request.live:
+        raise UsageError(
+            f"Masks for frames of {request.source}", _FOLDER,
+            "Take the video apart into images first, or give one mask, for the first frame",
+        )  # fmt: skip
+    if request.prompts.boxes or request.prompts.points:
+        raise UsageError("--box or --point beside masks of several frames", "masks alone")
+    given: dict[int, Path] = {}
+    for frame, mask in pairs:
+        index = _place(frame or mask.stem, files, mask)
+        if index in given:
+            raise UsageError(
+                f"{given[index]} and {mask} are both for the frame {files[index].name}",
+                "one mask a frame, which may show several objects",
+            )
+        given[index] = mask
+    return dict(sorted(given.items()))
+
+
+def _pair(text: str) -> tuple[str, Path]:
+    frame, equals, mask = text.partition("=")
+    return (frame, Path(mask)) if equals and not Path(text).exists() else ("", Path(text))
+
+
+def _place(frame: str, files: Sequence[Path], mask: Path) -> int:
+    names = [file.name for file in files]
+    stems = [file.stem for file in files]
+    for known in (names, stems):
+        if known.count(frame) == 1:
+            return known.index(frame)
+    close = difflib.get_close_matches(frame, stems, n=3, cutoff=0.3) or stems[:3]
+    raise UsageError(
+        f"The mask {mask} is for the frame {frame!r}, which is not there",
+        f"a frame's name, such as {', '.join(close)}",
+        f"--mask {close[0]}={mask}",
+    )
+
+
+def run_propagation(
+    request: "SessionRequest",
+    source: "Source",
+    files: Sequence[Path],
+    given: dict[int, Path],
+    stack: ExitStack,
+) -> None:
+    """Carry masks to all frames, write them, and print the report.
+
+    Raises:
+        EdgeVosError: if anything that was asked for is wrong or fails.
+    """
+    from edge_vos.cli.video.run_report import Watch, print_report
+    from edge_vos.cli.video.session import open_model, progress, stop_on_signals
+    from edge_vos.runtime.interactive.controls import Controls
+    from edge_vos.runtime.pipeline import RunReport
+    from edge_vos.runtime.propagation.propagate import propagate
+    from edge_vos.runtime.sinks.labels.label_file import FrameFiles
+    from edge_vos.runtime.sinks.opening import is_interactive, open_sinks
+    from edge_vos.runtime.timing.stage_times import StageTimes
+
+    source.close()
+    if any(is_interactive(uri) for uri in request.outputs):
+        raise UsageError("A window or a page with masks of several frames", "files as outputs")
+    model, size_reason = open_model(request, source.fps)
+    stack.callback(model.runner.close)
+    assumed: list[str] = []
+    job = make_job(request, source, files, given, model, assumed)
+    controls, watch, times = Controls(), Watch(), StageTimes()
+    stack.enter_context(stop_on_signals(controls))
+    sinks = open_sinks(
+        request.outputs,
+        source.fps,
+        source.size,
+        overwrite=request.overwrite,
+        controls=controls,
+        inputs=(*files, *given.values()),
+        frame_files=FrameFiles(tuple(files)),
+    )
+    count, started_s, numbers = 0, time.perf_counter(), set[int]()
+    last_s = started_s
+    total = len(files) if request.frames is None else min(request.frames, len(files))
+    with ExitStack() as writing:
+        for sink in sinks:
+            writing.callback(sink.close)
+        advance = writing.enter_context(progress(total))
+        carried = propagate(model, job, stopped=controls.stop.is_set)
+        for frame, result in carried if total else ():
+            for sink in sinks:
+                sink.write(frame, result)
+            watch(frame, result)
+            numbers.update(state.number for state in result.objects)
+            now_s = time.perf_counter()
+            times.add({**result.timings_ms, "end_to_end": (now_s - last_s) * 1e3})
+            last_s, count = now_s, count + 1
+            advance()
+            if count == total or controls.stop.is_set():
+                break
+        carried.close()
+    ended: Ending = "end" if count == len(files) else "frames"
+    if controls.stop.is_set():
+        ended = "stopped"
+    report = RunReport(
+        frames=count,
+        dropped=0,
+        fps=count / (last_s - started_s) if count else 0.0,
+        latency_ms=times.summary(),
+        object_ids=tuple(sorted(numbers)),
+        ended=ended,
+    )
+    print_report(
+        report,
+        [file for sink in sinks for file in sink.files],
+        [note for sink in sinks for note in getattr(sink, "notes", ())],
+        watch,
+        model,
+        size_reason,
+        live=False,
+        json_output=request.json_output,
+        hint=not request.outputs,
+        assumed=assumed,
+    )
+
+
+def make_job(
+    request: "SessionRequest",
+    source: "Source",
+    files: Sequence[Path],
+    given: dict[int, Path],
+    model: "LoadedModel",
+    assumed: list[str],
+) -> "Job":
+    """Read the masks, and give every object one channel in all of them.
+
+    Raises:
+        PromptError: if a mask cannot be read, or there are too many objects.
+        UsageError: if there are more names than objects.
+    """
+    from edge_vos.cli.video.prompts import tell
+    from edge_vos.runtime.annotations.annotation import Annotation, FrameName
+    from edge_vos.runtime.annotations.channels import assign_channels, to_channels
+    from edge_vos.runtime.annotations.reading import read_annotation
+    from edge_vos.runtime.annotations.to_prompt import tell_channels, usable_names
+    from edge_vos.runtime.propagation.job import Job, Keyframe, frame_size
+
+    read: dict[int, Annotation] = {}
+    own: dict[int, str] = {}
+    for index, mask in given.items():
+        size = frame_size(files[index])
+        annotation = read_annotation(mask, FrameName(size, files[index].name, index))
+        told = list(annotation.assumed)
+        own = {**usable_names(annotation, told), **own}
+        tell(mask, told, assumed)
+        read[index] = annotation
+    ids = {i for annotation in read.values() for i in annotation.object_ids}
+    channel_by_id = assign_channels(ids, model.manifest.channels)
+    moved: list[str] = []
+    tell_channels(channel_by_id, moved)
+    tell(next(iter(given.values())), moved, assumed)
+    typed = request.prompts.names
+    if len(typed) > len(channel_by_id):
+        raise UsageError(
+            f"There are {len(typed)} names and {len(channel_by_id)} objects",
+            "at most one --name for each object",
+        )
+    names = {**own, **dict(zip(channel_by_id, typed, strict=False))}
+    return Job(
+        frames=tuple(files),
+        keyframes=tuple(
+            Keyframe(index, to_channels(annotation.labels, channel_by_id))
+            for index, annotation in read.items()
+        ),
+        fps=source.fps,
+        names={channel: names[i] for i, channel in channel_by_id.items() if i in names},
+        given_ids={channel: i for i, channel in channel_by_id.items() if i != channel},
+    )

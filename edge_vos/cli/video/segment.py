@@ -1,0 +1,110 @@
+"""`edge-vos segment`: every frame of a source, masks and overlays out."""
+
+from typing import Annotated
+
+import typer
+
+from edge_vos.cli.options import (
+    BoxOption,
+    EndOption,
+    EngineOption,
+    FramesOption,
+    JsonOption,
+    MasksOption,
+    ModelOption,
+    NameOption,
+    NegativeOption,
+    OverwriteOption,
+    PointOption,
+    ReconnectOption,
+    SizeOption,
+    StartOption,
+    ThreadsOption,
+)
+
+
+def segment(
+    source: Annotated[
+        str,
+        typer.Argument(
+            help="A video file, an animated picture, a folder of images, a glob, a camera (0, "
+            "/dev/video0, csi://0, picamera2://0), a stream (rtsp://, http://, udp://) or "
+            "synthetic://?objects=3."
+        ),
+    ],
+    mask: MasksOption = None,
+    box: BoxOption = None,
+    point: PointOption = None,
+    negative: NegativeOption = None,
+    name: NameOption = None,
+    model: ModelOption = None,
+    size: SizeOption = None,
+    engine: EngineOption = None,
+    threads: ThreadsOption = None,
+    output: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="URI",
+            help="clip.mkv|mp4|mov|webm|avi, matte:|green:|blur: before one, ?codec=av1 after "
+            "one, a folder (palette PNGs), masks.jsonl, coco:|ytvis:FILE.json, mots:FILE.txt, "
+            "cvat:FILE.xml, yolo:|labelme:FOLDER, vcam:, window or none; repeat.",
+        ),
+    ] = None,
+    start: StartOption = None,
+    end: EndOption = None,
+    frames: FramesOption = None,
+    reconnect: ReconnectOption = 60.0,
+    overwrite: OverwriteOption = False,
+    json_output: JsonOption = False,
+) -> None:
+    """Segment every frame of a video, a folder of images or a synthetic scene.
+
+    What to follow is shown in the first frame; a synthetic scene shows it by itself. Ctrl-C ends
+    the run as the end of the video does: outputs are completed, and the exit code is 0.
+
+    Several masks, for frames of a folder, are carried to all the others, from both sides; a mask
+    is for the frame that it is named after, or for FRAME in --mask FRAME=FILE.
+
+    Examples: edge-vos segment clip.mp4 --box 210,80,160,240 -o overlay.mp4 -o masks/
+
+    edge-vos segment clip.mp4 --start 1:05 --end 1:20 --box 210,80,160,240 -o matte:cup.mov
+
+    edge-vos segment frames/ --mask 00000.png -o masks.jsonl --json
+
+    edge-vos segment frames/ --mask 00000.png --mask 00120.png -o coco:labels.json
+
+    edge-vos segment frames/ --mask annotations.xml -o yolo:dataset
+
+    edge-vos segment clip.mp4 --point 320,240 --negative 40,40 --name cup -o green:cut-out.mkv
+
+    edge-vos segment 'synthetic://?objects=5&frames=200' -o overlay.mkv
+    """
+    from edge_vos.cli.video.prompts import Prompts
+    from edge_vos.cli.video.session import SessionRequest, run_session
+    from edge_vos.cli.video.times import parse_time
+
+    run_session(
+        SessionRequest(
+            source=source,
+            prompts=Prompts(
+                tuple(mask or ()),
+                tuple(box or ()),
+                tuple(point or ()),
+                tuple(negative or ()),
+                tuple(name or ()),
+            ),
+            outputs=tuple(output or ()),
+            model=model,
+            size=size,
+            engine=engine,
+            threads=threads,
+            frames=frames,
+            start_s=0.0 if start is None else parse_time("--start", start),
+            end_s=None if end is None else parse_time("--end", end),
+            reconnect_s=reconnect,
+            overwrite=overwrite,
+            json_output=json_output,
+        )
+    )

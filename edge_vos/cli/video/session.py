@@ -1,0 +1,339 @@
+"""What `segment` and `live` share: outputs, signals, progress and the report."""
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+from edge_vos.cli.video.prompts import Prompts
+from edge_vos.cli.video.run_report import Watch, print_report
+from edge_vos.errors import PromptError, SinkError, UsageError
+
+if TYPE_CHECKING:
+    from edge_vos.runtime.interactive.controls import Controls
+    from edge_vos.runtime.model import LoadedModel
+    from edge_vos.runtime.segmenter import FrameResult
+    from edge_vos.runtime.sources.frame import Frame, Source
+
+_M_MMAP_THRESHOLD = -3  # of glibc's malloc.h
+
+
+@dataclass(frozen=True)
+class SessionRequest:
+    """Say what to segment, how, and where to.
+
+    Args:
+        source: the source's URI.
+        prompts: for the first frame; an exact mask of the source serves when there are none.
+        outputs: sinks' URIs; a window or a page makes the run interactive.
+        model: a bundle; ``None`` is one that ships.
+        size: which of those, "fast" or "quality"; ``None`` is the largest that keeps up with a live
+            source, and "quality" for any other.
+        engine: an engine's name; ``None`` is the bundle's.
+        threads: of the engine; ``None`` is its choice.
+        frames: stop after so many.
+        start_s: where in a file to begin, in seconds.
+        end_s: where in a file to end; ``None`` is at its end.
+        overwrite: replace outputs that exist.
+        live: take the newest frame, not every frame.
+        loop: play a file again at its end.
+        reconnect_s: how long to try to get a lost camera back.
+        json_output: print one JSON document on stdout and nothing else.
+    """
+
+    source: str
+    prompts: Prompts
+    outputs: tuple[str, ...] = ()
+    model: Path | None = None
+    size: str | None = None
+    engine: str | None = None
+    threads: int | None = None
+    frames: int | None = None
+    start_s: float = 0.0
+    end_s: float | None = None
+    overwrite: bool = False
+    live: bool = False
+    loop: bool = False
+    reconnect_s: float = 60.0
+    json_output: bool = False
+
+
+def run_session(request: SessionRequest) -> None:
+    """Segment a source, print the report, and raise what the source was lost by.
+
+    Raises:
+        EdgeVosError: if anything that was asked for is wrong or fails.
+    """
+    if "window" in request.outputs and (problem := display_problem()):
+        raise SinkError(
+            f"No window can be opened: {problem}",
+            "a desktop session",
+            "Add --serve for a page in the browser, or --headless and `--record clip.mkv`"
+            if request.live
+            else "Leave `-o window` out, and record with `-o clip.mkv`",
+        )
+    prepare_process()
+    from edge_vos.cli.video.propagation import frame_files, given_frames, run_propagation
+    from edge_vos.runtime.interactive.controls import Controls
+    from edge_vos.runtime.pipeline import RunOptions, segment
+    from edge_vos.runtime.segmenter import Segmenter
+    from edge_vos.runtime.sinks.labels.label_file import FrameFiles
+    from edge_vos.runtime.sinks.opening import is_interactive, open_sinks
+    from edge_vos.runtime.sources.opening import open_source
+
+    interactive = any(is_interactive(uri) for uri in request.outputs)
+    assumed: list[str] = []
+    with ExitStack() as stack:
+        controls = Controls()
+        source = open_source(
+            request.source,
+            loop=request.loop,
+            reconnect_s=request.reconnect_s,
+            notice=_notice(controls),
+            start_s=request.start_s,
+            end_s=request.end_s,
+        )
+        until_run = stack.enter_context(ExitStack())
+        until_run.callback(source.close)
+        _check_prompts(request, source, interactive)
+        files = frame_files(source)
+        if given := given_frames(request, files):
+            until_run.pop_all()
+            run_propagation(request, source, files, given, stack)
+            return
+        model, size_reason = open_model(request, source.fps)
+        stack.callback(model.runner.close)
+        segmenter = Segmenter(model)
+        first = files[0].name if files else ""
+        request.prompts.give(segmenter, source.size, first, assumed)
+        if not interactive:
+            _check_names(request, len(segmenter.object_ids))
+        controls.objects = model.manifest.channels - 1
+        controls.about = _about(model)
+        if interactive and not request.live and not request.prompts and not source.has_truth:
+            controls.paused.set()  # at the first frame, until it is prompted in the window
+        watch = Watch()
+        # Before the sinks: from here on Ctrl-C completes or removes what they began.
+        stack.enter_context(stop_on_signals(controls))
+        sinks = open_sinks(
+            request.outputs,
+            source.fps,
+            source.size,
+            overwrite=request.overwrite,
+            controls=controls,
+            inputs=(*source.files, *((mask,) if (mask := request.prompts.mask) else ())),
+            original=source.original,
+            frame_files=FrameFiles(files),
+        )
+        notes = [note for sink in sinks for note in getattr(sink, "notes", ())]
+        for note in notes:
+            print(note, file=sys.stderr, flush=True)
+        for sink in sinks:
+            if url := getattr(sink, "url", None):
+                print(f"Open {url}", file=sys.stderr, flush=True)
+        until_run.pop_all()  # from here on the run closes the source, in the thread that reads it
+        total = request.frames if request.frames is not None else source.frames
+        with progress(total) as advance:
+
+            def observe(frame: "Frame", result: "FrameResult") -> None:
+                watch(frame, result)
+                advance()
+
+            report = segment(
+                source,
+                segmenter,
+                sinks,
+                RunOptions(
+                    live=request.live,
+                    frames=request.frames,
+                    prompt_from_truth=not request.prompts,
+                    interactive=interactive,
+                ),
+                controls,
+                observe,
+            )
+    written = [file for sink in sinks for file in sink.files]
+    for sink in sinks:
+        for failure in getattr(sink, "failures", ()):
+            print(failure, file=sys.stderr, flush=True)
+    print_report(
+        report,
+        written,
+        notes,
+        watch,
+        model,
+        size_reason,
+        live=request.live,
+        json_output=request.json_output,
+        hint=not request.outputs,
+        assumed=assumed,
+    )
+    if report.lost is not None:
+        raise report.lost
+
+
+def _notice(controls: "Controls") -> Callable[[str], None]:
+    """Tell of a lost camera where the user looks: in the window, on the page, on stderr."""
+
+    def notice(message: str) -> None:
+        controls.say(message)
+        print(message, file=sys.stderr, flush=True)
+
+    return notice
+
+
+def open_model(request: SessionRequest, fps: float) -> "tuple[LoadedModel, str]":
+    """Open the bundle that was asked for; without one, choose the size, and say why that."""
+    from edge_vos.bundle import SHIPPED_SIZES, shipped_bundle_path
+    from edge_vos.runtime.live_size import largest_that_keeps_up
+    from edge_vos.runtime.model import open_bundle
+
+    if request.model is not None and request.size is not None:
+        raise UsageError("--model and --size together", "one of them", "A bundle has its own size")
+
+    def open_size(size: str) -> "LoadedModel":
+        return open_bundle(shipped_bundle_path(size), request.engine, request.threads)
+
+    if request.model is not None:
+        return open_bundle(request.model, request.engine, request.threads), "the bundle's"
+    if request.size is not None:
+        return open_size(request.size), "as asked for"
+    if not request.live:
+        return open_size("quality"), "the default"
+    largest_first = sorted(SHIPPED_SIZES, key=SHIPPED_SIZES.__getitem__, reverse=True)
+    model, name, reason = largest_that_keeps_up(largest_first, open_size, fps)
+    print(f"size {name}: {reason}", file=sys.stderr, flush=True)
+    return model, f"{name}: {reason}"
+
+
+def _about(model: "LoadedModel") -> str:
+    height, width = model.manifest.size
+    return f"{model.engine} {model.manifest.precision} {height}x{width}"
+
+
+def display_problem() -> str | None:
+    """Say why no window can be opened, or return ``None``.
+
+    Qt ends the whole process when it cannot reach a display, so another process tries it first.
+    """
+    if sys.platform.startswith("linux") and not (
+        os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    ):
+        return "there is no display (neither DISPLAY nor WAYLAND_DISPLAY is set)"
+    trial = subprocess.run(
+        [sys.executable, "-c", "import cv2; cv2.namedWindow('edge-vos'); cv2.destroyAllWindows()"],
+        capture_output=True,
+        check=False,
+    )
+    return None if trial.returncode == 0 else "OpenCV cannot reach the display, or has no windows"
+
+
+@contextmanager
+def stop_on_signals(controls: "Controls") -> Iterator[None]:
+    """Let the first SIGINT or SIGTERM end the run in good order; the next one acts as usual."""
+    previous: dict[int, Any] = {}
+
+    def stop(number: int, _: FrameType | None) -> None:
+        controls.stop.set()
+        signal.signal(number, previous[number])
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        previous[number] = signal.signal(number, stop)
+    try:
+        yield
+    finally:
+        for restored, handler in previous.items():
+            signal.signal(restored, handler)
+
+
+def prepare_process() -> None:
+    """Set this process up to run a source: quiet libraries, and as little of the machine as can be.
+
+    It comes before OpenCV is used.
+    """
+    _quieten()
+    _return_large_blocks()
+    import cv2
+
+    cv2.setNumThreads(1)  # its threads would compete with the engine's
+
+
+def _quieten() -> None:
+    """Leave stderr to our own words: what OpenCV, FFmpeg and Qt meet, the errors here say."""
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+    os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
+    os.environ.setdefault("SVT_LOG", "0")  # the encoder of AV1
+    os.environ.setdefault("QT_LOGGING_RULES", "*.warning=false")  # of fonts that its wheel lacks
+
+
+def _return_large_blocks() -> None:
+    """Have the C library give a frame's memory back when it is freed.
+
+    glibc keeps it otherwise, for each thread anew: 10 MB more at 480x640.
+    """
+    if sys.platform.startswith("linux"):
+        with suppress(OSError, AttributeError):  # another C library
+            ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, 1 << 18)
+
+
+def _check_prompts(request: SessionRequest, source: "Source", interactive: bool) -> None:
+    from edge_vos.runtime.sources.stream import without_secrets
+
+    if not request.prompts and not source.has_truth and not interactive:
+        raise PromptError(
+            f"Nothing says what to follow in {without_secrets(request.source)}",
+            "a mask, a box or a point in the first frame",
+            "Add --mask FILE, --box X,Y,W,H or --point X,Y",
+        )
+
+
+def _check_names(request: SessionRequest, prompted: int) -> None:
+    """Refuse names that no object would ever have."""
+    from edge_vos.synthetic.source import parse_scene
+
+    names = request.prompts.names
+    objects = prompted or parse_scene(request.source).objects  # the one source that has truth
+    if len(names) > objects:
+        raise UsageError(
+            f"There are {len(names)} names and {objects} objects",
+            "at most one --name for each object",
+            f"Leave out `--name {names[objects]}`, or show that object too",
+        )
+
+
+@contextmanager
+def progress(total: int | None) -> Iterator[Callable[[], None]]:
+    """Show how far a run is, where a person looks on; each call of what it gives is a frame."""
+    if not sys.stderr.isatty():
+        yield lambda: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
+    from rich.progress import TimeElapsedColumn as Elapsed
+    from rich.progress import TimeRemainingColumn as Remaining
+
+    columns = (
+        SpinnerColumn(),
+        TextColumn("segmenting"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+        Elapsed(),
+        Remaining(),
+    )
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("", total=total, rate="")
+
+        def advance() -> None:
+            speed = bar.tasks[0].speed
+            bar.update(task, advance=1, rate=f"{speed:.1f} frames/s" if speed else "")
+
+        yield advance

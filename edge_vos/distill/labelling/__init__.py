@@ -1,0 +1,1 @@
+"""Label footage by a teacher, or without any label at all."""

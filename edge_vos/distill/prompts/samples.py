@@ -1,0 +1,255 @@
+"""Pictures with one object each, and what a person might show of it first."""
+
+import math
+import queue
+import threading
+from collections.abc import Generator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_vos.distill.data.footage import Footage, Image, Still, Video
+from edge_vos.distill.data.layers import one_thing
+from edge_vos.distill.data.motion import jitter_colour
+from edge_vos.evaluate.clicks import box_of, next_click
+from edge_vos.runtime.interactive.prompt_head import (
+    BESIDE,
+    BOX,
+    MASK,
+    ON,
+    View,
+    draw_click,
+    prompt_maps,
+)
+from edge_vos.runtime.preprocess import Letterbox
+
+_LEAST_CELLS = 6
+_TRIES = 20
+_VIDEO_SHARE = 0.3
+_MOST_THINGS = 4  # more labels than that are taken for the parts of one thing
+_PART_SHARE, _THING_SHARE = 0.15, 0.6  # how often one label is the object, and not all that touch
+_BOX_SHARE = 0.5
+_WHOLE_SHARE = 0.4  # of the clicks, into a whole frame
+_ROUGH_SHARE = 0.2  # of the others, onto a mask that is wrong
+_LOOSENESS = 0.15
+
+
+@dataclass(frozen=True)
+class PromptBatch:
+    """Hold pictures and what is shown of each first.
+
+    Args:
+        images: (B, 3, H, W) float32 in [0, 255], RGB.
+        prompts: (B, 4, H/4, W/4) float32, see ``edge_vos.graph``; further clicks are drawn in.
+        truth: (B, H/4, W/4) float32, the part of each cell that the object covers.
+    """
+
+    images: NDArray[np.float32]
+    prompts: NDArray[np.float32]
+    truth: NDArray[np.float32]
+
+
+def make_prompts(footage: Footage, size: tuple[int, int], count: int, seed: int, step: int
+                 ) -> PromptBatch:  # fmt: skip
+    """Make the batch of one step; the same arguments give the same batch."""
+    rng = np.random.default_rng((seed, step))
+    made = [_sample(footage, size, rng) for _ in range(count)]
+    return PromptBatch(*(np.concatenate(parts) for parts in zip(*made, strict=True)))
+
+
+def prompt_batches(
+    footage: Footage,
+    sizes: Sequence[tuple[int, int]],
+    count: int,
+    seed: int,
+    start: int,
+    stop: int,
+) -> Generator[PromptBatch, None, None]:
+    """Yield the batches ``start`` to ``stop - 1``, made ahead in a thread.
+
+    Args:
+        footage: pictures with masks.
+        sizes: (height, width) of the pictures; the batches take turns.
+        count: pictures in a batch of the first size; larger ones have fewer.
+        seed: of the run.
+        start: number of the first batch.
+        stop: number after the last one.
+    """
+    made: queue.Queue[PromptBatch | Exception] = queue.Queue(3)
+    stopped = threading.Event()
+
+    def put(item: PromptBatch | Exception) -> None:
+        while not stopped.is_set():
+            with suppress(queue.Full):
+                made.put(item, timeout=0.5)
+                return
+
+    def work() -> None:
+        try:
+            for step in range(start, stop):
+                if stopped.is_set():
+                    return
+                size = sizes[step % len(sizes)]
+                scaled = max(2, round(count * math.prod(sizes[0]) / math.prod(size)))
+                put(make_prompts(footage, size, scaled, seed, step))
+        except Exception as error:
+            put(error)
+
+    thread = threading.Thread(target=work, name="prompts", daemon=True)
+    thread.start()
+    try:
+        for _ in range(start, stop):
+            item = made.get()
+            if isinstance(item, Exception):
+                raise item
+            yield item
+    finally:
+        stopped.set()
+        thread.join()
+
+
+def add_clicks(
+    prompts: NDArray[np.float32],
+    truth: NDArray[np.float32],
+    probability: NDArray[np.float32],
+    rng: np.random.Generator,
+) -> None:
+    """Give the mask that was found and click where it is most wrong, in place.
+
+    Args:
+        prompts: (B, 4, h, w) float32.
+        truth: (B, h, w) float32.
+        probability: (B, h, w) float32, what the head made of the prompts.
+        rng: chooses the clicks; some are left out, as for a closer look.
+    """
+    for maps, wanted, given in zip(prompts, truth, probability, strict=True):
+        found = (given > 0.5).astype(np.uint8)
+        maps[MASK] = found
+        if rng.random() < 0.4:
+            maps[BOX] = 0
+        if rng.random() < 0.2 and maps[:BOX].any():
+            continue
+        _click(maps, (wanted > 0.5).astype(np.uint8), found, rng)
+
+
+def _click(maps: NDArray[np.float32], truth: Image, found: Image, rng: np.random.Generator) -> None:
+    at_middle = rng.random() < 0.5
+    click = next_click(truth, found, None if at_middle else rng)
+    if click is not None:
+        (x, y), label = click
+        draw_click(maps[ON if label else BESIDE], y, x)
+
+
+def _sample(
+    footage: Footage, size: tuple[int, int], rng: np.random.Generator
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+    for _ in range(_TRIES):
+        frame, mask = _picture(footage, rng)
+        if not mask.any():
+            continue
+        if rng.random() < 0.5:
+            frame, mask = np.ascontiguousarray(frame[:, ::-1]), np.ascontiguousarray(mask[:, ::-1])
+        box = box_of(mask, _LOOSENESS, rng) if rng.random() < _BOX_SHARE else None
+        view = _view(mask, box, size, rng)
+        letterbox = Letterbox.fit(view.size, size)
+        truth = letterbox.coverage(view.of(mask), 2)[:, 1]
+        if np.count_nonzero(truth > 0.5) >= _LEAST_CELLS:
+            break
+    image = letterbox.image(jitter_colour([view.of(frame)], rng)[0])
+    maps = prompt_maps(letterbox, view, box, (), (), None)
+    if box is None:
+        solid = (truth[0] > 0.5).astype(np.uint8)
+        found = np.zeros_like(solid)
+        if rng.random() < _ROUGH_SHARE:
+            found = _rough(solid, rng)
+            maps[0, MASK] = found
+        _click(maps[0], solid, found, rng)
+    return image, maps, truth
+
+
+def _view(
+    mask: Image, box: tuple[int, int, int, int] | None, size: tuple[int, int],
+    rng: np.random.Generator,
+) -> View:  # fmt: skip
+    height, width = mask.shape
+    if box is None and rng.random() < _WHOLE_SHARE:
+        return View(0, height, 0, width)
+    margins = (0.15, 0.4) if box is not None else (0.15, 1.2)
+    around = box if box is not None else box_of(mask, 0.5, rng)
+    margin = float(np.exp(rng.uniform(*np.log(margins))))
+    return View.around(around, margin, (height, width), size)
+
+
+def _picture(footage: Footage, rng: np.random.Generator) -> tuple[Image, Image]:
+    if footage.videos and (not footage.stills or rng.random() < _VIDEO_SHARE):
+        video: Video = footage.draw_video(rng)
+        index = int(rng.integers(len(video.frames)))
+        return video.frames[index], video.masks[index]
+    still: Still = footage.stills[int(rng.integers(len(footage.stills)))]
+    if len(still.parts) == 1:
+        return still.frame, (still.labels > 0).astype(np.uint8)
+    whole = one_thing(still.labels)
+    share = _PART_SHARE if len(still.parts) > _MOST_THINGS else _THING_SHARE
+    if whole is None or rng.random() < share:
+        return still.frame, _one_of(still, rng)
+    return still.frame, whole
+
+
+def _one_of(still: Still, rng: np.random.Generator) -> Image:
+    return (still.labels == still.parts[int(rng.integers(len(still.parts)))]).astype(np.uint8)
+
+
+def _rough(mask: Image, rng: np.random.Generator) -> Image:
+    """Spoil a mask as tracking does: grown, shrunk, moved, half of it gone, a blob too much."""
+    side = max(int(np.sqrt(np.count_nonzero(mask))), 3)
+    reach = int(rng.integers(1, max(side // 4, 2)))
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
+    kind = int(rng.integers(4))
+    if kind == 0:
+        found = cv2.dilate(mask, kernel)
+    elif kind == 1:
+        found = cv2.erode(mask, kernel)
+    else:
+        found = mask.copy()
+    rows, columns = np.nonzero(mask)
+    for _ in range(int(rng.integers(1, 3))):
+        pick = int(rng.integers(rows.size))
+        spread = rng.integers(-side, side + 1, 2) if kind == 3 else np.zeros(2, int)
+        centre = int(columns[pick] + spread[0]), int(rows[pick] + spread[1])
+        axes = tuple(int(v) for v in rng.integers(1, max(side // 2, 2), 2))
+        cv2.ellipse(found, centre, axes, float(rng.uniform(0, 180)), 0, 360,
+                    1 if kind == 3 else 0, -1)  # fmt: skip
+    return np.asarray(found, np.uint8)
+
+
+def sheet_of(batch: PromptBatch, probability: Sequence[NDArray[np.float32]]) -> Image:
+    """Draw a batch: the prompt, then what was found in each round, then the truth.
+
+    Args:
+        batch: at most its first eight pictures are drawn.
+        probability: (B, h, w) float32 of each round.
+
+    Returns:
+        (H, W, 3) uint8, BGR.
+    """
+    rows = []
+    for index in range(min(8, len(batch.images))):
+        picture = np.ascontiguousarray(batch.images[index].transpose(1, 2, 0)[..., ::-1])
+        cells = [*(round_[index] for round_ in probability), batch.truth[index]]
+        tiles = [_painted(picture, cell) for cell in cells]
+        shown = cv2.resize(batch.prompts[index].transpose(1, 2, 0), picture.shape[1::-1])
+        first = picture * 0.6
+        for channel, colour in ((BOX, (90, 90, 0)), (ON, (0, 255, 0)), (BESIDE, (0, 0, 255))):
+            first += shown[..., channel, None] * np.array(colour, np.float32) * 0.8
+        tiles.insert(0, np.clip(first, 0, 255).astype(np.uint8))
+        rows.append(cv2.resize(np.hstack(tiles), None, fx=0.5, fy=0.5))
+    return np.asarray(np.vstack(rows), np.uint8)
+
+
+def _painted(picture: NDArray[np.float32], cells: NDArray[np.float32]) -> Image:
+    soft = cv2.resize(cells, picture.shape[1::-1])[..., None]
+    painted = picture * (1 - 0.5 * soft) + np.array((40, 40, 220), np.float32) * 0.5 * soft
+    return np.clip(painted, 0, 255).astype(np.uint8)

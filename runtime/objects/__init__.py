@@ -1,0 +1,1 @@
+"""What is known of each object: its name, whether it is there, its frames so far."""

@@ -1,0 +1,1 @@
+"""Labels for other tools, a format a file."""

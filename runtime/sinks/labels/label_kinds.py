@@ -1,0 +1,51 @@
+"""The outputs for other tools, by the prefix of their URI."""
+
+from pathlib import Path
+
+from edge_vos.runtime.sinks.labels.coco import Coco, YouTubeVis
+from edge_vos.runtime.sinks.labels.cvat import Cvat
+from edge_vos.runtime.sinks.labels.label_file import FrameFiles, LabelFile
+from edge_vos.runtime.sinks.labels.label_folder import LabelFolder, LabelMe, Yolo
+from edge_vos.runtime.sinks.labels.mots import Mots
+from edge_vos.runtime.sinks.output import Sink
+
+FILE_SUFFIXES = {"coco": ".json", "ytvis": ".json", "mots": ".txt", "cvat": ".xml"}
+"""Those that write one file, with its suffix."""
+
+FOLDERS = ("yolo", "labelme")
+"""Those that write a folder."""
+
+KINDS = (
+    "coco:labels.json, ytvis:labels.json, mots:labels.txt, cvat:labels.xml, yolo:FOLDER or "
+    "labelme:FOLDER"
+)
+
+
+def label_scheme(uri: str) -> str:
+    """Return the prefix of such an output; empty for any other."""
+    scheme, colon, _ = uri.partition(":")
+    return scheme if colon and (scheme in FILE_SUFFIXES or scheme in FOLDERS) else ""
+
+
+def open_labels(uri: str, path: Path, frame_files: FrameFiles) -> Sink:
+    """Open an output for another tool.
+
+    Args:
+        uri: with its prefix.
+        path: what stands behind the prefix.
+        frame_files: of the frames, so that they can be named.
+
+    Raises:
+        SinkError: if it cannot be written.
+    """
+    scheme = label_scheme(uri)
+    if scheme == "yolo":
+        return LabelFolder(uri, path, Yolo(frame_files))
+    if scheme == "labelme":
+        return LabelFolder(uri, path, LabelMe(frame_files, path))
+    if scheme == "mots":
+        return LabelFile(uri, path, Mots())
+    if scheme == "cvat":
+        return LabelFile(uri, path, Cvat(frame_files))
+    kind = Coco if scheme == "coco" else YouTubeVis
+    return LabelFile(uri, path, kind(frame_files))

@@ -1,0 +1,1 @@
+"""Latencies of one frame and of a whole run."""

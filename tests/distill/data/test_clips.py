@@ -1,0 +1,57 @@
+"""Clips: reproducible, labelled as they say, read from the layouts they claim to read."""
+
+import numpy as np
+
+from edge_vos.distill.config import TrainConfig
+from edge_vos.distill.data.clip_config import ClipConfig
+from edge_vos.distill.data.clips import make_batch
+from edge_vos.distill.data.footage import Footage, Video
+from edge_vos.distill.data.motion import Camera, Move, random_path, smooth_warp
+
+
+def test_a_batch_depends_on_seed_and_step_alone(footage: Footage, config: TrainConfig) -> None:
+    one, again = (make_batch(footage, config.clips, 3, 7) for _ in range(2))
+    assert np.array_equal(one.images, again.images)
+    assert np.array_equal(one.labels, again.labels)
+    other = make_batch(footage, config.clips, 3, 8)
+    assert not np.array_equal(one.images, other.images)
+
+
+def test_labels_are_ids_of_the_first_frame(footage: Footage) -> None:
+    clips = ClipConfig(size=(64, 96), clips=8, frames=3)
+    for step in range(4):
+        batch = make_batch(footage, clips, 0, step)
+        assert batch.images.shape == (8, 3, 64, 96, 3)
+        assert batch.labels.shape == (8, 3, 64, 96)
+        for labels, active in zip(batch.labels, batch.active, strict=True):
+            ids = set(np.unique(labels)) - {0}
+            assert ids <= set(np.unique(labels[0]))
+            assert {i for i in (1, 2) if active[i]} == set(np.unique(labels[0])) - {0}
+            assert active[0] == 1
+
+
+def test_a_scene_is_as_likely_as_any_other_however_many_tracks_it_has(footage: Footage) -> None:
+    one = footage.videos[0]
+    names = ["lake", "a-00000-1", "a-00000-2", "a-00048-1", "b-00012-1~2", "b-2"]
+    videos = [Video(name, one.frames, one.masks) for name in names]
+    scenes = Footage(videos, []).scenes
+    assert [[video.name for video in scene] for scene in scenes] == [
+        ["lake"], ["a-00000-1", "a-00000-2", "a-00048-1"], ["b-00012-1~2"], ["b-2"]
+    ]  # fmt: skip
+
+
+def test_a_camera_at_rest_keeps_image_and_mask_together(footage: Footage) -> None:
+    video = footage.videos[0]
+    camera = Camera.on_object(video.masks[0], (64, 96), np.random.default_rng(0))
+    warp = camera.warp(Move((0.0, 0.0), 1.0, 0.0))
+    image, mask = warp.image(video.frames[0]), warp.mask(video.masks[0])
+    assert mask.any()
+    assert (image[mask > 0] == (40, 120, 230)).all(axis=1).mean() > 0.9
+
+
+def test_paths_and_bends_start_at_rest() -> None:
+    rng = np.random.default_rng(0)
+    assert random_path(4, 0.3, rng)[0] == Move((0.0, 0.0), 1.0, 0.0)
+    bends = smooth_warp((64, 96), 3, 0.05, rng)
+    assert not bends[0].any()
+    assert bends[2].any()

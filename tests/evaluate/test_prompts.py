@@ -1,0 +1,103 @@
+"""Clicks and boxes as a person who knows the answer would give them, and what they measure."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from edge_vos.errors import UsageError
+from edge_vos.evaluate.clicks import box_of, next_click
+from edge_vos.evaluate.davis import read_davis
+from edge_vos.evaluate.prompts import parse_prompt, prompted_mask, score_prompts
+
+Mask = NDArray[np.uint8]
+
+
+def _square(top: int, left: int, side: int) -> Mask:
+    mask = np.zeros((40, 60), np.uint8)
+    mask[top : top + side, left : left + side] = 1
+    return mask
+
+
+class Growing:
+    """Find a little more of what was clicked each time: the box's inside, or a square."""
+
+    def mask(
+        self,
+        frame: NDArray[np.uint8],
+        box_xywh: tuple[int, int, int, int] | None = None,
+        points: Sequence[tuple[int, int]] = (),
+        labels: Sequence[int] = (),
+        mask: Mask | None = None,
+    ) -> Mask:
+        found = np.zeros(frame.shape[:2], np.uint8) if mask is None else mask.copy()
+        if box_xywh is not None:
+            x, y, width, height = box_xywh
+            found[y : y + height, x : x + width] = 1
+        for (x, y), label in zip(points, labels, strict=True):
+            found[max(y - 4, 0) : y + 5, max(x - 4, 0) : x + 5] = label
+        return found
+
+
+def test_the_first_click_falls_into_the_middle_of_the_object() -> None:
+    assert next_click(_square(10, 20, 11), np.zeros((40, 60), np.uint8)) == ((25, 15), 1)
+
+
+def test_the_larger_error_is_clicked() -> None:
+    truth, found = _square(10, 10, 20), _square(10, 10, 20)
+    found[10:13, 10:13] = 0
+    found[5:16, 40:51] = 1
+    assert next_click(truth, found) == ((45, 10), 0)
+
+
+def test_nothing_is_clicked_where_nothing_is_wrong() -> None:
+    assert next_click(_square(3, 3, 9), _square(3, 3, 9)) is None
+
+
+def test_a_random_click_lies_in_the_error() -> None:
+    truth, rng = _square(10, 20, 15), np.random.default_rng(0)
+    clicks = {next_click(truth, np.zeros_like(truth), rng) for _ in range(30)}
+    assert len(clicks) > 5
+    assert all(click is not None and truth[click[0][1], click[0][0]] for click in clicks)
+
+
+def test_a_loose_box_holds_most_of_the_object_and_stays_in_the_picture() -> None:
+    mask, rng = _square(25, 45, 15), np.random.default_rng(0)
+    assert box_of(mask) == (45, 25, 15, 15)
+    boxes = {box_of(mask, 0.15, rng) for _ in range(30)}
+    assert len(boxes) > 5
+    for left, top, width, height in boxes:
+        assert 42 <= left <= 46
+        assert 22 <= top <= 26
+        assert 59 <= left + width <= 60
+        assert 39 <= top + height <= 40
+
+
+@pytest.mark.parametrize(("text", "clicks"), [("box", 0), ("click", 1), ("clicks:3", 3)])
+def test_prompts_are_named(text: str, clicks: int) -> None:
+    assert parse_prompt(text) == clicks
+
+
+@pytest.mark.parametrize("text", ["", "boxes", "clicks", "clicks:0", "clicks:x", "clicks:21"])
+def test_other_prompts_are_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="box, click or clicks:N"):
+        parse_prompt(text)
+
+
+def test_clicks_go_on_from_the_mask_that_is_there() -> None:
+    truth, frame = _square(8, 20, 25), np.zeros((40, 60, 3), np.uint8)
+    covered = [prompted_mask(Growing(), frame, truth, count).sum() for count in (1, 2, 5)]
+    assert covered[0] < covered[1] < covered[2]
+    assert np.array_equal(prompted_mask(Growing(), frame, truth, 0), truth)
+
+
+def test_every_nth_frame_is_tried(make_davis: object) -> None:
+    root: Path = make_davis({"swing": 5, "bus": 3})  # type: ignore[operator]
+    found = read_davis(root)
+    scores = score_prompts(found, Growing(), step=2)
+    assert scores.frames == sum(-(-len(sequence) // 2) for sequence in found.sequences)
+    assert 50 < scores.box <= 100
+    assert scores.after[1] <= scores.after[3] + 1e-9
+    assert 1 <= scores.clicks85 <= scores.clicks90 <= 20
