@@ -47,6 +47,7 @@ class Prepared:
         scheme: how it is quantized; ``None`` for a float precision.
         tolerance: what the engine may differ by.
         verify: compares the engine with eager PyTorch.
+        over: says on what, such as "100 frames".
         rank: gives the modules, the most sensitive first; called for a quantized precision only.
         title: what it is called; empty for the student's step.
     """
@@ -59,6 +60,7 @@ class Prepared:
     scheme: Scheme | None
     tolerance: Tolerance
     verify: Verify
+    over: Callable[[], str]
     rank: Callable[[Scheme], tuple[str, ...]]
     title: str = ""
 
@@ -137,6 +139,7 @@ def prepare(
         scheme,
         tolerance,
         compare,
+        lambda: f"{len(context.reference(size).results)} frames",
         lambda how: context.ranking(size, recipe.sampler, how),
     )
 
@@ -178,6 +181,7 @@ def prepare_prompt_head(recipe: Recipe, context: ConversionContext) -> Prepared:
         scheme,
         tolerance,
         compare,
+        lambda: f"{len(context.prompt_reference(size).recorded)} prompts",
         lambda how: context.prompt_ranking(size, how),
         "the prompt head",
     )
@@ -207,7 +211,9 @@ def verify_artifact(artifact: Artifact, context: ConversionContext) -> Artifact:
     if evaluator is None:
         return artifact
     by = f" with {evaluator.name}, NOT EXECUTED" if evaluator.name else ""
-    context.progress(f"verifying {prepared.title or 'over the clip'}{by}")
+    what = f"verifying {prepared.title}" if prepared.title else "verifying"
+    over = prepared.over()
+    context.progress(f"{what} over {over}{by}")
     with evaluator.opened(artifact.lowered, prepared.offered) as candidate:
         verification, inputs = prepared.verify(candidate)
     if not verification.agrees:
