@@ -38,7 +38,7 @@ class Model(Protocol):
 
     @property
     def prompt_head(self) -> PromptHead | None:
-        """Return what makes masks from boxes and clicks; ``None`` where there is nothing."""
+        """Return what finds an object from a box or clicks; ``None`` for a model without."""
         ...
 
 

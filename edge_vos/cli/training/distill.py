@@ -7,28 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edge_vos.cli.options import JsonOption
-from edge_vos.cli.training.options import (
-    ConfigOption,
-    DataOption,
-    ExcludeOption,
-    FitOption,
-    MinutesOption,
-    ResumeOption,
-    ScoreEveryOption,
-    ScoreSizeOption,
-    ScoreWindowOption,
-    SeedOption,
-    StepsOption,
-    StillsOption,
-    TorchThreadsOption,
-    WorkersOption,
-)
+from edge_vos.cli.options import takes
+from edge_vos.cli.training.options import PresetOption, RunOption, TrainingOptions
 from edge_vos.cli.training.run import (
     Material,
-    RunOptions,
     load_footage,
     load_scoring,
+    material_of,
     prepare,
     processes,
     require_training,
@@ -41,18 +26,13 @@ if TYPE_CHECKING:
     from edge_vos.model.student import Student
 
 
+@takes(TrainingOptions)
 def distill(
+    options: TrainingOptions,
     videos: Annotated[
         list[Path] | None,
         typer.Option(help="Folder with footage that nobody labelled; may be repeated."),
     ] = None,
-    davis: Annotated[
-        Path | None,
-        typer.Option(help="Folder in DAVIS 2016 layout; the teacher labels it again."),
-    ] = None,
-    stills: StillsOption = None,
-    data: DataOption = None,
-    exclude: ExcludeOption = "",
     teacher: Annotated[
         Path | None,
         typer.Option(help="The teacher's weights; by default those of the shipped student."),
@@ -65,43 +45,29 @@ def distill(
         Path | None,
         typer.Option("--from", help="Student to go on from; --videos alone takes the shipped one."),
     ] = None,
-    run: Annotated[Path, typer.Option(help="Folder of the run.")] = Path("runs/distilled"),
-    resume: ResumeOption = False,
-    steps: StepsOption = None,
-    minutes: MinutesOption = None,
-    fit: FitOption = False,
-    preset: Annotated[str, typer.Option(help="Shape of the student: small or nano.")] = "small",
-    seed: SeedOption = None,
-    threads: TorchThreadsOption = None,
-    config: ConfigOption = None,
-    workers: WorkersOption = 0,
-    score_every: ScoreEveryOption = None,
-    score_size: ScoreSizeOption = "240x432",
-    score_window: ScoreWindowOption = 0,
-    json_output: JsonOption = False,
+    run: RunOption = Path("runs/distilled"),
+    preset: PresetOption = "small",
 ) -> None:
     """Distil a teacher into a student: it sees footage and what the teacher makes of it, no label.
 
-    With --videos alone the shipped student is adapted to your footage: objects are proposed by
-    their motion and looks, followed by the teacher, and dropped where it is not sure of them.
+    What has labels is labelled again by the teacher. With --videos alone the shipped student is
+    adapted to your footage: objects are proposed by their motion and looks, followed by the
+    teacher, and dropped where it is not sure of them.
 
     Examples: edge-vos distill --videos MY_CLIPS --minutes 30
 
     edge-vos distill --davis DAVIS --stills PHOTOS --videos CLIPS --teacher teacher.safetensors
     """
     require_training()
-    options = RunOptions(
-        run, resume, steps, minutes, seed, threads, config, json_output,
-        workers, score_every, score_size, score_window, fit,
-    )  # fmt: skip
+    given = options.davis or options.stills or options.data
     labelled = footage or run / "footage"
-    if not (videos or davis or stills or data) and not labelled.is_dir():
+    if not (videos or given) and not labelled.is_dir():
         raise UsageError(
             "there is no footage to learn from",
             "--videos, --davis, --stills or --data, or --footage that a teacher labelled",
             "Run for example: edge-vos distill --videos MY_CLIPS",
         )
-    adapts = bool(from_weights) or not (davis or stills or data or footage)
+    adapts = bool(from_weights) or not (given or footage)
 
     from edge_vos.model.checkpoint import (
         default_weights_path,
@@ -114,20 +80,18 @@ def distill(
     initial = load_student(from_weights or default_weights_path()) if adapts else None
     defaults = distill_defaults(preset, weights_sha256(teacher_path), initial)
     with processes() as device:
-        state, trained = prepare(options, defaults, device, initial)
+        state, trained = prepare(options, run, defaults, device, initial)
         if trained.teacher_sha256 != defaults.teacher_sha256:
             raise CheckpointError(
                 f"{run} was begun with another teacher than {teacher_path}",
                 f"the weights with sha256 {trained.teacher_sha256[:12]}…",
                 "Give the same --teacher, or start another --run",
             )
-        scoring = load_scoring(options, davis, exclude)
+        scoring = load_scoring(options)
         height = trained.clips.decode_height
-        known = Material(davis, stills, data, exclude)
-        label_once(labelled, teacher_path, known, videos or [], device, height)
+        label_once(labelled, teacher_path, material_of(options), videos or [], device, height)
         material = load_footage(labelled, [labelled], "", height)
-        next_command = f"edge-vos eval {davis or 'DAVIS'}"
-        run_training(options, material, state, trained, taught_by, scoring, next_command)
+        run_training(options, run, material, state, trained, taught_by, scoring)
 
 
 def distill_defaults(preset: str, teacher_sha256: str, initial: Student | None) -> TrainConfig:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from edge_vos.cli.training.options import MaterialOptions, TrainingOptions
 from edge_vos.errors import MissingPackageError, SinkError, UsageError
 
 if TYPE_CHECKING:
@@ -37,25 +38,6 @@ FIT_SHARE = 0.93
 
 
 @dataclass(frozen=True)
-class RunOptions:
-    """Hold what the user asked of a run; ``None`` is the command's default."""
-
-    run: Path
-    resume: bool
-    steps: int | None
-    minutes: float | None
-    seed: int | None
-    threads: int | None
-    config: Path | None
-    json_output: bool
-    workers: int = 0
-    score_every: int | None = None
-    score_size: str = "240x432"
-    score_window: int = 0
-    fit: bool = False
-
-
-@dataclass(frozen=True)
 class Material:
     """Hold where the training material is; see ``load_footage``."""
 
@@ -71,6 +53,11 @@ class Material:
             DatasetError: if a folder is not in its layout, or the pack cannot be read.
         """
         return load_footage(self.davis, self.stills, self.exclude, height, self.data)
+
+
+def material_of(options: MaterialOptions) -> Material:
+    """Return where the material that was asked for is."""
+    return Material(options.davis, options.stills, options.data, options.exclude)
 
 
 def require_training() -> None:
@@ -92,7 +79,11 @@ def require_training() -> None:
 
 
 def prepare(
-    options: RunOptions, defaults: TrainConfig, device: str, initial: Student | None = None
+    options: TrainingOptions,
+    run: Path,
+    defaults: TrainConfig,
+    device: str,
+    initial: Student | None = None,
 ) -> tuple[TrainState, TrainConfig]:
     """Return the state and the config to train with, new or resumed.
 
@@ -112,11 +103,11 @@ def prepare(
     if options.fit and (not options.minutes or int(os.environ.get("WORLD_SIZE", "1")) > 1):
         raise UsageError("--fit", "--minutes, and one process", "Add for example --minutes 9")
     if options.resume:
-        state, config = load_state(options.run, device)
+        state, config = load_state(run, device)
         return state, dataclasses.replace(config, steps=options.steps or config.steps)
-    if (options.run / CHECKPOINT).exists():
+    if (run / CHECKPOINT).exists():
         raise SinkError(
-            f"{options.run} already holds a run",
+            f"{run} already holds a run",
             "a new folder",
             "Add --resume, or choose another --run",
         )
@@ -180,7 +171,7 @@ def load_footage(
     return material.Footage(videos, material.joined(photographs))
 
 
-def load_scoring(options: RunOptions, davis: Path | None, exclude: str) -> Scoring | None:
+def load_scoring(options: TrainingOptions) -> Scoring | None:
     """Find the sequences that training leaves out, to keep the best weights by them.
 
     Raises:
@@ -190,7 +181,7 @@ def load_scoring(options: RunOptions, davis: Path | None, exclude: str) -> Scori
     from edge_vos.converters.recipe import parse_size
     from edge_vos.distill.scoring import Scoring
 
-    dataset = load_development(davis, exclude)
+    dataset = load_development(options.davis, options.exclude)
     if dataset is not None:
         size = parse_size(options.score_size)
         return Scoring(dataset, options.score_every or 0, size, options.score_window)
@@ -217,13 +208,13 @@ def load_development(davis: Path | None, exclude: str) -> Dataset | None:
 
 
 def run_training(
-    options: RunOptions,
+    options: TrainingOptions,
+    run: Path,
     footage: Footage,
     state: TrainState,
     config: TrainConfig,
     teacher: Student | None,
     scoring: Scoring | None,
-    next_command: str,
 ) -> None:
     """Train with a progress bar and print the result; only the first process speaks."""
     from rich.console import Console
@@ -244,7 +235,7 @@ def run_training(
     )
     leads = os.environ.get("RANK", "0") == "0"
     console = Console(stderr=True)
-    log = read_log(options.run, state.step)
+    log = read_log(run, state.step)
     first, started = state.step, time.monotonic()
     with Progress(*columns, console=console, disable=not leads) as progress:
         task = progress.add_task("train", total=config.steps, completed=state.step, loss=0.0)
@@ -268,7 +259,7 @@ def run_training(
         def go_on(most_steps: int | None) -> StepRecord | None:
             left = started + 60 * options.minutes - time.monotonic() if options.minutes else None
             return train(
-                footage, state, config, options.run, report,
+                footage, state, config, run, report,
                 math.inf if left is None else max(0.0, left / 60),
                 teacher, scoring, options.workers, most_steps,
             )  # fmt: skip
@@ -283,10 +274,10 @@ def run_training(
         record = go_on(None) or record
     if not leads:
         return
-    weights = options.run / (BEST if state.best else WEIGHTS)
+    weights = run / (BEST if state.best else WEIGHTS)
     images, waiting = pace(log[first - state.step :]) if record else (None, None)
     result: dict[str, Any] = {
-        "run": str(options.run),
+        "run": str(run),
         "step": state.step,
         "loss": record.loss if record else None,
         "weights": str(weights),
@@ -303,7 +294,7 @@ def run_training(
         if images is not None:
             typer.echo(f"{images:.1f} images/s, {waiting:.0%} of the time waiting for clips")
         typer.echo(f"{state.step} steps; weights in {weights}")
-        typer.echo(f"next: {next_command} --weights {weights}")
+        typer.echo(f"next: edge-vos eval {options.davis or 'DAVIS'} --weights {weights}")
 
 
 @contextmanager

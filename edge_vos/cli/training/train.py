@@ -8,28 +8,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edge_vos.cli.options import JsonOption
+from edge_vos.cli.options import JsonOption, takes
 from edge_vos.cli.training.options import (
-    ConfigOption,
-    DataOption,
-    ExcludeOption,
-    FitOption,
-    MinutesOption,
-    ResumeOption,
-    ScoreEveryOption,
-    ScoreSizeOption,
-    ScoreWindowOption,
-    SeedOption,
-    StepsOption,
+    PresetOption,
+    RunOption,
     StillsOption,
-    TorchThreadsOption,
     TrainDavisOption,
-    WorkersOption,
+    TrainingOptions,
 )
+from edge_vos.cli.training.prompts import prompts
 from edge_vos.cli.training.run import (
-    Material,
-    RunOptions,
     load_scoring,
+    material_of,
     names_in,
     prepare,
     processes,
@@ -42,6 +32,7 @@ if TYPE_CHECKING:
     from edge_vos.distill.config import TrainConfig
 
 app = typer.Typer(help="Train a teacher or a student from labels.", no_args_is_help=True)
+app.command()(prompts)
 
 
 @app.callback()
@@ -50,27 +41,13 @@ def _group() -> None:
 
 
 @app.command()
+@takes(TrainingOptions)
 def teacher(
-    davis: TrainDavisOption = None,
-    stills: StillsOption = None,
-    data: DataOption = None,
-    exclude: ExcludeOption = "",
+    options: TrainingOptions,
     from_weights: Annotated[
         Path | None, typer.Option("--from", help="Teacher to go on from.")
     ] = None,
-    run: Annotated[Path, typer.Option(help="Folder of the run.")] = Path("runs/teacher"),
-    resume: ResumeOption = False,
-    steps: StepsOption = None,
-    minutes: MinutesOption = None,
-    fit: FitOption = False,
-    seed: SeedOption = None,
-    threads: TorchThreadsOption = None,
-    config: ConfigOption = None,
-    workers: WorkersOption = 0,
-    score_every: ScoreEveryOption = None,
-    score_size: ScoreSizeOption = "240x432",
-    score_window: ScoreWindowOption = 0,
-    json_output: JsonOption = False,
+    run: RunOption = Path("runs/teacher"),
 ) -> None:
     """Train the teacher that a student is distilled from: wider, deeper, with dense attention.
 
@@ -81,38 +58,19 @@ def teacher(
     require_training()
     from edge_vos.distill.config import TrainConfig
 
-    options = RunOptions(
-        run, resume, steps, minutes, seed, threads, config, json_output,
-        workers, score_every, score_size, score_window, fit,
-    )  # fmt: skip
-    _train(options, TrainConfig(preset="teacher", steps=3000),
-           Material(davis, stills, data, exclude), from_weights)  # fmt: skip
+    _train(options, run, TrainConfig(preset="teacher", steps=3000), from_weights)
 
 
 @app.command()
+@takes(TrainingOptions)
 def student(
-    davis: TrainDavisOption = None,
-    stills: StillsOption = None,
-    data: DataOption = None,
-    exclude: ExcludeOption = "",
+    options: TrainingOptions,
     from_weights: Annotated[
         Path | None,
         typer.Option("--from", help="Student to fine-tune, instead of an ImageNet encoder."),
     ] = None,
-    run: Annotated[Path, typer.Option(help="Folder of the run.")] = Path("runs/student"),
-    resume: ResumeOption = False,
-    steps: StepsOption = None,
-    minutes: MinutesOption = None,
-    fit: FitOption = False,
-    preset: Annotated[str, typer.Option(help="Shape of the student: small or nano.")] = "small",
-    seed: SeedOption = None,
-    threads: TorchThreadsOption = None,
-    config: ConfigOption = None,
-    workers: WorkersOption = 0,
-    score_every: ScoreEveryOption = None,
-    score_size: ScoreSizeOption = "240x432",
-    score_window: ScoreWindowOption = 0,
-    json_output: JsonOption = False,
+    run: RunOption = Path("runs/student"),
+    preset: PresetOption = "small",
 ) -> None:
     """Train a student with ground truth: the first frame is given, it feeds on its own masks.
 
@@ -132,16 +90,12 @@ def student(
     from edge_vos.distill.config import TrainConfig
     from edge_vos.distill.data.clip_config import ClipConfig
 
-    options = RunOptions(
-        run, resume, steps, minutes, seed, threads, config, json_output,
-        workers, score_every, score_size, score_window, fit,
-    )  # fmt: skip
     full = TrainConfig(
         preset=preset,
         overrides={"offset_range": 1.0},
         clips=ClipConfig(hide_share=0.0, ring_dropout=0.0),
     )
-    _train(options, full, Material(davis, stills, data, exclude), from_weights)
+    _train(options, run, full, from_weights)
 
 
 @app.command()
@@ -239,13 +193,13 @@ def average(
 
 
 def _train(
-    options: RunOptions, full: TrainConfig, material: Material, from_weights: Path | None
+    options: TrainingOptions, run: Path, full: TrainConfig, from_weights: Path | None
 ) -> None:
     """Train in full, or go on from weights with a shorter and more careful run."""
     from edge_vos.distill.config import continued
     from edge_vos.model.checkpoint import load_student
 
-    if not (material.davis or material.stills or material.data):
+    if not (options.davis or options.stills or options.data):
         raise UsageError(
             "there is nothing to train on",
             "--davis, --stills or --data",
@@ -254,8 +208,7 @@ def _train(
     initial = load_student(from_weights) if from_weights else None
     defaults = full if initial is None else continued(full, initial.config)
     with processes() as device:
-        state, config = prepare(options, defaults, device, initial)
-        scoring = load_scoring(options, material.davis, material.exclude)
-        footage = material.load(config.clips.decode_height)
-        next_command = f"edge-vos eval {material.davis or 'DAVIS'}"
-        run_training(options, footage, state, config, None, scoring, next_command)
+        state, config = prepare(options, run, defaults, device, initial)
+        scoring = load_scoring(options)
+        footage = material_of(options).load(config.clips.decode_height)
+        run_training(options, run, footage, state, config, None, scoring)

@@ -7,21 +7,8 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from edge_vos.cli.options import (
-    BoxOption,
-    EngineOption,
-    FramesOption,
-    JsonOption,
-    MaskOption,
-    ModelOption,
-    NameOption,
-    NegativeOption,
-    OverwriteOption,
-    PointOption,
-    ReconnectOption,
-    SizeOption,
-    ThreadsOption,
-)
+from edge_vos.cli.options import MaskOption, takes
+from edge_vos.cli.video.options import VideoOptions
 from edge_vos.errors import UsageError
 
 VIDEO_SUFFIXES = (".mkv", ".mp4", ".mov", ".webm", ".avi")
@@ -48,7 +35,9 @@ def _spelled_out(args: list[str]) -> Iterator[str]:
             yield word
 
 
+@takes(VideoOptions)
 def live(
+    options: VideoOptions,
     source: Annotated[
         str,
         typer.Argument(
@@ -69,20 +58,11 @@ def live(
     host: Annotated[
         str, typer.Option(help="The page's address; 0.0.0.0 lets other machines see it.")
     ] = "127.0.0.1",
-    frames: FramesOption = None,
     record: Annotated[
         Path | None,
         typer.Option(help="Record the overlay: clip.mkv (crash-safe), .mp4, .mov, .webm or .avi."),
     ] = None,
     mask: MaskOption = None,
-    box: BoxOption = None,
-    point: PointOption = None,
-    negative: NegativeOption = None,
-    name: NameOption = None,
-    model: ModelOption = None,
-    size: SizeOption = None,
-    engine: EngineOption = None,
-    threads: ThreadsOption = None,
     output: Annotated[
         list[str] | None,
         typer.Option(
@@ -96,9 +76,6 @@ def live(
     loop: Annotated[
         bool, typer.Option("--loop", help="Play a file or a folder again at its end.")
     ] = False,
-    reconnect: ReconnectOption = 60.0,
-    overwrite: OverwriteOption = False,
-    json_output: JsonOption = False,
 ) -> None:
     """Segment the newest frame of a camera: drag a box around an object in the window.
 
@@ -126,32 +103,18 @@ def live(
     """
     if record is not None and record.suffix.lower() not in VIDEO_SUFFIXES:
         raise UsageError(f"--record {record} is not a video", f"one of {', '.join(VIDEO_SUFFIXES)}")
-    from edge_vos.cli.video.prompts import Prompts
     from edge_vos.cli.video.session import SessionRequest, run_session
 
     shown = (f"serve://{host}:{port}",) if serve else () if headless else ("window",)
     recording = () if record is None else (str(record),)
     run_session(
         SessionRequest(
-            source=source,
-            prompts=Prompts(
-                () if mask is None else (str(mask),),
-                tuple(box or ()),
-                tuple(point or ()),
-                tuple(negative or ()),
-                tuple(name or ()),
-            ),
+            source,
+            options,
+            masks=() if mask is None else (str(mask),),
             outputs=(*shown, *recording, *(output or ())),
-            model=model,
-            size=size,
-            engine=engine,
-            threads=threads,
-            frames=frames,
-            reconnect_s=reconnect,
-            overwrite=overwrite,
             live=True,
             # Like a camera it goes on until it is told to stop, unless `frames` are asked for.
             loop=loop or source.startswith("synthetic://"),
-            json_output=json_output,
         )
     )

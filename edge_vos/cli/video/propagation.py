@@ -119,14 +119,16 @@ def run_propagation(
         request.outputs,
         source.fps,
         source.size,
-        overwrite=request.overwrite,
+        overwrite=request.options.overwrite,
         controls=controls,
         inputs=(*files, *given.values()),
         frame_files=FrameFiles(tuple(files)),
     )
     count, started_s, numbers = 0, time.perf_counter(), set[int]()
     last_s = started_s
-    total = len(files) if request.frames is None else min(request.frames, len(files))
+    total = (
+        len(files) if request.options.frames is None else min(request.options.frames, len(files))
+    )
     with ExitStack() as writing:
         for sink in sinks:
             writing.callback(sink.close)
@@ -163,7 +165,7 @@ def run_propagation(
         model,
         size_reason,
         live=False,
-        json_output=request.json_output,
+        json_output=request.options.json_output,
         hint=not request.outputs,
         assumed=assumed,
     )

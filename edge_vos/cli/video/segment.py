@@ -4,26 +4,13 @@ from typing import Annotated
 
 import typer
 
-from edge_vos.cli.options import (
-    BoxOption,
-    EndOption,
-    EngineOption,
-    FramesOption,
-    JsonOption,
-    MasksOption,
-    ModelOption,
-    NameOption,
-    NegativeOption,
-    OverwriteOption,
-    PointOption,
-    ReconnectOption,
-    SizeOption,
-    StartOption,
-    ThreadsOption,
-)
+from edge_vos.cli.options import takes
+from edge_vos.cli.video.options import VideoOptions
 
 
+@takes(VideoOptions)
 def segment(
+    options: VideoOptions,
     source: Annotated[
         str,
         typer.Argument(
@@ -32,15 +19,16 @@ def segment(
             "synthetic://?objects=3."
         ),
     ],
-    mask: MasksOption = None,
-    box: BoxOption = None,
-    point: PointOption = None,
-    negative: NegativeOption = None,
-    name: NameOption = None,
-    model: ModelOption = None,
-    size: SizeOption = None,
-    engine: EngineOption = None,
-    threads: ThreadsOption = None,
+    mask: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--mask",
+            metavar="[FRAME=]FILE",
+            help="A frame's objects: a PNG of ids, colours or grey, LabelMe, COCO, CVAT, Label "
+            "Studio or YOLO-seg. Alone it is the first frame's; repeated, for the frames of a "
+            "folder that the files are named after.",
+        ),
+    ] = None,
     output: Annotated[
         list[str] | None,
         typer.Option(
@@ -52,12 +40,15 @@ def segment(
             "cvat:FILE.xml, yolo:|labelme:FOLDER, vcam:, window or none; repeat.",
         ),
     ] = None,
-    start: StartOption = None,
-    end: EndOption = None,
-    frames: FramesOption = None,
-    reconnect: ReconnectOption = 60.0,
-    overwrite: OverwriteOption = False,
-    json_output: JsonOption = False,
+    start: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TIME", help="Begin a file here: seconds, or HH:MM:SS, such as 1:02.5."
+        ),
+    ] = None,
+    end: Annotated[
+        str | None, typer.Option(metavar="TIME", help="End a file here: seconds, or HH:MM:SS.")
+    ] = None,
 ) -> None:
     """Segment every frame of a video, a folder of images or a synthetic scene.
 
@@ -81,30 +72,16 @@ def segment(
 
     edge-vos segment 'synthetic://?objects=5&frames=200' -o overlay.mkv
     """
-    from edge_vos.cli.video.prompts import Prompts
     from edge_vos.cli.video.session import SessionRequest, run_session
     from edge_vos.cli.video.times import parse_time
 
     run_session(
         SessionRequest(
-            source=source,
-            prompts=Prompts(
-                tuple(mask or ()),
-                tuple(box or ()),
-                tuple(point or ()),
-                tuple(negative or ()),
-                tuple(name or ()),
-            ),
+            source,
+            options,
+            masks=tuple(mask or ()),
             outputs=tuple(output or ()),
-            model=model,
-            size=size,
-            engine=engine,
-            threads=threads,
-            frames=frames,
             start_s=0.0 if start is None else parse_time("--start", start),
             end_s=None if end is None else parse_time("--end", end),
-            reconnect_s=reconnect,
-            overwrite=overwrite,
-            json_output=json_output,
         )
     )

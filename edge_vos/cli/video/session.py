@@ -8,10 +8,11 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path
+from functools import cached_property
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
+from edge_vos.cli.video.options import VideoOptions
 from edge_vos.cli.video.prompts import Prompts
 from edge_vos.cli.video.run_report import Watch, print_report
 from edge_vos.errors import PromptError, SinkError, UsageError
@@ -31,38 +32,37 @@ class SessionRequest:
 
     Args:
         source: the source's URI.
-        prompts: for the first frame; an exact mask of the source serves when there are none.
+        options: as they were typed. Without a size, a live source takes the largest that keeps up
+            with it, and any other "quality".
+        masks: files, each of which shows objects: ``FILE``, or ``FRAME=FILE``.
         outputs: sinks' URIs; a window or a page makes the run interactive.
-        model: a bundle; ``None`` is one that ships.
-        size: which of those, "fast" or "quality"; ``None`` is the largest that keeps up with a live
-            source, and "quality" for any other.
-        engine: an engine's name; ``None`` is the bundle's.
-        threads: of the engine; ``None`` is its choice.
-        frames: stop after so many.
         start_s: where in a file to begin, in seconds.
         end_s: where in a file to end; ``None`` is at its end.
-        overwrite: replace outputs that exist.
         live: take the newest frame, not every frame.
         loop: play a file again at its end.
-        reconnect_s: how long to try to get a lost camera back.
-        json_output: print one JSON document on stdout and nothing else.
+
+    Attributes:
+        prompts: for the first frame; an exact mask of the source serves when there are none.
     """
 
     source: str
-    prompts: Prompts
+    options: VideoOptions
+    masks: tuple[str, ...] = ()
     outputs: tuple[str, ...] = ()
-    model: Path | None = None
-    size: str | None = None
-    engine: str | None = None
-    threads: int | None = None
-    frames: int | None = None
     start_s: float = 0.0
     end_s: float | None = None
-    overwrite: bool = False
     live: bool = False
     loop: bool = False
-    reconnect_s: float = 60.0
-    json_output: bool = False
+
+    def __post_init__(self) -> None:
+        _ = self.prompts  # wrong ones are refused before anything is opened
+
+    @cached_property
+    def prompts(self) -> Prompts:
+        """Check the prompts as they were typed."""
+        asked = self.options
+        given = (asked.box, asked.point, asked.negative, asked.name)
+        return Prompts(self.masks, *(tuple(each or ()) for each in given))
 
 
 def run_session(request: SessionRequest) -> None:
@@ -95,7 +95,7 @@ def run_session(request: SessionRequest) -> None:
         source = open_source(
             request.source,
             loop=request.loop,
-            reconnect_s=request.reconnect_s,
+            reconnect_s=request.options.reconnect,
             notice=_notice(controls),
             start_s=request.start_s,
             end_s=request.end_s,
@@ -126,7 +126,7 @@ def run_session(request: SessionRequest) -> None:
             request.outputs,
             source.fps,
             source.size,
-            overwrite=request.overwrite,
+            overwrite=request.options.overwrite,
             controls=controls,
             inputs=(*source.files, *((mask,) if (mask := request.prompts.mask) else ())),
             original=source.original,
@@ -139,7 +139,7 @@ def run_session(request: SessionRequest) -> None:
             if url := getattr(sink, "url", None):
                 print(f"Open {url}", file=sys.stderr, flush=True)
         until_run.pop_all()  # from here on the run closes the source, in the thread that reads it
-        total = request.frames if request.frames is not None else source.frames
+        total = request.options.frames if request.options.frames is not None else source.frames
         with progress(total) as advance:
 
             def observe(frame: "Frame", result: "FrameResult") -> None:
@@ -152,7 +152,7 @@ def run_session(request: SessionRequest) -> None:
                 sinks,
                 RunOptions(
                     live=request.live,
-                    frames=request.frames,
+                    frames=request.options.frames,
                     prompt_from_truth=not request.prompts,
                     interactive=interactive,
                 ),
@@ -171,7 +171,7 @@ def run_session(request: SessionRequest) -> None:
         model,
         size_reason,
         live=request.live,
-        json_output=request.json_output,
+        json_output=request.options.json_output,
         hint=not request.outputs,
         assumed=assumed,
     )
@@ -195,16 +195,20 @@ def open_model(request: SessionRequest, fps: float) -> "tuple[LoadedModel, str]"
     from edge_vos.runtime.live_size import largest_that_keeps_up
     from edge_vos.runtime.model import open_bundle
 
-    if request.model is not None and request.size is not None:
+    if request.options.model is not None and request.options.size is not None:
         raise UsageError("--model and --size together", "one of them", "A bundle has its own size")
 
     def open_size(size: str) -> "LoadedModel":
-        return open_bundle(shipped_bundle_path(size), request.engine, request.threads)
+        return open_bundle(
+            shipped_bundle_path(size), request.options.engine, request.options.threads
+        )
 
-    if request.model is not None:
-        return open_bundle(request.model, request.engine, request.threads), "the bundle's"
-    if request.size is not None:
-        return open_size(request.size), "as asked for"
+    if request.options.model is not None:
+        return open_bundle(
+            request.options.model, request.options.engine, request.options.threads
+        ), "the bundle's"
+    if request.options.size is not None:
+        return open_size(request.options.size), "as asked for"
     if not request.live:
         return open_size("quality"), "the default"
     largest_first = sorted(SHIPPED_SIZES, key=SHIPPED_SIZES.__getitem__, reverse=True)
