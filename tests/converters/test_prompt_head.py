@@ -122,10 +122,15 @@ def test_a_clip_without_objects_gives_no_prompts(clip: Clip) -> None:
     assert split_cases(clip.frames, [np.zeros(SIZE, np.uint8)] * len(clip.frames)) == ((), ())
 
 
-@pytest.fixture
-def converted(options: Options, head_path: Path, small: None, tmp_path: Path) -> Converted:
-    conversion = Conversion(replace(options, prompt_head=head_path))
-    return conversion.convert(RECIPE, tmp_path / "a.bundle")
+@pytest.fixture(scope="module")
+def converted(
+    options: Options, head_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Converted:
+    folder = tmp_path_factory.mktemp("prompted")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(PromptGraphSpec, "beside", classmethod(lambda cls, size: cls(size)))
+        conversion = Conversion(replace(options, prompt_head=head_path))
+        return conversion.convert(RECIPE, folder / "a.bundle")
 
 
 def test_the_bundle_says_what_its_prompt_head_is(
