@@ -24,9 +24,11 @@ from edge_vos.bundle import (
     write_bundle,
 )
 from edge_vos.graph import GraphSpec
+from edge_vos.manifest import PromptHeadEntry
 from edge_vos.runtime.backends.runner import CallableRunner
+from edge_vos.runtime.interactive.prompt_head import PromptHead
 from edge_vos.runtime.masks import write_palette_png
-from edge_vos.runtime.model import LoadedModel
+from edge_vos.runtime.model import LoadedModel, RunningGraph
 
 settings.register_profile("edge-vos", deadline=None, max_examples=40)
 settings.load_profile("edge-vos")
@@ -102,6 +104,24 @@ tiny (float[1,3,{H},{W}] image, float[1,{K},{H4},{W4}] prompt, float[1,{K},1,1] 
 """
 
 
+PROMPT_ONNX_TEXT = """
+< ir_version: 8, opset_import: ["" : 17] >
+prompted (float[1,3,{H},{W}] image, float[1,4,{H4},{W4}] prompt)
+    => (float[1,1,{H4},{W4}] probability)
+< float[4] weights = {{1, -1, 1, 1}}, int64[4] weights_shape = {{1, 4, 1, 1}},
+  float nothing = {{0}}, float low = {{0}}, float high = {{1}} >
+{{
+  kernel = Reshape (weights, weights_shape)
+  shown = Conv (prompt, kernel)
+  cells = AveragePool <kernel_shape = [4, 4], strides = [4, 4]> (image)
+  grey = ReduceMean <axes = [1]> (cells)
+  black = Mul (grey, nothing)
+  sum = Add (shown, black)
+  probability = Clip (sum, low, high)
+}}
+"""
+
+
 def _pool(array: NDArray[np.float32], side: int) -> NDArray[np.float32]:
     batch, channels, height, width = array.shape
     blocks = array.reshape(batch, channels, height // side, side, width // side, side)
@@ -148,6 +168,47 @@ def tiny_manifest() -> Manifest:
     )
 
 
+@pytest.fixture(scope="session")
+def prompted_manifest(tiny_manifest: Manifest) -> Manifest:
+    """The tiny student's manifest with a prompt head, for images of 64x96 too."""
+    return replace(
+        tiny_manifest,
+        encoder_sha256="1" * 64,
+        prompt_head=PromptHeadEntry(
+            model_file="prompt/model.onnx",
+            size=SIZE,
+            precision="fp32",
+            parameters=1,
+            macs=1,
+            weights_sha256="2" * 64,
+            encoder_sha256="1" * 64,
+            report={
+                "executed": True,
+                "passed": True,
+                "tolerance": {"mask_iou": 0.999, "max_abs_error": 1e-4, "mean_abs_error": 1e-5},
+            },
+        ),
+    )
+
+
+@pytest.fixture(scope="session")
+def tiny_prompt_onnx() -> bytes:
+    """A prompt head as an ONNX file: the object is its mask so far, its box and its clicks."""
+    onnx_parser = pytest.importorskip("onnx.parser")
+    height, width = SIZE
+    text = PROMPT_ONNX_TEXT.format(H=height, W=width, H4=height // 4, W4=width // 4)
+    return onnx_parser.parse_model(text).SerializeToString()
+
+
+@pytest.fixture
+def prompted_bundle(
+    tmp_path: Path, prompted_manifest: Manifest, tiny_onnx: bytes, tiny_prompt_onnx: bytes
+) -> Bundle:
+    """The tiny student with its prompt head as a bundle on disk."""
+    files = {"model.onnx": tiny_onnx, "prompt/model.onnx": tiny_prompt_onnx}
+    return write_bundle(tmp_path / "prompted.bundle", prompted_manifest, files)
+
+
 @pytest.fixture
 def load_tiny(tiny_manifest: Manifest) -> LoadTiny:
     """Make the tiny student ready to step, in numpy; a keyword replaces a manifest's field."""
@@ -164,6 +225,45 @@ def load_tiny(tiny_manifest: Manifest) -> LoadTiny:
 def tiny_model(load_tiny: LoadTiny) -> LoadedModel:
     """The tiny student in numpy."""
     return load_tiny()
+
+
+def _tiny_head(inputs: Arrays) -> dict[str, NDArray[np.float32]]:
+    """Find what is in the box and not dark, or of the clicks' colours; the mask so far stays."""
+    cells = _pool(inputs["image"] / np.float32(255), 4)[0]
+    on, beside, box, mask = inputs["prompt"][0]
+
+    def alike(spots: NDArray[np.float32]) -> NDArray[np.bool_]:
+        places = [(y, x) for y, x in np.argwhere(spots > 0.6)]
+        near = [np.abs(cells - cells[:, y : y + 1, x : x + 1]).sum(axis=0) < 0.2 for y, x in places]
+        return np.any(near, axis=0) if near else np.zeros(spots.shape, bool)
+
+    found = (mask > 0.5) | ((box > 0.5) & (cells.max(axis=0) > 0.5)) | alike(on)
+    found &= ~alike(beside)
+    return {"probability": np.where(found, 0.98, 0.02).astype(np.float32)[np.newaxis, np.newaxis]}
+
+
+class TinyHead(PromptHead):
+    """A prompt head that goes by flat colours, and counts how often it was asked."""
+
+    def __init__(self) -> None:
+        self.calls: list[dict[str, NDArray[np.float32]]] = []
+        super().__init__(CallableRunner(self._run), (64, 96))
+
+    def _run(self, inputs: Arrays) -> dict[str, NDArray[np.float32]]:
+        self.calls.append(dict(inputs))
+        return _tiny_head(inputs)
+
+
+@pytest.fixture
+def tiny_head() -> TinyHead:
+    """The tiny student's prompt head."""
+    return TinyHead()
+
+
+@pytest.fixture
+def tiny_prompted(tiny_model: LoadedModel, tiny_head: TinyHead) -> RunningGraph:
+    """The tiny student with its prompt head."""
+    return RunningGraph(tiny_model.runner, tiny_model.graph, tiny_model.memory, tiny_head)
 
 
 @pytest.fixture(scope="session")
