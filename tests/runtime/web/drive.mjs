@@ -246,7 +246,7 @@ const TASKS = {
         }
         pen.fillStyle = "rgb(225,60,40)";
         pen.beginPath();
-        pen.arc(220 + (globalThis.scene.tick++ % 40), 150, 70, 0, 7);
+        pen.arc(220 + Math.abs((globalThis.scene.tick++ % 80) - 40), 150, 70, 0, 7); // there and back, with no jump
         pen.fill();
         pen.setTransform(1, 0, 0, 1, 0, 0);
       };
