@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_vos.bundle import Manifest
 from edge_vos.engines import ENGINES
 from edge_vos.errors import EngineError
 from edge_vos.runtime.backends.runner import (
+    ModelSpec,
     Runner,
     Tensors,
     check_inputs,
@@ -34,7 +34,7 @@ SPECIFICATION_VERSION = 8
 _FLOAT32 = 65568  # ArrayFeatureType.FLOAT32 of Core ML's FeatureTypes.proto
 
 
-def open_runner(model_path: Path, manifest: Manifest, threads: int | None) -> Runner:
+def open_runner(model_path: Path, manifest: ModelSpec, threads: int | None) -> Runner:
     """Compile and load a package, for the neural engine, the GPU and the CPU.
 
     Args:
@@ -71,7 +71,7 @@ def open_runner(model_path: Path, manifest: Manifest, threads: int | None) -> Ru
 class CoreMLRunner:
     """Hold a loaded package. Inputs are only read, outputs are new arrays."""
 
-    def __init__(self, model: Any, manifest: Manifest) -> None:
+    def __init__(self, model: Any, manifest: ModelSpec) -> None:
         self._model = model
         self._specs = manifest.inputs
         self._outputs = [spec.name for spec in manifest.outputs]
@@ -94,7 +94,7 @@ class CoreMLRunner:
         self._model = None
 
 
-def check_specification(specification: Any, manifest: Manifest) -> None:
+def check_specification(specification: Any, manifest: ModelSpec) -> None:
     """Compare what a package says of itself with the manifest.
 
     Args:

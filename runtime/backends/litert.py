@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 from packaging.version import Version
 
-from edge_vos.bundle import Manifest
 from edge_vos.engines import ENGINES
 from edge_vos.errors import EngineError
 from edge_vos.runtime.backends.native_output import muted_stderr
 from edge_vos.runtime.backends.runner import (
+    ModelSpec,
     Runner,
     Tensors,
     check_inputs,
@@ -27,7 +27,7 @@ from edge_vos.runtime.backends.runner import (
 ENGINE = ENGINES["litert"]
 
 
-def open_runner(model_path: Path, manifest: Manifest, threads: int | None) -> Runner:
+def open_runner(model_path: Path, manifest: ModelSpec, threads: int | None) -> Runner:
     """Load a TFLite file; XNNPACK takes the operators that it knows.
 
     Args:
@@ -71,7 +71,7 @@ class LiteRtRunner:
     def __init__(
         self,
         interpreter: Any,
-        manifest: Manifest,
+        manifest: ModelSpec,
         inputs: dict[str, int],
         outputs: dict[str, int],
     ) -> None:

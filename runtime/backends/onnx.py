@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_vos.bundle import Manifest
 from edge_vos.engines import ENGINES
 from edge_vos.runtime.backends.runner import (
+    ModelSpec,
     Runner,
     Tensors,
     check_inputs,
@@ -24,7 +24,7 @@ _FATAL_ONLY = 4  # its errors come as exceptions
 _DTYPES = {"tensor(float)": "float32", "tensor(float16)": "float16"}
 
 
-def open_runner(model_path: Path, manifest: Manifest, threads: int | None) -> Runner:
+def open_runner(model_path: Path, manifest: ModelSpec, threads: int | None) -> Runner:
     """Load an ONNX file.
 
     Args:
@@ -69,7 +69,7 @@ class OnnxRunner:
     our own make no step faster, and what a caller keeps would have to be copied out of them.
     """
 
-    def __init__(self, session: Any, manifest: Manifest) -> None:
+    def __init__(self, session: Any, manifest: ModelSpec) -> None:
         self._session = session
         self._specs = manifest.inputs
         self._outputs = [spec.name for spec in manifest.outputs]
