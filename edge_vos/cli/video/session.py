@@ -41,6 +41,7 @@ class SessionRequest:
         end_s: where in a file to end; ``None`` is at its end.
         live: take the newest frame, not every frame.
         loop: play a file again at its end.
+        resume: go on with a run of several masks that was stopped.
 
     Attributes:
         prompts: what is shown, in the first frame and, by a file, in others; an exact mask of the
@@ -55,6 +56,7 @@ class SessionRequest:
     end_s: float | None = None
     live: bool = False
     loop: bool = False
+    resume: bool = False
 
     def __post_init__(self) -> None:
         _ = self.prompts  # wrong ones are refused before anything is opened
@@ -110,6 +112,12 @@ def run_session(request: SessionRequest) -> None:
             until_run.pop_all()
             run_propagation(request, source, files, given, stack)
             return
+        if request.resume:
+            raise UsageError(
+                "--resume without masks of several frames",
+                "--mask twice or more, as in the run that was stopped",
+                "Leave --resume out: this run begins at the first frame",
+            )
         model, size_reason = open_model(request, source.fps)
         stack.callback(model.runner.close)
         segmenter = Segmenter(model)
