@@ -65,8 +65,10 @@ class SessionRequest:
     def prompts(self) -> Prompts:
         """Check the prompts as they were typed."""
         asked = self.options
-        given = (asked.box, asked.point, asked.negative, asked.name)
-        return Prompts(self.masks, *(tuple(each or ()) for each in given), file=asked.prompts)
+        box, point, negative, name = (
+            tuple(each or ()) for each in (asked.box, asked.point, asked.negative, asked.name)
+        )
+        return Prompts(self.masks, box, point, negative, name, asked.prompts)
 
 
 def run_session(request: SessionRequest) -> None:
