@@ -7,34 +7,18 @@ from typing import Annotated
 import typer
 
 from edge_vos.cli.options import (
-    BoxOption,
     EngineOption,
     JsonOption,
     OverwriteOption,
     ThreadsOption,
 )
+from edge_vos.cli.video.prompts import PromptOptions
 
 
 @dataclass(frozen=True)
-class VideoOptions:
+class VideoOptions(PromptOptions):
     """Say what to follow, with which model, and how, as it was typed."""
 
-    box: BoxOption = None
-    point: Annotated[
-        list[str] | None,
-        typer.Option(metavar="X,Y", help="A point on an object, or several: X,Y,X,Y; repeat."),
-    ] = None
-    negative: Annotated[
-        list[str] | None,
-        typer.Option(metavar="X,Y", help="A point on none of these objects; repeat."),
-    ] = None
-    name: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="What an object is called, in the order of the mask's ids, the boxes and the "
-            "points; repeat."
-        ),
-    ] = None
     model: Annotated[Path | None, typer.Option(help="A bundle; the shipped one by default.")] = None
     size: Annotated[
         str | None,
