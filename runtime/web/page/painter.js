@@ -95,7 +95,8 @@ export class Painter {
     }
     const { data } = this.pixels;
     const marks = this.effect === "overlay";
-    const smooth = smoothed(alpha, height, width);
+    // A mark shows the mask; a cut-out, how surely each pixel belongs to it.
+    const smooth = smoothed(marks ? alpha.map((a) => (a > 127 ? 255 : 0)) : alpha, height, width);
     for (let i = 0, to = 0; i < alpha.length; i++, to += 4) {
       const a = smooth[i];
       const id = owner[i];
