@@ -98,12 +98,11 @@ def run_propagation(
         EdgeVosError: if anything that was asked for is wrong or fails.
     """
     from edge_vos.cli.video.run_report import Watch, print_report
-    from edge_vos.cli.video.session import open_model, progress, stop_on_signals
+    from edge_vos.cli.video.session import open_model, open_outputs, progress, stop_on_signals
     from edge_vos.runtime.interactive.controls import Controls
     from edge_vos.runtime.pipeline import RunReport
     from edge_vos.runtime.propagation.propagate import propagate
-    from edge_vos.runtime.sinks.labels.label_file import FrameFiles
-    from edge_vos.runtime.sinks.opening import is_interactive, open_sinks
+    from edge_vos.runtime.sinks.opening import is_interactive
     from edge_vos.runtime.timing.stage_times import StageTimes
 
     source.close()
@@ -115,15 +114,7 @@ def run_propagation(
     job = make_job(request, source, files, given, model, assumed)
     controls, watch, times = Controls(), Watch(), StageTimes()
     stack.enter_context(stop_on_signals(controls))
-    sinks = open_sinks(
-        request.outputs,
-        source.fps,
-        source.size,
-        overwrite=request.options.overwrite,
-        controls=controls,
-        inputs=(*files, *given.values()),
-        frame_files=FrameFiles(tuple(files)),
-    )
+    sinks = open_outputs(request, source, controls, files, list(given.values()))
     count, started_s, numbers = 0, time.perf_counter(), set[int]()
     last_s = started_s
     total = (
@@ -157,18 +148,7 @@ def run_propagation(
         object_ids=tuple(sorted(numbers)),
         ended=ended,
     )
-    print_report(
-        report,
-        [file for sink in sinks for file in sink.files],
-        [note for sink in sinks for note in getattr(sink, "notes", ())],
-        watch,
-        model,
-        size_reason,
-        live=False,
-        json_output=request.options.json_output,
-        hint=not request.outputs,
-        assumed=assumed,
-    )
+    print_report(request, report, sinks, watch, model, size_reason, assumed)
 
 
 def make_job(
