@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from edge_vos.runtime.labels import ObjectState
     from edge_vos.runtime.model import open_bundle
     from edge_vos.runtime.pipeline import RunOptions, segment
+    from edge_vos.runtime.prompts.prompt import Prompt
     from edge_vos.runtime.segmenter import FrameResult, Segmenter
     from edge_vos.runtime.sinks.opening import open_sinks
     from edge_vos.runtime.sources.frame import Frame
@@ -30,6 +31,7 @@ __all__ = [
     "Frame",
     "FrameResult",
     "ObjectState",
+    "Prompt",
     "RunOptions",
     "Segmenter",
     "bench",
@@ -48,6 +50,7 @@ _HOMES = {
     "Frame": "edge_vos.runtime.sources.frame",
     "FrameResult": "edge_vos.runtime.segmenter",
     "ObjectState": "edge_vos.runtime.labels",
+    "Prompt": "edge_vos.runtime.prompts.prompt",
     "RunOptions": "edge_vos.runtime.pipeline",
     "Segmenter": "edge_vos.runtime.segmenter",
     "bench": "edge_vos.devices.bench.measure",

@@ -1,5 +1,6 @@
 """Keep the memory entries of past frames in a constant number of slots."""
 
+import copy
 from collections.abc import Collection, Mapping
 
 import numpy as np
@@ -69,6 +70,17 @@ class MemoryBank:
     def home(self) -> dict[int, int]:
         """Return the reference's slot that each object depends on, by object id."""
         return dict(self._home)
+
+    def restore(self, saved: "MemoryBank") -> None:
+        """Be again as a copy was, in the same arrays.
+
+        Args:
+            saved: what ``copy.deepcopy`` made of this one.
+        """
+        arrays = {"key": self.key, "value": self.value, "valid": self.valid}
+        for name, array in arrays.items():
+            array[:] = getattr(saved, name)
+        vars(self).update({**vars(copy.deepcopy(saved)), **arrays})
 
     def clear(self) -> None:
         """Empty every slot."""

@@ -12,6 +12,7 @@ from edge_vos.errors import EngineError, MissingPackageError, UsageError
 from edge_vos.graph import GraphSpec
 from edge_vos.runtime.backends import load_opener
 from edge_vos.runtime.backends.runner import Runner
+from edge_vos.runtime.interactive.prompt_head import PromptHead
 
 _log = logging.getLogger(__name__)
 
@@ -34,6 +35,11 @@ class Model(Protocol):
         """Return when frames go to memory, unless ``Segmenter`` is told otherwise."""
         ...
 
+    @property
+    def prompt_head(self) -> PromptHead | None:
+        """Return what finds an object from a box or clicks; ``None`` for a model without."""
+        ...
+
 
 @dataclass(frozen=True)
 class RunningGraph:
@@ -42,6 +48,7 @@ class RunningGraph:
     runner: Runner
     graph: GraphSpec
     memory: MemoryPolicy = field(default_factory=MemoryPolicy)
+    prompt_head: PromptHead | None = None
 
 
 @dataclass(frozen=True)
@@ -77,6 +84,11 @@ class LoadedModel:
     def memory(self) -> MemoryPolicy:
         """Return when frames go to memory, as the manifest says."""
         return self.manifest.memory
+
+    @property
+    def prompt_head(self) -> PromptHead | None:
+        """Return what finds an object from a box or clicks; no bundle has it yet."""
+        return None
 
 
 def open_bundle(

@@ -107,6 +107,7 @@ def segment(
     """
     options = options if options is not None else RunOptions()
     controls = controls if controls is not None else Controls()
+    controls.finder = segmenter.finder
     captured: FrameQueue[Frame] = FrameQueue(1, newest_only=options.live)
     stepped: FrameQueue[tuple[Frame, FrameResult]] = FrameQueue(1)
 

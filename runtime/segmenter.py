@@ -1,8 +1,9 @@
 """Step through a video: prompts and frames in, masks out."""
 
+import copy
 import logging
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,21 +11,15 @@ from numpy.typing import NDArray
 from edge_vos.bundle import MemoryPolicy
 from edge_vos.errors import PromptError
 from edge_vos.runtime.frame_result import FrameResult
-from edge_vos.runtime.interactive.prompts import (
-    check_mask,
-    check_points,
-    check_size,
-    correct_mask,
-    mask_from_box,
-    mask_from_point,
-)
 from edge_vos.runtime.labels import Event, ObjectState, label_frame
 from edge_vos.runtime.memory import MemoryBank
 from edge_vos.runtime.model import Model
 from edge_vos.runtime.objects.appearance import find_looks
-from edge_vos.runtime.objects.names import check_name
 from edge_vos.runtime.objects.presence import Presence
 from edge_vos.runtime.preprocess import NEUTRAL, Letterbox, check_frame
+from edge_vos.runtime.prompts.find_object import ObjectFinder
+from edge_vos.runtime.prompts.methods import PromptMethods
+from edge_vos.runtime.prompts.pending import Pending
 from edge_vos.runtime.sources.frame import Frame
 from edge_vos.runtime.timing.stage_timer import StageTimer
 
@@ -33,16 +28,10 @@ __all__ = ["FrameResult", "Segmenter"]
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class _Prompt:
-    """Hold a prompt until the frame that it is for: the mask is made from that frame."""
-
-    object_ids: frozenset[int]
-    make_mask: Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
-
-
-class Segmenter:
+class Segmenter(PromptMethods):
     """Keep a mask of prompted objects through a video, in constant memory.
+
+    How objects are shown stands in ``PromptMethods``.
 
     Args:
         model: the student, loaded into an engine: what ``open_bundle`` returns, or any graph
@@ -54,6 +43,7 @@ class Segmenter:
     def __init__(
         self, model: Model, policy: MemoryPolicy | None = None, *, confirm: bool = True
     ) -> None:
+        super().__init__(model.graph.channels)
         self.model = model
         self.graph = model.graph
         self.memory = MemoryBank(model.graph, policy if policy is not None else model.memory)
@@ -65,147 +55,10 @@ class Segmenter:
             "memory_valid": self.memory.valid,
         }
         self._letterbox: Letterbox | None = None
-        self._living: set[int] = set()
         self._lost: frozenset[int] = frozenset()
-        self._ever: set[int] = set()
-        self._pending: list[_Prompt] = []
+        self.finder = ObjectFinder(lambda: model.prompt_head)
         self._presence = Presence() if confirm else None
-        self._names: dict[int, str] = {}
-        self._given_ids: dict[int, int] = {}
-        self._next_names: list[str] = []
         self._frame_index = 0
-
-    @property
-    def object_ids(self) -> tuple[int, ...]:
-        """Return the ids of all living objects, those just prompted included, ascending."""
-        pending = (prompt.object_ids for prompt in self._pending)
-        return tuple(sorted(self._living.union(*pending)))
-
-    def prompt(self, mask: NDArray[np.uint8]) -> tuple[int, ...]:
-        """Give the masks of objects, new or to be corrected, for the next frame.
-
-        Args:
-            mask: (H, W) uint8 label map of the next frame's size; every id in it, from 1 to K - 1,
-                is given. Objects that are not in it go on as before.
-
-        Returns:
-            the ids in it, ascending.
-
-        Raises:
-            PromptError: if it is empty, not a label map, or holds an id of K or more.
-        """
-        object_ids = check_mask(mask, self.graph.channels)
-        given = mask.copy()
-        self._add(_Prompt(frozenset(object_ids), lambda _: given))
-        return object_ids
-
-    def name(self, object_id: int, name: str) -> None:
-        """Say what an object is called in results from now on, until it is dropped.
-
-        Args:
-            object_id: a living object, or one that was just prompted.
-            name: one line of at most 40 characters; empty takes its name away.
-
-        Raises:
-            PromptError: if there is no such object, or it cannot be called so.
-        """
-        self._check_living(object_id)
-        self._names[object_id] = check_name(name)
-
-    def number(self, object_id: int, given_id: int) -> None:
-        """Say what id the user knows an object by, which outputs show instead of its own.
-
-        A model has few ids. Whoever has larger ones maps them to these, and says so here.
-
-        Args:
-            object_id: a living object, or one that was just prompted.
-            given_id: from 1; no other living object's.
-
-        Raises:
-            PromptError: if there is no such object, or another one has that id.
-        """
-        self._check_living(object_id)
-        taken = {self._given_ids.get(i, i): i for i in self.object_ids if i != object_id}
-        if given_id < 1 or given_id in taken:
-            raise PromptError(f"The id {given_id} for object {object_id}", "an id of its own")
-        self._given_ids[object_id] = given_id
-
-    def name_next(self, names: Sequence[str]) -> None:
-        """Say what the next new objects are called, in turn, unless their prompt names them.
-
-        Args:
-            names: each as in :meth:`name`; they replace those that are left from before.
-
-        Raises:
-            PromptError: if an object cannot be called so.
-        """
-        self._next_names = [check_name(name) for name in names]
-
-    def prompt_box(
-        self,
-        box_xywh: tuple[int, int, int, int],
-        object_id: int | None = None,
-        beside: Sequence[tuple[int, int]] = (),
-        name: str | None = None,
-    ) -> int:
-        """Give a box around an object; its mask is found in the next frame.
-
-        Args:
-            box_xywh: left, top, width and height in the next frame.
-            object_id: the object; ``None`` is a new one.
-            beside: pixels, as (x, y), that are not on the object.
-            name: what it is called; ``None`` leaves its name as it is.
-
-        Returns:
-            the object's id.
-
-        Raises:
-            PromptError: if the id is not one of the model's, all are in use, it cannot be called
-                so, or a point is no two whole numbers.
-        """
-        given = self._object_id(object_id)
-        not_on = check_points(beside)
-
-        def make(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
-            mask = mask_from_box(frame, box_xywh)
-            if not_on:
-                mask = correct_mask(frame, mask, not_on, [0] * len(not_on))
-            return mask * given
-
-        self._add(_Prompt(frozenset({given}), make), name)
-        return given
-
-    def prompt_point(
-        self,
-        xy: tuple[int, int] | Sequence[tuple[int, int]],
-        object_id: int | None = None,
-        beside: Sequence[tuple[int, int]] = (),
-        name: str | None = None,
-    ) -> int:
-        """Give one point or several on an object; its mask is found in the next frame.
-
-        Args:
-            xy: a pixel of the next frame, or several of one object.
-            object_id: the object; ``None`` is a new one.
-            beside: pixels, as (x, y), that are not on the object.
-            name: what it is called; ``None`` leaves its name as it is.
-
-        Returns:
-            the object's id.
-
-        Raises:
-            PromptError: if the id is not one of the model's, all are in use, it cannot be called
-                so, or a point is no two whole numbers.
-        """
-        given = self._object_id(object_id)
-        on, off = check_points(xy), check_points(beside)
-        points, labels = [*on, *off], [1] * len(on) + [0] * len(off)
-
-        def make(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
-            return mask_from_point(frame, points, labels) * given
-
-        self._add(_Prompt(frozenset({given}), make), name)
-        return given
 
     def drop(self, object_id: int) -> None:
         """Forget an object; when it was the last one, memory is emptied.
@@ -218,9 +71,7 @@ class Segmenter:
         self._check_living(object_id)
         self._living.discard(object_id)
         self._lost -= {object_id}
-        self._names.pop(object_id, None)
-        self._given_ids.pop(object_id, None)
-        self._discard_pending(object_id)
+        self._forget_prompts(object_id)
         self.memory.forget(object_id)
         if not self._living:
             self.memory.clear()
@@ -230,13 +81,9 @@ class Segmenter:
         self.memory.clear()
         self._living.clear()
         self._lost = frozenset()
-        self._ever.clear()
-        self._pending.clear()
+        self._forget_all_prompts()
         if self._presence is not None:
             self._presence.clear()
-        self._names.clear()
-        self._given_ids.clear()
-        self._next_names.clear()
         self._frame_index = 0
 
     def step(self, frame: NDArray[np.uint8] | Frame) -> FrameResult:
@@ -255,15 +102,17 @@ class Segmenter:
         """
         timer = StageTimer()
         image = frame.image if isinstance(frame, Frame) else frame
-        prompts, self._pending = self._pending, []
+        pending, undo = self._take_prompts()
         letterbox = self._fit(check_frame(image))
-        mask, given = _merge(prompts, image)
+        letterbox.image(image, out=self._inputs["image"])
+        given = set(pending.prompts)
+        mask = self._draw(pending, image, letterbox)
+        restore = self._snapshot() if given else None
         living = sorted(self._living | given)
         if not living:
             raise PromptError(
                 "There is nothing to follow yet", "a mask, box or point", "Give a prompt first"
             )
-        letterbox.image(image, out=self._inputs["image"])
         self._fill(letterbox, mask, given, living)
         timer.end("pre")
         outputs = self.model.runner.run(self._inputs)
@@ -284,6 +133,8 @@ class Segmenter:
         )
         self._lost = frozenset(state.id for state in objects if state.lost)
         timer.end("post")
+        if restore is not None:
+            self._keep_prompts(undo, pending.after(image, mask), restore)
         self._remember(outputs, objects, given)
         timer.end("memory")
         self._living = set(living)
@@ -295,38 +146,33 @@ class Segmenter:
             return None
         return "lost" if state.lost else "found"
 
-    def _add(self, prompt: _Prompt, name: str | None = None) -> None:
-        called = None if name is None else check_name(name)
-        for object_id in sorted(prompt.object_ids):
-            if called is not None:
-                self._names[object_id] = called
-            elif object_id not in self.object_ids:  # nor is it one that a refused prompt named
-                self._names[object_id] = self._next_names.pop(0) if self._next_names else ""
-            self._discard_pending(object_id)
-        self._ever |= prompt.object_ids
-        self._pending.append(prompt)
+    def _snapshot(self) -> Callable[[], None]:
+        """Return what makes everything as it is now, for undo."""
+        memory, presence = copy.deepcopy(self.memory), copy.deepcopy(self._presence)
+        living, lost, frame_index = set(self._living), self._lost, self._frame_index
 
-    def _check_living(self, object_id: int) -> None:
-        if object_id not in self.object_ids:
-            living = ", ".join(map(str, self.object_ids)) or "none"
-            raise PromptError(f"There is no object {object_id}", f"a living object: {living}")
+        def restore() -> None:
+            self.memory.restore(memory)
+            self._presence = copy.deepcopy(presence)
+            self._living, self._lost, self._frame_index = set(living), lost, frame_index
 
-    def _discard_pending(self, object_id: int) -> None:
-        kept = (replace(p, object_ids=p.object_ids - {object_id}) for p in self._pending)
-        self._pending = [prompt for prompt in kept if prompt.object_ids]
+        return restore
 
-    def _object_id(self, object_id: int | None) -> int:
-        last = self.graph.channels - 1
-        if object_id is None:
-            free = [i for i in range(1, last + 1) if i not in self.object_ids]
-            if not free:
-                raise PromptError(
-                    f"All {last} objects are in use", f"at most {last} objects", "Drop one first"
-                )
-            return min(free, key=lambda i: (i in self._ever, i))
-        if not 1 <= object_id <= last:
-            raise PromptError(f"The object id {object_id}", f"an id from 1 to {last}")
-        return object_id
+    def _draw(
+        self, pending: Pending, image: NDArray[np.uint8], letterbox: Letterbox
+    ) -> NDArray[np.uint8]:
+        """Make the label map of all prompts."""
+
+        def find_current() -> NDArray[np.uint8]:
+            living = sorted(self._living)
+            self._fill(letterbox, nothing, set(), living)
+            found = self.model.runner.run(self._inputs)["probability"][0]
+            return label_frame(found, living, letterbox, self._inputs["image"])[0]
+
+        nothing = np.empty((0, 0), np.uint8)  # nobody reads it: most frames have no prompt
+        if not pending.prompts:
+            return nothing
+        return pending.draw(image, self.finder, self._living, find_current)
 
     def _fit(self, frame_size: tuple[int, int]) -> Letterbox:
         if self._letterbox is None or self._letterbox.frame_size != frame_size:
@@ -367,24 +213,3 @@ class Segmenter:
                 "depend on; drop one of them, or convert with more slots",
                 self._frame_index,
             )
-
-
-def _merge(prompts: list[_Prompt], frame: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], set[int]]:
-    """Make one mask of all prompts; a later one lies on top."""
-    if not prompts:
-        return np.empty((0, 0), np.uint8), set()  # nobody reads it: most frames have no prompt
-    merged = np.zeros(frame.shape[:2], np.uint8)
-    for prompt in prompts:
-        mask = prompt.make_mask(frame)
-        check_size(mask, merged.shape)
-        for object_id in prompt.object_ids:
-            merged[mask == object_id] = object_id
-    given = {object_id for prompt in prompts for object_id in prompt.object_ids}
-    for object_id in sorted(given):
-        if not (merged == object_id).any():
-            raise PromptError(
-                f"Object {object_id} is covered by the prompts after it",
-                "at least one pixel of each object",
-                "Give overlapping objects in one mask",
-            )
-    return merged, given

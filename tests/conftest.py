@@ -25,8 +25,9 @@ from edge_vos.bundle import (
 )
 from edge_vos.graph import GraphSpec
 from edge_vos.runtime.backends.runner import CallableRunner
+from edge_vos.runtime.interactive.prompt_head import PromptHead
 from edge_vos.runtime.masks import write_palette_png
-from edge_vos.runtime.model import LoadedModel
+from edge_vos.runtime.model import LoadedModel, RunningGraph
 
 settings.register_profile("edge-vos", deadline=None, max_examples=40)
 settings.load_profile("edge-vos")
@@ -164,6 +165,45 @@ def load_tiny(tiny_manifest: Manifest) -> LoadTiny:
 def tiny_model(load_tiny: LoadTiny) -> LoadedModel:
     """The tiny student in numpy."""
     return load_tiny()
+
+
+def _tiny_head(inputs: Arrays) -> dict[str, NDArray[np.float32]]:
+    """Find what is in the box and not dark, or of the clicks' colours; the mask so far stays."""
+    cells = _pool(inputs["image"] / np.float32(255), 4)[0]
+    on, beside, box, mask = inputs["prompt"][0]
+
+    def alike(spots: NDArray[np.float32]) -> NDArray[np.bool_]:
+        places = [(y, x) for y, x in np.argwhere(spots > 0.6)]
+        near = [np.abs(cells - cells[:, y : y + 1, x : x + 1]).sum(axis=0) < 0.2 for y, x in places]
+        return np.any(near, axis=0) if near else np.zeros(spots.shape, bool)
+
+    found = (mask > 0.5) | ((box > 0.5) & (cells.max(axis=0) > 0.5)) | alike(on)
+    found &= ~alike(beside)
+    return {"probability": np.where(found, 0.98, 0.02).astype(np.float32)[np.newaxis, np.newaxis]}
+
+
+class TinyHead(PromptHead):
+    """A prompt head that goes by flat colours, and counts how often it was asked."""
+
+    def __init__(self) -> None:
+        self.calls: list[dict[str, NDArray[np.float32]]] = []
+        super().__init__(CallableRunner(self._run), (64, 96))
+
+    def _run(self, inputs: Arrays) -> dict[str, NDArray[np.float32]]:
+        self.calls.append(dict(inputs))
+        return _tiny_head(inputs)
+
+
+@pytest.fixture
+def tiny_head() -> TinyHead:
+    """The tiny student's prompt head."""
+    return TinyHead()
+
+
+@pytest.fixture
+def tiny_prompted(tiny_model: LoadedModel, tiny_head: TinyHead) -> RunningGraph:
+    """The tiny student with its prompt head."""
+    return RunningGraph(tiny_model.runner, tiny_model.graph, tiny_model.memory, tiny_head)
 
 
 @pytest.fixture(scope="session")

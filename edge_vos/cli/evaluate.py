@@ -56,6 +56,13 @@ def evaluate(
             metavar="FRAMES", help="Give the masks anew so often: steadier, to compare students."
         ),
     ] = None,
+    composite: Annotated[
+        int | None,
+        typer.Option(
+            metavar="SEED",
+            help="Let a look-alike and another object pass over each, and count identity swaps.",
+        ),
+    ] = None,
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", metavar="MASKS", help="New folder for the masks, as PNGs."),
@@ -85,41 +92,50 @@ def evaluate(
         edge-vos eval DAVIS --sequences bus --loop 600
 
         edge-vos eval DAVIS --restart 10
+
+        edge-vos eval DAVIS --composite 0
     """
+    from edge_vos.evaluate.composites import SwapMeter, composite_dataset
     from edge_vos.evaluate.pictures import WorstFrames, refuse_existing
     from edge_vos.evaluate.report import rows, summary, write_report
     from edge_vos.evaluate.run import read_dataset
     from edge_vos.evaluate.stability import StabilityMeter, loop_dataset
     from edge_vos.evaluate.windows import window_dataset
 
-    if loop is not None and restart is not None:
-        raise UsageError("--loop and --restart together", "one of them", "Leave one out")
+    changes = {"--loop": loop, "--restart": restart, "--composite": composite}
+    given = [name for name, value in changes.items() if value is not None]
+    if len(given) > 1:
+        raise UsageError(f"{' and '.join(given)} together", "one of them", "Leave one out")
     found = read_dataset(dataset, protocol, parse_sequences(sequences), split)
     if loop is not None:
         found = loop_dataset(found, loop)
     if restart is not None:
         found = window_dataset(found, restart)
+    if composite is not None:
+        found = composite_dataset(found, composite)
     if output is None or sheet is not None:
         found.require_truth()
     for path in (output, report, sheet):
         if path is not None:
             refuse_existing(path)
-    worst, meter = WorstFrames(), StabilityMeter()
+    worst, meter, swaps = WorstFrames(), StabilityMeter(), SwapMeter()
     loaded = _load(model, weights, size, engine, threads)
     try:
-        measured = measure_dataset(found, loaded, [worst, meter], output)
+        measured = measure_dataset(found, loaded, [worst, meter, swaps], output)
     finally:
         loaded.runner.close()
-    title = _title(found, loaded, loop, restart)
+    title = _title(found, loaded, loop, restart, composite)
     facts = _facts(loaded)
     peak = f"peak memory {facts['memory']['peak_rss_bytes'] / 1e6:.0f} MB"
-    lines = [*summary(measured), *meter.lines(), peak]
+    lines = [*summary(measured), *meter.lines(), *swaps.lines(), peak]
     document = {
         **measured.as_dict(),
         **facts,
         "stability": meter.as_dict(),
+        "swaps": swaps.as_dict(),
         "loop": loop,
         "restart": restart,
+        "composite": composite,
         "masks": None if output is None else str(output),
         "sheet": None if sheet is None else str(sheet),
         "report": None if report is None else str(report),
@@ -241,10 +257,17 @@ def measure_dataset(
         return evaluate_dataset(dataset, model, observers=observers)
 
 
-def _title(dataset: "Dataset", model: "LoadedModel", loop: int | None, restart: int | None) -> str:
+def _title(
+    dataset: "Dataset",
+    model: "LoadedModel",
+    loop: int | None,
+    restart: int | None,
+    composite: int | None,
+) -> str:
     height, width = model.manifest.size
     played = "" if loop is None else f", {loop} frames to and fro"
     played += "" if restart is None else f", masks given every {restart} frames"
+    played += "" if composite is None else f", with other objects passing (seed {composite})"
     return (
         f"{dataset.protocol}{played}: {model.manifest.name} at {height}x{width} on {model.engine}"
     )

@@ -4,6 +4,7 @@ import queue
 import threading
 from collections.abc import Callable
 
+from edge_vos.runtime.prompts.find_object import ObjectFinder
 from edge_vos.runtime.segmenter import Segmenter
 from edge_vos.runtime.sources.frame import Frame
 from edge_vos.runtime.timing.stage_times import LiveStats
@@ -21,6 +22,7 @@ class Controls:
     Attributes:
         objects: the same.
         about: the same.
+        finder: makes masks of boxes and clicks; the run brings the model's.
         stop: set to end the run as the end of the stream does.
         paused: set while the run shall stay at its frame.
         requests: what to do to the segmenter before its next step. A request is given the frame
@@ -31,6 +33,7 @@ class Controls:
     def __init__(self, objects: int = 10, about: str = "") -> None:
         self.objects = objects
         self.about = about
+        self.finder = ObjectFinder()
         self.stop = threading.Event()
         self.paused = threading.Event()
         self.requests: queue.SimpleQueue[Request] = queue.SimpleQueue()

@@ -2,12 +2,12 @@
 
 Keys and mouse of the window and the buttons of the page call the same methods. A box or a click
 begins a draft on the frame that the user saw; that frame stays in view while the run goes on
-behind it. Accepting gives the draft's mask to the run, for that very frame, and some of the
-frames since then, so that the object is followed from there to where it is now.
+behind it, and masks are found beside it. Accepting gives the draft's mask to the run, for that very
+frame, and some of the frames since then, so that the object is followed from there to where it is
+now.
 """
 
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import count
@@ -20,16 +20,25 @@ from numpy.typing import NDArray
 
 from edge_vos.errors import PromptError
 from edge_vos.runtime.interactive.controls import Controls
-from edge_vos.runtime.interactive.prompt_draft import PromptDraft
+from edge_vos.runtime.interactive.drafting import Drafting
+from edge_vos.runtime.interactive.prompt_draft import PromptDraft, Stroke
 from edge_vos.runtime.objects.history import FrameHistory, catch_up
+from edge_vos.runtime.prompts.checks import (
+    check_box,
+    check_points,
+    no_free_object,
+    points_beside_only,
+)
+from edge_vos.runtime.prompts.prompt import Box, Point, Prompt
 from edge_vos.runtime.segmenter import FrameResult, Segmenter
 from edge_vos.runtime.sinks.drawing import Painter
 from edge_vos.runtime.sinks.output_path import partial_path
 from edge_vos.runtime.sources.frame import Frame
 
-ACCEPT = "Enter: follow it; click: add to it; right click: take away; u: undo; Esc: leave it"
-_FORGOTTEN_S = 120.0  # a draft that nobody touched for so long is let go
-_MOST_UNDO = 10  # each holds a picture
+ACCEPT = (
+    "Enter: follow it; click: add to it; right click: take away; b: brush; u: undo; Esc: leave it"
+)
+_MOST_UNDO = 10
 _LATE_RESULTS = 5  # so many that are on their way may not know an accepted object yet
 
 
@@ -67,19 +76,15 @@ class Interaction:
         self._seen: tuple[Frame, FrameResult] | None = None
         self._living: set[int] = set()
         self._chosen: int | None = None
-        self._drafts: list[PromptDraft] = []  # the last one counts; the others are for undo
-        self._touched_s = 0.0
-        self._history: FrameHistory | None = None  # of the draft
+        self._drafting = Drafting(controls.say)
+        self._clicked: tuple[int, dict[int, Prompt]] = (-1, {})  # in which frame; accepted
         self._deeds: list[_Deed] = []  # for undo
         self._coming: dict[int, int] = {}  # accepted object -> results that may lack it
 
     @property
     def draft(self) -> PromptDraft | None:
         """Return the prompt in the making."""
-        with self._lock:
-            if self._drafts and time.monotonic() - self._touched_s > _FORGOTTEN_S:
-                self._drafts.clear()
-            return self._drafts[-1] if self._drafts else None
+        return self._drafting.draft
 
     @property
     def object_id(self) -> int | None:
@@ -103,81 +108,78 @@ class Interaction:
             late = ((i, left - 1) for i, left in self._coming.items() if i not in found)
             self._coming = {i: left for i, left in late if left > 0}
             self._living = found | set(self._coming)
-            if self._history is not None and self.draft is not None:
-                self._history.add(frame)
+            self._drafting.pass_by(frame)
             if self._deeds and self._deeds[-1].before is not None:
                 self._deeds[-1].before[1].add(frame)
 
-    def box(self, box_xywh: tuple[int, int, int, int]) -> None:
+    def box(self, box_xywh: Box) -> None:
         """Begin a draft with a box, or begin the one in the making anew."""
         with self._lock:
-            begun = self.draft or self._begin(self.object_id)
-            if begun is not None:
-                self._try(lambda: begun.with_box(box_xywh))
+            if self._fits_box(box_xywh) and self._open(self.object_id):
+                self._drafting.change(lambda draft: draft.with_box(box_xywh))
 
-    def click(self, xy: tuple[int, int], positive: bool = True) -> None:
-        """Add a click on the object or beside it.
+    def click(self, xy: Point, positive: bool = True) -> None:
+        """Add a click on the object or beside it; all clicks count.
 
         Without a draft it is for the chosen object, or the one under the pointer; a click beside
         any object begins with a new one.
         """
         with self._lock:
-            begun = self.draft
-            if begun is None:
-                object_id = self._chosen or self._under(xy) or self.object_id
-                begun = self._begin(object_id)
-                if begun is not None and not positive and not begun.mask.any():
-                    self.controls.say("A right click takes away from an object: begin on one")
-                    return
-            if begun is not None:
-                self._try(lambda: begun.with_click(xy, int(positive)))
+            if not self._fits_points((xy,)) or not self._open_at(xy, positive):
+                return
+            self._drafting.change(lambda draft: draft.with_click(xy, int(positive)))
+
+    def paint(self, stroke: Stroke) -> None:
+        """Paint with a brush: add to the object, or take away, without asking the model."""
+        with self._lock:
+            if self._fits_points(stroke.points[:1]) and self._open_at(
+                stroke.points[0], stroke.positive
+            ):
+                self._drafting.change(lambda draft: draft.with_stroke(stroke))
+
+    def drag(self, shape: Box | Stroke | None) -> None:
+        """Preview a box or a stroke while the mouse is down; ``None`` leaves it.
+
+        It is answered as fast as masks are found, and for the newest shape alone.
+        """
+        with self._lock:
+            if shape is None:
+                self._drafting.stop_preview()
+            elif isinstance(shape, Stroke):
+                if self._open_at(shape.points[0], shape.positive):
+                    self._drafting.preview(lambda draft: draft.with_stroke(shape))
+            elif self._open(self.object_id):
+                self._drafting.preview(lambda draft: draft.with_box(shape))
 
     def accept(self) -> None:
-        """Follow what the draft shows."""
+        """Follow what the draft shows, once its mask is found."""
         with self._lock:
-            draft, history = self.draft, self._history
-            if draft is None or history is None:
-                return
-            self._drafts.clear()
-            self._history = None
-            if draft.object_id in self._living:
-                before = draft.result.mask == draft.object_id
-                self._did(_Deed("correction", draft.object_id, (before, history)))
-            else:
-                self._did(_Deed("new", draft.object_id))
-            self._chosen = None
-            self.controls.say("")
-            self._give(draft.object_id, draft.mask > 0, history)
+            self._drafting.when_found(self._accept)
 
     def cancel(self) -> None:
         """Leave the draft."""
         with self._lock:
-            self._drafts.clear()
+            self._drafting.cancel()
             self.controls.say("")
 
     def undo(self) -> None:
-        """Take back the last box or click of the draft or, without one, the last deed.
+        """Take back the last box, click or stroke of the draft or, without one, the last deed.
 
         A new object is dropped, a corrected one gets the mask that it had, a dropped one comes
         back. The latter two are possible until something else is done.
         """
         with self._lock:
-            if self._drafts:
-                self._drafts.pop()
-                self._touched_s = time.monotonic()
-                return
-            while self._deeds:
-                deed = self._deeds.pop()
-                if (deed.object_id in self._living) != (deed.kind == "drop"):
-                    self._take_back(deed)
-                    return
-            self.controls.say("There is nothing to undo")
+            self._drafting.when_found(self._undo)
+
+    def settle(self, timeout_s: float | None = None) -> bool:
+        """Wait until all masks are found that were asked for; return whether they are."""
+        return self._drafting.settle(timeout_s)
 
     def choose_next(self) -> None:
         """Choose the next object id for what is drawn next."""
         with self._lock:
             self._chosen = (self.object_id or 0) % self.controls.objects + 1
-            self._drafts.clear()
+            self._drafting.cancel()
 
     def drop(self, object_id: int | None = None) -> None:
         """Forget an object: the given one, the chosen one, or the last one that was added."""
@@ -210,7 +212,8 @@ class Interaction:
     def reset(self) -> None:
         """Forget all objects."""
         with self._lock:
-            self._drafts.clear()
+            self._drafting.cancel()
+            self._clicked = (-1, {})
             self._deeds.clear()
             self._coming.clear()
             self._living.clear()
@@ -245,13 +248,78 @@ class Interaction:
             return self.draft.picture
         return None if self._seen is None else Painter().paint(*self._seen)
 
-    def _begin(self, object_id: int | None) -> PromptDraft | None:
+    def _accept(self) -> None:
+        with self._lock:
+            if (taken := self._drafting.take()) is None:
+                return
+            draft, history = taken
+            if draft.object_id in self._living:
+                before = draft.result.mask == draft.object_id
+                self._did(_Deed("correction", draft.object_id, (before, history)))
+            else:
+                self._did(_Deed("new", draft.object_id))
+            self._chosen = None
+            index, clicked = self._clicked
+            clicked = clicked if index == draft.frame.index else {}
+            if draft.prompt is not None and draft.prompt.points:
+                prompt = draft.prompt
+                clicks = Prompt(draft.object_id, points=prompt.points, labels=prompt.signs)
+                clicked = {**clicked, draft.object_id: clicks}
+            self._clicked = (draft.frame.index, clicked)
+            self.controls.say("")
+            self._give(draft.object_id, draft.mask > 0, history)
+
+    def _undo(self) -> None:
+        with self._lock:
+            if self._drafting.undo():
+                return
+            while self._deeds:
+                deed = self._deeds.pop()
+                if (deed.object_id in self._living) != (deed.kind == "drop"):
+                    self._take_back(deed)
+                    return
+            self.controls.say("There is nothing to undo")
+
+    def _fits_box(self, box_xywh: Box) -> bool:
+        return self._fits(lambda size: check_box(box_xywh, size))
+
+    def _fits_points(self, points: tuple[Point, ...]) -> bool:
+        return self._fits(lambda size: check_points(points, size))
+
+    def _fits(self, check: Callable[[tuple[int, ...]], object]) -> bool:
+        """Tell whether something lies in the picture, and say so where it does not."""
+        if self._seen is not None:
+            try:
+                check(self._seen[0].image.shape[:2])
+            except PromptError as error:
+                self.controls.say(str(error))
+                return False
+        return True
+
+    def _open_at(self, xy: Point, positive: bool) -> bool:
+        """Begin a draft for what is at a pixel, unless there is one; tell whether there is now."""
+        if self._drafting.begun is not None:
+            return True
+        object_id = self._chosen or self._under(xy) or self.object_id
+        if not positive and (self._seen is None or not (self._seen[1].mask == object_id).any()):
+            self.controls.say(str(points_beside_only()))
+            return False
+        return self._open(object_id)
+
+    def _open(self, object_id: int | None) -> bool:
+        """Begin a draft, unless there is one; tell whether there is one now."""
+        if self._drafting.begun is not None:
+            return True
         if object_id is None:
-            self.controls.say(f"All {self.controls.objects} objects are in use: drop one")
+            self.controls.say(str(no_free_object(self.controls.objects)))
         if object_id is None or self._seen is None:
-            return None
-        self._history = FrameHistory(self._seen[0])
-        return PromptDraft.begin(*self._seen, object_id)
+            return False
+        frame, result = self._seen
+        index, clicked = self._clicked
+        earlier = clicked.get(object_id) if index == frame.index else None
+        finder = self.controls.finder
+        self._drafting.begin(PromptDraft.begin(frame, result, object_id, finder, earlier))
+        return True
 
     def _did(self, deed: _Deed) -> None:
         older = [replace(each, before=None) for each in self._deeds[-_MOST_UNDO + 1 :]]
@@ -270,6 +338,7 @@ class Interaction:
 
     def _forget(self, object_id: int) -> None:
         self._living.discard(object_id)
+        self._clicked[1].pop(object_id, None)
         self._coming.pop(object_id, None)
         self.controls.say(f"object {object_id} is dropped")
         self.controls.requests.put(lambda segmenter, _: segmenter.drop(object_id))
@@ -295,15 +364,6 @@ class Interaction:
         mask = self._seen[1].mask
         inside = 0 <= xy[0] < mask.shape[1] and 0 <= xy[1] < mask.shape[0]
         return int(mask[xy[1], xy[0]]) or None if inside else None
-
-    def _try(self, change: Callable[[], PromptDraft]) -> None:
-        self._touched_s = time.monotonic()
-        try:
-            self._drafts = [*self._drafts[-_MOST_UNDO:], change()]
-        except PromptError as error:
-            self.controls.say(error.what)
-        else:
-            self.controls.say("")
 
 
 def next_free(folder: Path, suffix: str) -> Path:

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from edge_vos.errors import SinkError
 from edge_vos.runtime.interactive.interaction import Interaction
 from edge_vos.runtime.interactive.page_server import PageServer
-from edge_vos.runtime.interactive.prompts import MOST_PX
+from edge_vos.runtime.interactive.prompt_draft import Stroke
+from edge_vos.runtime.prompts.checks import MOST_PX
 from edge_vos.runtime.segmenter import FrameResult
 from edge_vos.runtime.sinks.drawing import Painter
 from edge_vos.runtime.sinks.output import Sink
@@ -26,6 +27,7 @@ from edge_vos.runtime.sources.frame import Frame
 LOCALHOST = "127.0.0.1"
 _QUALITY = 80
 _MOST_VIEWERS = 8
+_LARGEST_BRUSH_PX = 500
 _PROBE_S = 0.5  # how often it is seen whether a viewer without news is still there
 _REPEAT_S = 5.0  # and how often it gets the same picture again: one that vanished takes none
 
@@ -173,8 +175,9 @@ class Page(Sink):
         """Do what a button or a click asks for.
 
         Args:
-            wish: the ``action``, and where it is: ``box_xywh``, ``xy`` and ``positive``, or an
-                ``object_id``; in pixels of the picture.
+            wish: the ``action``, and where it is: ``box_xywh``, ``xy`` and ``positive``, the
+                ``points`` of a brush with ``radius_px`` and ``positive``, or an ``object_id``; in
+                pixels of the picture. With the action "drag" a box or a brush is previewed.
 
         Returns:
             whether it could be understood.
@@ -199,6 +202,17 @@ class Page(Sink):
                 if not (_is_px(x) and _is_px(y)):
                     return False
                 interaction.click((x, y), positive)
+            case {"action": "drag" | "paint" as action, "points": points, **rest}:
+                stroke = _stroke(points, rest)
+                if stroke is None:
+                    return False
+                (interaction.drag if action == "drag" else interaction.paint)(stroke)
+            case {"action": "drag", "box_xywh": [x, y, width, height]}:
+                if not (_is_px(x) and _is_px(y) and _is_px(width) and _is_px(height)):
+                    return False
+                interaction.drag((x, y, width, height))
+            case {"action": "drag", "box_xywh": None}:
+                interaction.drag(None)
             case {"action": "drop", "object_id": object_id}:
                 if not _is_px(object_id):
                     return False
@@ -210,6 +224,24 @@ class Page(Sink):
             case _:
                 return False
         return True
+
+
+def _stroke(points: object, rest: Mapping[str, object]) -> Stroke | None:
+    """Return the stroke of a brush that a wish describes, if it does."""
+    match rest:
+        case {"radius_px": radius_px, "positive": bool(positive)}:
+            if not _is_px(radius_px) or not 0 < radius_px <= _LARGEST_BRUSH_PX:
+                return None
+        case _:
+            return None
+    along: list[tuple[int, int]] = []
+    for point in points if isinstance(points, list) else []:
+        match point:
+            case [x, y] if _is_px(x) and _is_px(y):
+                along.append((x, y))
+            case _:
+                return None
+    return Stroke(tuple(along), radius_px, positive) if along else None
 
 
 def _is_px(value: object) -> TypeGuard[int]:

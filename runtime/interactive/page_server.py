@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from urllib.parse import parse_qs, urlsplit
 
 _MOST_CONNECTIONS = 24
-_MOST_BODY_BYTES = 4096
+_MOST_BODY_BYTES = 1 << 16  # a brush goes along many pixels
 _VIEWER_TIMEOUT_S = 10.0  # a viewer that takes nothing for so long is let go
 _SEND_BUFFER_BYTES = 1 << 17  # little waits on the way to a slow viewer
 _BOUNDARY = "picture"

@@ -133,8 +133,8 @@ class PromptHead:
         points: Sequence[tuple[int, int]],
         frame_size: tuple[int, int],
     ) -> View:
-        around = cv2.boundingRect(mask)
-        boxes = [around] if around[2] else []
+        left, top, width, height = cv2.boundingRect(mask)
+        boxes = [(left, top, width, height)] if width else []
         return self._view(_joined([*boxes, *_spots(points)]), MASK_MARGIN, frame_size)
 
     def _view(self, box: Box, margin: float, frame_size: tuple[int, int]) -> View:
@@ -214,7 +214,7 @@ def _covered(start: float, stop: float, scale: float, cells: int) -> NDArray[np.
     """Return the part of each of ``cells`` that lies between two places."""
     edges = np.arange(cells + 1)
     inside = np.minimum(stop * scale, edges[1:]) - np.maximum(start * scale, edges[:-1])
-    return np.clip(inside, 0.0, 1.0)
+    return np.asarray(np.clip(inside, 0.0, 1.0), np.float64)
 
 
 def _spots(points: Sequence[tuple[int, int]]) -> list[Box]:

@@ -1,12 +1,11 @@
-"""Turn what a user gives, a mask, a box or points, into a mask of the frame.
+"""Cut an object out by its colours, from a box or points: for models without a prompt head.
 
-Boxes and points go to GrabCut (Rother et al., 2004): colour models of inside and outside, and a
-graph cut between them. It needs no network, and a mask that it gets wrong can be corrected.
+GrabCut (Rother et al., 2004): colour models of inside and outside, and a graph cut between them.
+It needs no network, and a mask that it gets wrong can be corrected. ``find_object`` decides when.
 """
 
 import math
 from collections.abc import Sequence
-from typing import cast
 
 import cv2
 import numpy as np
@@ -14,6 +13,21 @@ from numpy.typing import NDArray
 
 from edge_vos.errors import PromptError
 from edge_vos.runtime.preprocess import check_frame
+from edge_vos.runtime.prompts.checks import (
+    check_box,
+    check_mask,
+    check_points,
+    check_size,
+)
+
+__all__ = [
+    "check_mask",
+    "check_size",
+    "correct_mask",
+    "mask_from_box",
+    "mask_from_guess",
+    "mask_from_point",
+]
 
 # Chosen on the first frames of 30 DAVIS sequences: boxes gave a mean J of 0.72, points 0.57.
 # GrabCut's cost grows with the area that it looks at.
@@ -26,79 +40,7 @@ _SURE_RADIUS, _LIKELY_RADIUS, _REACH_RADIUS = 0.06, 0.22, 0.4  # around a point,
 _COLOUR_WEIGHT = 2.0  # how far off a click a colour is, in short sides, by its distance in [0, 1]
 _GUESS_DOUBT = 0.15  # to either side of a guess's outline, by the root of its area
 
-MOST_PX = 1 << 20
-"""No coordinate is larger: no picture is, and nothing overflows."""
-
 _MASK_INSTEAD = "Give a mask (--mask FILE), or another box or point"
-
-
-def check_mask(mask: NDArray[np.uint8], channels: int) -> tuple[int, ...]:
-    """Check that a mask is a label map with objects, and return their ids, ascending.
-
-    Args:
-        mask: (H, W) uint8; 0 is the background.
-        channels: K, the background and the objects.
-
-    Raises:
-        PromptError: if it is not two-dimensional uint8, has no object, or an id of K or more.
-    """
-    if mask.dtype != np.uint8 or mask.ndim != 2:
-        raise PromptError(
-            f"A mask of {mask.dtype} and shape {mask.shape}",
-            "(height, width) uint8, one object id a pixel",
-            "Convert it: mask.astype(numpy.uint8)",
-        )
-    object_ids = tuple(int(i) for i in np.flatnonzero(np.bincount(mask.ravel())) if i)
-    if not object_ids:
-        raise PromptError(
-            "The mask is empty", f"object ids from 1 to {channels - 1}", "Mark an object in it"
-        )
-    if object_ids[-1] >= channels:
-        raise PromptError(
-            f"The mask holds the object id {object_ids[-1]}",
-            f"object ids from 1 to {channels - 1}",
-            "Renumber the objects",
-        )
-    return object_ids
-
-
-def check_points(
-    points: tuple[int, int] | Sequence[tuple[int, int]],
-) -> list[tuple[int, int]]:
-    """Return pixels as plain numbers; whether they lie in the frame is seen when it comes.
-
-    Args:
-        points: a pixel as (x, y), or several.
-
-    Raises:
-        PromptError: if one is not two numbers that a picture could have.
-    """
-    is_one = len(points) == 2 and np.ndim(points[0]) == 0
-    several = cast(Sequence[tuple[int, int]], [points] if is_one else points)
-    checked = []
-    for point in several:
-        try:
-            x, y = (int(value) for value in point)
-        except (TypeError, ValueError, OverflowError):
-            x = y = MOST_PX + 1
-        if max(abs(x), abs(y)) > MOST_PX:
-            raise PromptError(f"The point {point}", f"x,y in pixels of the frame, below {MOST_PX}")
-        checked.append((x, y))
-    return checked
-
-
-def check_size(mask: NDArray[np.uint8], frame_size: tuple[int, ...]) -> None:
-    """Check that a mask has the frame's (height, width).
-
-    Raises:
-        PromptError: if it has not.
-    """
-    if mask.shape != frame_size:
-        raise PromptError(
-            f"The mask is {mask.shape[0]}x{mask.shape[1]}",
-            f"the frame's size, {frame_size[0]}x{frame_size[1]} (height x width)",
-            "Scale the mask to the frame, with nearest-neighbour interpolation",
-        )
 
 
 def mask_from_box(
@@ -117,15 +59,9 @@ def mask_from_box(
         PromptError: if the box has no area in the frame, or nothing is found in it.
     """
     frame_height, frame_width = check_frame(frame)
-    x, y, width, height = box_xywh
+    x, y, width, height = check_box(box_xywh, (frame_height, frame_width))
     left, top = max(x, 0), max(y, 0)
     right, bottom = min(x + width, frame_width), min(y + height, frame_height)
-    if width < 1 or height < 1 or right - left < 2 or bottom - top < 2:
-        raise PromptError(
-            f"The box {x},{y},{width},{height}",
-            f"left,top,width,height inside the frame of {frame_width}x{frame_height} pixels",
-            "Give a box around the object",
-        )
     margin_x = int((right - left) * _BOX_MARGIN) + 8
     margin_y = int((bottom - top) * _BOX_MARGIN) + 8
     crop_left, crop_top = max(left - margin_x, 0), max(top - margin_y, 0)
@@ -174,8 +110,9 @@ def mask_from_point(
         raise PromptError(
             f"{len(points)} points with {sum(on)} of {len(on)} labels on the object",
             "a label for each point, at least one of them 1",
+            "Give a point on the object",
         )
-    _check_points(points, frame.shape)
+    check_points(points, frame.shape[:2])
     small, scale = _shrink(frame, _SIDE_PX["point"])
     hints = np.full(small.shape[:2], cv2.GC_BGD, np.uint8)
     seeds = [(int(x * scale), int(y * scale)) for x, y in points]
@@ -249,7 +186,7 @@ def correct_mask(
             left of the object.
     """
     check_size(mask, check_frame(frame))
-    _check_points(points, frame.shape)
+    check_points(points, frame.shape[:2])
     small, scale = _shrink(frame, _SIDE_PX["box"])
     likely = cv2.resize((mask > 0).astype(np.float32), small.shape[1::-1]) > 0.5
     side = min(small.shape[:2])
@@ -271,15 +208,6 @@ def correct_mask(
         cv2.circle(hints, seed, max(round(_SURE_RADIUS / 2 * side), 1), sure, -1)
     found = _enlarge(_cut(small, hints), frame.shape)
     return _found(found, f"the point {points[-1][0]},{points[-1][1]}" if points else "the mask")
-
-
-def _check_points(points: Sequence[tuple[int, int]], frame_shape: tuple[int, ...]) -> None:
-    frame_height, frame_width = frame_shape[:2]
-    for x, y in points:
-        if not (0 <= x < frame_width and 0 <= y < frame_height):
-            raise PromptError(
-                f"The point {x},{y}", f"x,y inside the frame of {frame_width}x{frame_height} pixels"
-            )
 
 
 def _shrink(frame: NDArray[np.uint8], side_px: int) -> tuple[NDArray[np.uint8], float]:

@@ -1,6 +1,7 @@
 """Show results in a window and let the user prompt in it."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -8,6 +9,7 @@ from numpy.typing import NDArray
 
 from edge_vos.errors import SinkError
 from edge_vos.runtime.interactive.interaction import ACCEPT, Interaction
+from edge_vos.runtime.interactive.prompt_draft import Stroke
 from edge_vos.runtime.segmenter import FrameResult
 from edge_vos.runtime.sinks.drawing import (
     FONT,
@@ -17,6 +19,7 @@ from edge_vos.runtime.sinks.drawing import (
     darken,
     draw_label,
     text_scale,
+    wrapped,
 )
 from edge_vos.runtime.sinks.output import Sink
 from edge_vos.runtime.sources.frame import Frame
@@ -26,6 +29,7 @@ HELP = (
     "drag: box around an object",
     "click: point on an object",
     "right click: point beside it",
+    "b: brush (left adds, right takes away); [ ]: its size",
     "Enter: follow it, Esc: leave it",
     "u: undo",
     "n: next object id",
@@ -39,6 +43,8 @@ HELP = (
     "q: quit",
 )
 _LEAST_DRAG_PX = 5  # less is a click
+_BRUSH_STEP = 1.25
+_LARGEST_BRUSH_PX = 500
 _ESCAPE = 27
 _RED = (40, 40, 230)
 
@@ -68,6 +74,9 @@ class Window(Sink):
         self._canvas = np.empty((0, 0, 3), np.uint8)
         self._drag_xyxy: tuple[int, int, int, int] | None = None
         self._pointer_xy = (-1, -1)
+        self._radius_px = max(size[0] // 30, 2)
+        self._brushes = False
+        self._stroke: Stroke | None = None
         self._help, self._figures = False, True
         self._open = True
         self._keys: dict[str, Callable[[], object]] = {
@@ -81,6 +90,9 @@ class Window(Sink):
             " ": interaction.pause,
             "v": interaction.record,
             "s": interaction.snapshot,
+            "b": self._switch_brush,
+            "[": lambda: self._resize_brush(1 / _BRUSH_STEP),
+            "]": lambda: self._resize_brush(_BRUSH_STEP),
         }
         try:
             # Plain: Qt's toolbar would take the space that the picture needs.
@@ -133,25 +145,52 @@ class Window(Sink):
 
     def _on_mouse(self, event: int, x: int, y: int, flags: int, _: object) -> None:
         self._pointer_xy = (x, y)
-        if event == cv2.EVENT_LBUTTONDOWN:
+        if self._brushes:
+            self._on_brush(event, (x, y), flags)
+        elif event == cv2.EVENT_LBUTTONDOWN:
             self._drag_xyxy = (x, y, x, y)
         elif event == cv2.EVENT_RBUTTONDOWN:
             self._interaction.click((x, y), positive=False)
         elif self._drag_xyxy is not None:
             self._drag_xyxy = (*self._drag_xyxy[:2], x, y)
+            box_xywh = _box(self._drag_xyxy)
+            is_click = max(box_xywh[2:]) < _LEAST_DRAG_PX
             if event == cv2.EVENT_LBUTTONUP:
-                self._prompt(self._drag_xyxy)
                 self._drag_xyxy = None
+                if is_click:
+                    self._interaction.drag(None)
+                    self._interaction.click((x, y))
+                else:
+                    self._interaction.box(box_xywh)
             elif not flags & cv2.EVENT_FLAG_LBUTTON:  # released outside the window
                 self._drag_xyxy = None
+                self._interaction.drag(None)
+            elif not is_click:
+                self._interaction.drag(box_xywh)
 
-    def _prompt(self, drag_xyxy: tuple[int, int, int, int]) -> None:
-        x0, y0, x1, y1 = drag_xyxy
-        left, top, width, height = min(x0, x1), min(y0, y1), abs(x1 - x0), abs(y1 - y0)
-        if max(width, height) < _LEAST_DRAG_PX:
-            self._interaction.click((x1, y1))
-        else:
-            self._interaction.box((left, top, width, height))
+    def _on_brush(self, event: int, xy: tuple[int, int], flags: int) -> None:
+        stroke = self._stroke
+        if event in (cv2.EVENT_LBUTTONDOWN, cv2.EVENT_RBUTTONDOWN):
+            self._stroke = Stroke((xy,), self._radius_px, event == cv2.EVENT_LBUTTONDOWN)
+            self._interaction.drag(self._stroke)
+        elif stroke is not None:
+            self._stroke = replace(stroke, points=(*stroke.points, xy))
+            if event in (cv2.EVENT_LBUTTONUP, cv2.EVENT_RBUTTONUP):
+                self._interaction.paint(self._stroke)
+                self._stroke = None
+            elif not flags & (cv2.EVENT_FLAG_LBUTTON | cv2.EVENT_FLAG_RBUTTON):
+                self._stroke = None  # released outside the window
+                self._interaction.drag(None)
+            else:
+                self._interaction.drag(self._stroke)
+
+    def _switch_brush(self) -> None:
+        self._brushes = not self._brushes
+        self._drag_xyxy = self._stroke = None
+        self._interaction.drag(None)
+
+    def _resize_brush(self, factor: float) -> None:
+        self._radius_px = min(max(round(self._radius_px * factor), 1), _LARGEST_BRUSH_PX)
 
     def _compose(self, frame: Frame, result: FrameResult) -> NDArray[np.uint8]:
         """Draw what only the window shows: the drag, the figures, help and messages."""
@@ -167,12 +206,15 @@ class Window(Sink):
         if self._drag_xyxy is not None:
             x0, y0, x1, y1 = self._drag_xyxy
             cv2.rectangle(canvas, (x0, y0), (x1, y1), colour, max(1, round(2 * scale)))
+        if self._brushes:
+            cv2.circle(canvas, self._pointer_xy, self._radius_px, (255, 255, 255), 1, cv2.LINE_AA)
         if self._figures:
             _panel(canvas, self._figure_lines(result), scale)
         if self._interaction.recording.is_set():
             radius = max(4, round(14 * scale))
             cv2.circle(canvas, (canvas.shape[1] - 2 * radius, 2 * radius), radius, _RED, -1)
-        lines = [self._controls.message, *(HELP if self._help else ())]
+        message = wrapped(self._controls.message, scale, canvas.shape[1])
+        lines = [*message, *(HELP if self._help else ())]
         bottom = canvas.shape[0]
         for line, plate in [(self._status(), colour), *((line, PLATE) for line in lines[::-1])]:
             if line:
@@ -197,12 +239,19 @@ class Window(Sink):
         ]
 
     def _status(self) -> str:
+        if self._brushes:
+            return f"brush of {2 * self._radius_px} pixels; [ ]: its size; b: boxes and clicks"
         if self._interaction.draft is not None:
             return ACCEPT
         object_id = self._interaction.object_id
         what = "" if self._interaction.living else "drag a box around "
         status = f"{what}object {object_id}; h for help" if object_id else "h for help"
         return f"paused; {status}; space to go on" if self._controls.paused.is_set() else status
+
+
+def _box(drag_xyxy: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
+    x0, y0, x1, y1 = drag_xyxy
+    return min(x0, x1), min(y0, y1), abs(x1 - x0), abs(y1 - y0)
 
 
 def _panel(canvas: NDArray[np.uint8], lines: list[str], scale: float) -> None:

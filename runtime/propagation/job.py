@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_vos.errors import SourceLost
-from edge_vos.runtime.interactive.prompts import check_size
+from edge_vos.runtime.prompts.checks import check_size
 from edge_vos.runtime.sources.frame import Frame
 
 

@@ -16,10 +16,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_vos.runtime.interactive.prompts import check_mask
 from edge_vos.runtime.labels import ObjectState
 from edge_vos.runtime.model import LoadedModel
 from edge_vos.runtime.preprocess import Letterbox
+from edge_vos.runtime.prompts.checks import check_mask
 from edge_vos.runtime.propagation.follow import Stack, certain, chances, follow, to_labels
 from edge_vos.runtime.propagation.job import Job, Keyframe, read_frame, read_given
 from edge_vos.runtime.propagation.outline import Outline

@@ -95,6 +95,25 @@ def darken(part: NDArray[np.uint8]) -> None:
     cv2.convertScaleAbs(part, dst=part, alpha=0.35)
 
 
+def wrapped(text: str, scale: float, width_px: int) -> list[str]:
+    """Break a text into lines that fit a picture.
+
+    Args:
+        text: words with blanks between them; empty gives no line.
+        scale: OpenCV's font scale.
+        width_px: of the picture.
+    """
+    thickness = max(1, round(1.6 * scale))
+    lines: list[str] = []
+    for word in text.split():
+        longer = f"{lines[-1]} {word}" if lines else word
+        if lines and cv2.getTextSize(longer, FONT, scale, thickness)[0][0] < 0.94 * width_px:
+            lines[-1] = longer
+        else:
+            lines.append(word)
+    return lines
+
+
 def draw_label(
     picture: NDArray[np.uint8],
     text: str,

@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from edge_vos.runtime.interactive import interaction as module
+from edge_vos.runtime.interactive import drafting
 from edge_vos.runtime.interactive.controls import Controls
 from edge_vos.runtime.interactive.interaction import Interaction
+from edge_vos.runtime.interactive.prompt_draft import PromptDraft
 from edge_vos.runtime.labels import ObjectState
 from edge_vos.runtime.masks import jaccard
 from edge_vos.runtime.model import LoadedModel
@@ -49,9 +50,26 @@ def _result(mask: NDArray[np.uint8]) -> FrameResult:
     return FrameResult(mask, np.zeros((5, 16, 24), np.float32), objects, {}, 0)
 
 
+class Settled(Interaction):
+    """Wait for masks before anything is looked at."""
+
+    @property
+    def draft(self) -> PromptDraft | None:
+        assert self.settle(60)
+        return super().draft
+
+    def accept(self) -> None:
+        assert self.settle(60)
+        super().accept()
+
+    def undo(self) -> None:
+        assert self.settle(60)
+        super().undo()
+
+
 @pytest.fixture
 def interaction(frame: Frame, tmp_path: Path) -> Interaction:
-    interaction = Interaction(Controls(objects=3), tmp_path)
+    interaction = Settled(Controls(objects=3), tmp_path)
     interaction.see(frame, _result(np.zeros(SIZE, np.uint8)))
     return interaction
 
@@ -245,7 +263,7 @@ def test_an_object_is_followed_from_the_frame_it_was_drawn_on_to_now(
 def test_a_right_click_needs_an_object(interaction: Interaction) -> None:
     interaction.click((64, 64), positive=False)
     assert interaction.draft is None
-    assert "begin on one" in interaction.controls.message
+    assert "Give a point on the object first" in interaction.controls.message
 
 
 def test_a_box_without_an_object_is_told(interaction: Interaction) -> None:
@@ -305,8 +323,9 @@ def test_a_draft_that_nobody_touches_is_let_go(
     interaction: Interaction, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     interaction.box((26, 26, 76, 76))
-    begun_s = module.time.monotonic()
-    monkeypatch.setattr(module.time, "monotonic", lambda: begun_s + 1000)
+    assert interaction.draft is not None
+    begun_s = drafting.time.monotonic()
+    monkeypatch.setattr(drafting.time, "monotonic", lambda: begun_s + 1000)
     assert interaction.draft is None
 
 

@@ -18,6 +18,7 @@ from edge_vos.runtime.interactive import page_server
 from edge_vos.runtime.interactive.controls import Controls
 from edge_vos.runtime.interactive.interaction import Interaction
 from edge_vos.runtime.interactive.page import Page
+from edge_vos.runtime.interactive.prompt_draft import Stroke
 from edge_vos.runtime.labels import ObjectState
 from edge_vos.runtime.segmenter import FrameResult
 from edge_vos.runtime.sinks.drawing import Painter
@@ -141,6 +142,16 @@ def test_without_viewers_nothing_is_encoded(page: Page, monkeypatch: pytest.Monk
     [
         ({"action": "box", "box_xywh": [1, 2, 30, 40]}, ("box", (1, 2, 30, 40))),
         ({"action": "click", "xy": [5, 6], "positive": False}, ("click", (5, 6), False)),
+        ({"action": "drag", "box_xywh": [1, 2, 30, 40]}, ("drag", (1, 2, 30, 40))),
+        ({"action": "drag", "box_xywh": None}, ("drag", None)),
+        (
+            {"action": "drag", "points": [[1, 2]], "radius_px": 4, "positive": True},
+            ("drag", Stroke(((1, 2),), 4)),
+        ),
+        (
+            {"action": "paint", "points": [[1, 2], [3, 4]], "radius_px": 4, "positive": False},
+            ("paint", Stroke(((1, 2), (3, 4)), 4, positive=False)),
+        ),
         ({"action": "drop", "object_id": 2}, ("drop", 2)),
         ({"action": "drop"}, ("drop",)),
         ({"action": "accept"}, ("accept",)),
@@ -155,8 +166,8 @@ def test_without_viewers_nothing_is_encoded(page: Page, monkeypatch: pytest.Monk
 )
 def test_wishes_reach_the_run(page: Page, wish: object, done: tuple[object, ...]) -> None:
     told: list[tuple[object, ...]] = []
-    for name in ("box", "click", "drop", "accept", "cancel", "undo", "choose_next", "reset",
-                 "pause", "record", "snapshot"):  # fmt: skip
+    for name in ("box", "click", "drag", "paint", "drop", "accept", "cancel", "undo", "choose_next",
+                 "reset", "pause", "record", "snapshot"):  # fmt: skip
         setattr(page.interaction, name, lambda *a, name=name: told.append((name, *a)))
     assert _ask(page, "POST", "/do", json.dumps(wish))[0] == 200
     assert told == [done]
@@ -166,7 +177,12 @@ def test_wishes_reach_the_run(page: Page, wish: object, done: tuple[object, ...]
     "body",
     ["", "{", "[]", "7", '{"action": "format"}', '{"action": "box", "box_xywh": [1, 2, 3]}',
      '{"action": "box", "box_xywh": [1, 2, 3, "4"]}', '{"action": "click", "xy": [1, 2]}',
-     '{"action": "stop"}', '{"action": ["pause"]}', "x" * 5000, "[" * 4000],
+     '{"action": "drag", "box_xywh": [1, 2, 3]}', '{"action": "drag"}',
+     '{"action": "paint", "points": [], "radius_px": 4, "positive": true}',
+     '{"action": "paint", "points": [[1, 2]], "radius_px": 0, "positive": true}',
+     '{"action": "paint", "points": [[1, "2"]], "radius_px": 4, "positive": true}',
+     '{"action": "paint", "points": [[1, 2]], "radius_px": 4}',
+     '{"action": "stop"}', '{"action": ["pause"]}', "x" * 70000, "[" * 4000],
 )  # fmt: skip
 def test_a_wish_that_cannot_be_understood_is_refused(page: Page, body: str) -> None:
     assert _ask(page, "POST", "/do", body)[0] == 400

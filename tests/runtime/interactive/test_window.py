@@ -10,6 +10,7 @@ import pytest
 from edge_vos.errors import SinkError
 from edge_vos.runtime.interactive.controls import Controls
 from edge_vos.runtime.interactive.interaction import Interaction
+from edge_vos.runtime.interactive.prompt_draft import Stroke
 from edge_vos.runtime.interactive.window import Window
 from edge_vos.runtime.labels import ObjectState
 from edge_vos.runtime.segmenter import FrameResult
@@ -49,12 +50,19 @@ class Doings(Interaction):
     def __init__(self, controls: Controls, snapshots: Path) -> None:
         super().__init__(controls, snapshots)
         self.done: list[object] = []
+        self.dragged: list[object] = []
 
     def box(self, box_xywh: tuple[int, int, int, int]) -> None:
         self.done.append(("box", box_xywh))
 
     def click(self, xy: tuple[int, int], positive: bool = True) -> None:
         self.done.append(("click", xy, positive))
+
+    def drag(self, shape: tuple[int, int, int, int] | Stroke | None) -> None:
+        self.dragged.append(shape)
+
+    def paint(self, stroke: Stroke) -> None:
+        self.done.append(("paint", stroke))
 
     def drop(self, object_id: int | None = None) -> None:
         self.done.append(("drop", object_id))
@@ -89,6 +97,42 @@ def test_a_drag_is_a_box_and_a_click_a_point(
     assert doings.done == [
         ("box", (40, 20, 60, 60)), ("click", (31, 30), True), ("click", (50, 60), False),
     ]  # fmt: skip
+
+
+def test_a_drag_is_previewed_and_left(window: Window, desktop: Desktop, doings: Doings) -> None:
+    desktop.drag(100, 80, 40, 20)
+    assert doings.dragged == [(70, 50, 30, 30)]
+    held = cv2.EVENT_FLAG_LBUTTON
+    desktop.mouse(cv2.EVENT_LBUTTONDOWN, 10, 10, held, None)
+    desktop.mouse(cv2.EVENT_MOUSEMOVE, 12, 12, held, None)  # not yet a box
+    desktop.mouse(cv2.EVENT_MOUSEMOVE, 12, 12, 0, None)  # released outside
+    assert doings.dragged[1:] == [None]
+
+
+def test_the_brush_adds_and_takes_away(window: Window, desktop: Desktop, doings: Doings) -> None:
+    plain = desktop.shown[-1]
+    _press(window, desktop, "b]]")
+    assert (desktop.shown[-1] != plain).any()
+    left, right = cv2.EVENT_FLAG_LBUTTON, cv2.EVENT_FLAG_RBUTTON
+    desktop.mouse(cv2.EVENT_LBUTTONDOWN, 20, 20, left, None)
+    desktop.mouse(cv2.EVENT_MOUSEMOVE, 30, 20, left, None)
+    desktop.mouse(cv2.EVENT_LBUTTONUP, 30, 25, 0, None)
+    desktop.mouse(cv2.EVENT_RBUTTONDOWN, 60, 60, right, None)
+    desktop.mouse(cv2.EVENT_RBUTTONUP, 60, 60, 0, None)
+    added, taken = Stroke(((20, 20), (30, 20), (30, 25)), 6), Stroke(((60, 60),) * 2, 6, False)
+    assert doings.done == [("paint", added), ("paint", taken)]
+    _press(window, desktop, "b")
+    desktop.drag(100, 80, 40, 20)
+    assert doings.done[2:] == [("box", (40, 20, 60, 60))]
+
+
+def test_a_long_message_is_broken_into_lines(
+    window: Window, desktop: Desktop, doings: Doings
+) -> None:
+    doings.controls.say("The box 9,9,1,1. Expected: a box inside the frame of 160x120 pixels")
+    window.pump()
+    rows = np.flatnonzero((desktop.shown[-1] != 90).any(axis=(1, 2)))
+    assert np.count_nonzero(rows > SIZE[0] // 2) > 30
 
 
 def test_a_drag_is_shown_while_it_lasts(window: Window, desktop: Desktop) -> None:

@@ -1,0 +1,1 @@
+"""What a person shows of objects, and how it becomes their masks."""
