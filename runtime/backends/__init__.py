@@ -9,7 +9,7 @@ from edge_vos.runtime.backends.runner import Runner
 
 
 class OpenRunner(Protocol):
-    """What an engine's module offers as ``open_runner``."""
+    """What an engine's module has as ``open_runner``."""
 
     def __call__(self, model_path: Path, manifest: Manifest, threads: int | None) -> Runner:
         """Load a model file.

@@ -3,11 +3,12 @@
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from edge_vos.errors import UsageError
 
 if TYPE_CHECKING:
+    from edge_vos.cli.video.options import VideoOptions
     from edge_vos.runtime.segmenter import Segmenter
 
 
@@ -51,6 +52,12 @@ class Prompts:
                 f"--negative {self.negatives[0]} has nothing to be beside",
                 "a --box or a --point as well",
             )
+
+    @classmethod
+    def of(cls, options: "VideoOptions", masks: tuple[str, ...]) -> Self:
+        """Return the prompts among a command's options, and those that are files."""
+        given = (options.box, options.point, options.negative, options.name)
+        return cls(masks, *(tuple(each or ()) for each in given))
 
     def __bool__(self) -> bool:
         return bool(self.masks or self.boxes or self.points)

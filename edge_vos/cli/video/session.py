@@ -62,9 +62,7 @@ class SessionRequest:
     @cached_property
     def prompts(self) -> Prompts:
         """Check the prompts as they were typed."""
-        asked = self.options
-        given = (asked.box, asked.point, asked.negative, asked.name)
-        return Prompts(self.masks, *(tuple(each or ()) for each in given))
+        return Prompts.of(self.options, self.masks)
 
 
 def run_session(request: SessionRequest) -> None:

@@ -19,21 +19,21 @@ def _scene(
 ) -> tuple[list[Image], NDArray[np.bool_]]:
     """Return a texture under a moving camera, with a textured square that moves on its own."""
     world, square = _texture(184, 480, 0)[:180], _texture(64, 64, 1)
-    shots = []
+    made = []
     for index in range(frames):
-        shot = world[:, 64 + camera_px * index :][:, :320].copy()
+        frame = world[:, 64 + camera_px * index :][:, :320].copy()
         left = 120 + object_px * (index - 2)
-        shot[56:120, left : left + 64] = square
-        shots.append(shot)
+        frame[56:120, left : left + 64] = square
+        made.append(frame)
     mask = np.zeros((180, 320), bool)
     mask[56:120, 120:184] = True
-    return shots, mask
+    return made, mask
 
 
 @pytest.mark.parametrize("camera_px", [0, 3])
 def test_what_moves_stands_out_from_a_moving_camera(camera_px: int) -> None:
-    shots, mask = _scene(camera_px, object_px=4)
-    motion = saliency.motion_map(shots, 2)
+    frames, mask = _scene(camera_px, object_px=4)
+    motion = saliency.motion_map(frames, 2)
     assert motion.shape == mask.shape
     assert np.median(motion[mask]) > 2.5
     assert np.median(motion[~mask]) < 0.3
@@ -42,9 +42,9 @@ def test_what_moves_stands_out_from_a_moving_camera(camera_px: int) -> None:
 
 
 def test_a_clip_s_ends_have_one_side_and_a_photograph_none() -> None:
-    shots, mask = _scene(0, object_px=4)
-    assert saliency.motion_map(shots[2:], 0)[mask].mean() > 1
-    assert not saliency.motion_map(shots[:1], 0).any()
+    frames, mask = _scene(0, object_px=4)
+    assert saliency.motion_map(frames[2:], 0)[mask].mean() > 1
+    assert not saliency.motion_map(frames[:1], 0).any()
 
 
 def test_what_everything_does_is_no_motion() -> None:
