@@ -50,8 +50,8 @@ def open_runner(model_path: Path, manifest: Manifest, threads: int | None) -> Ru
     inputs, outputs = signature.get_input_details(), signature.get_output_details()
     check_tensors(ENGINE, _tensors(inputs), manifest.inputs, "input")
     check_tensors(ENGINE, _tensors(outputs), manifest.outputs, "output")
-    input_places = {name: int(detail["index"]) for name, detail in inputs.items()}
-    output_places = {name: int(detail["index"]) for name, detail in outputs.items()}
+    input_places = {spec.name: int(inputs[spec.name]["index"]) for spec in manifest.inputs}
+    output_places = {spec.name: int(outputs[spec.name]["index"]) for spec in manifest.outputs}
 
     # Inputs are copied into its tensors, outputs are new arrays. One copy each is the least here:
     # its Python interface takes no memory of ours for a tensor, and a view of its own (`tensor()`)
