@@ -4,13 +4,20 @@
 
     recipe -> prepare -> lower (and quantize) -> verify -> locate -> report -> write
 
-A quantized student that does not agree is lowered again with more of it in float.
+A quantized student that does not agree is lowered again with more of it in float. The prompt head,
+where there is one, goes the same way and becomes the second graph of the bundle.
 """
 
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from edge_vos.bundle import GOLDEN_FILE, Bundle, refuse_existing, write_bundle
+from edge_vos.bundle import (
+    GOLDEN_FILE,
+    PROMPT_GOLDEN_FILE,
+    Bundle,
+    refuse_existing,
+    write_bundle,
+)
 from edge_vos.converters.clip import FRAMES
 from edge_vos.converters.context import ConversionContext, Progress
 from edge_vos.converters.known_bad import check_known_bad
@@ -18,17 +25,24 @@ from edge_vos.converters.recipe import Recipe, choose
 from edge_vos.converters.report import ConversionReport, ConversionSummary
 from edge_vos.converters.steps import (
     Artifact,
+    Prepared,
     describe,
     locate,
     lower,
     prepare,
+    prepare_prompt_head,
     verify_artifact,
 )
 from edge_vos.converters.verify.checks import Score
 from edge_vos.engines import ENGINES, installed_version
 from edge_vos.errors import GateError
 from edge_vos.evaluate.metrics import region_and_boundary
+from edge_vos.manifest import PromptHeadEntry
 from edge_vos.model.checkpoint import default_weights_path
+from edge_vos.model.prompt_checkpoint import default_prompt_head_path
+
+PROMPT_FOLDER = "prompt"
+"""Where the prompt head's files lie inside a bundle."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +57,7 @@ class Options:
         frames: how many frames the closed loop runs for.
         overwrite: replace a bundle that lies at an output.
         allow_failed_gate: write a bundle that fails, marked as failed.
+        prompt_head: the prompt head's safetensors file; ``None`` for a bundle without one.
     """
 
     weights: Path
@@ -51,6 +66,7 @@ class Options:
     frames: int = FRAMES
     overwrite: bool = False
     allow_failed_gate: bool = False
+    prompt_head: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -60,15 +76,17 @@ class Converted:
     Args:
         bundle: as written and read back.
         report: what was found.
+        prompt_head: what was found of the prompt head; ``None`` where there is none.
     """
 
     bundle: Bundle
     report: ConversionReport
+    prompt_head: ConversionReport | None = None
 
     @property
     def summary(self) -> ConversionSummary:
         """Return what matters of both."""
-        return ConversionSummary.of(self.report, self.bundle)
+        return ConversionSummary.of(self.report, self.bundle, self.prompt_head)
 
 
 class Conversion:
@@ -89,9 +107,13 @@ class Conversion:
         self._options = options
         self._score = score
         self._context = ConversionContext(
-            options.weights, options.calibrate, options.frames, progress or (lambda _: None)
+            options.weights,
+            options.calibrate,
+            options.frames,
+            progress or (lambda _: None),
+            options.prompt_head,
         )
-        self._artifacts: dict[Recipe, Artifact] = {}
+        self._artifacts: dict[tuple[Recipe, str], Artifact] = {}
 
     def convert(self, recipe: Recipe, output: Path) -> Converted:
         """Make one bundle, verified against eager PyTorch.
@@ -101,51 +123,96 @@ class Conversion:
             output: the bundle to write.
 
         Raises:
-            CheckpointError: if the weights cannot be used.
+            CheckpointError: if the weights cannot be used, or the prompt head's belong to another
+                encoder.
             SinkError: if the output exists or cannot be written.
             GateError: if the verification fails; nothing is written.
             EngineError: if the engine cannot express or run the student, or is known to go wrong.
         """
         refuse_existing(output, overwrite=self._options.overwrite)
         check_known_bad(recipe)
-        artifact = self._artifact(recipe)
-        report = describe(recipe, artifact)
-        return self._write(artifact, report, output)
+        context = self._context
+        if context.has_prompt_head:
+            context.prompt_entry(
+                recipe.size
+            )  # a head of another encoder is refused before the work
+        parts = [self._artifact(recipe, "step")]
+        if context.has_prompt_head:
+            parts.append(self._artifact(recipe, "prompt head"))
+        for part in parts:
+            self._refuse_failed(recipe, part)
+        return self._write(recipe, parts[0], parts[1] if context.has_prompt_head else None, output)
 
-    def _artifact(self, recipe: Recipe) -> Artifact:
+    def _artifact(self, recipe: Recipe, part: str) -> Artifact:
         """Prepare, lower, verify and locate; once for all targets."""
-        key = replace(recipe, target=ENGINES[recipe.backend].target, reason="")
-        if key not in self._artifacts:
-            prepared = prepare(recipe, self._context, self._options.max_drop)
+        shared = replace(recipe, target=ENGINES[recipe.backend].target, reason="")
+        if (shared, part) not in self._artifacts:
+            prepared = self._prepare(recipe, part)
             for lowered in lower(prepared, self._context):
-                artifact = verify_artifact(lowered, self._context, self._score)
+                artifact = verify_artifact(lowered, self._context)
                 if artifact.agrees:
                     break
-            self._artifacts[key] = locate(artifact, self._context)
-        return self._artifacts[key]
+            self._artifacts[shared, part] = locate(artifact, self._context)
+        return self._artifacts[shared, part]
 
-    def _write(self, artifact: Artifact, report: ConversionReport, output: Path) -> Converted:
-        recipe, engine = report.recipe, artifact.prepared.engine
+    def _prepare(self, recipe: Recipe, part: str) -> Prepared:
+        if part == "prompt head":
+            return prepare_prompt_head(recipe, self._context)
+        return prepare(recipe, self._context, self._options.max_drop, self._score)
+
+    def _refuse_failed(self, recipe: Recipe, artifact: Artifact) -> None:
         if artifact.verification and not artifact.agrees and not self._options.allow_failed_gate:
             where = (*artifact.verification.failures, str(artifact.divergence))
+            without = ", --without-prompt-head" if artifact.prepared.title else ""
             raise GateError(
                 f"Nothing was written: {'; '.join(where)}",
                 f"agreement with eager PyTorch as for {recipe.backend} {recipe.precision}",
-                "Try another --sampler or --precision, or keep it for study with "
+                f"Try another --sampler or --precision{without}, or keep it for study with "
                 "--allow-failed-gate",
             )
-        self._context.progress(f"writing {output}")
-        tools = {name: installed_version(name) for name in ("edge-vos", *engine.packages)}
+
+    def _write(
+        self, recipe: Recipe, step: Artifact, head: Artifact | None, output: Path
+    ) -> Converted:
+        context = self._context
+        context.progress(f"writing {output}")
+        packages = ENGINES[recipe.backend].packages
+        tools = {name: installed_version(name) for name in ("edge-vos", *packages)}
+        report, head_report = describe(recipe, step), describe(recipe, head) if head else None
+        files = {
+            **step.lowered.files,
+            GOLDEN_FILE: context.reference(recipe.size).golden.to_bytes(),
+        }
+        entry: PromptHeadEntry | None = None
+        if head and head_report:
+            entry = replace(
+                context.prompt_entry(recipe.size),
+                model_file=f"{PROMPT_FOLDER}/{head.lowered.model_file}",
+                precision=recipe.precision,
+                report=head_report.to_json(),
+            )
+            for name, content in head.lowered.files.items():
+                files[f"{PROMPT_FOLDER}/{name}"] = content
+            files[PROMPT_GOLDEN_FILE] = context.prompt_reference(recipe.size).golden.to_bytes()
         manifest = replace(
-            artifact.manifest,
+            context.manifest(recipe.size),
+            backend=recipe.backend,
+            model_file=step.lowered.model_file,
+            precision=recipe.precision,
+            sampler=recipe.sampler,
             target=recipe.target,
             report=report.to_json(),
             tools={name: version for name, version in tools.items() if version},
+            prompt_head=entry,
         )
-        golden = self._context.reference(recipe.size).golden.to_bytes()
-        files = {**artifact.lowered.files, GOLDEN_FILE: golden}
         bundle = write_bundle(output, manifest, files, overwrite=self._options.overwrite)
-        return Converted(bundle, report)
+        return Converted(bundle, report, head_report)
+
+
+def prompt_head_beside(weights: Path) -> Path | None:
+    """Return the prompt head that lies beside a student's weights; ``None`` where none does."""
+    path = weights.with_name(default_prompt_head_path().name)
+    return path if path.is_file() else None
 
 
 def convert(
@@ -157,6 +224,8 @@ def convert(
     size: tuple[int, int] | None = None,
     sampler: str = "auto",
     weights: str | Path | None = None,
+    prompt_head: str | Path | None = None,
+    without_prompt_head: bool = False,
     calibrate: str | None = None,
     max_drop: float | None = None,
     overwrite: bool = False,
@@ -172,6 +241,8 @@ def convert(
         size: (height, width) of the image, multiples of 16; ``None`` is the target's.
         sampler: auto, native, gather or matmul.
         weights: the student's safetensors file; ``None`` is the one that ships.
+        prompt_head: the prompt head's; ``None`` is the one that lies beside the student's.
+        without_prompt_head: leave out the graph that makes masks from boxes and clicks.
         calibrate: as ``Options`` has it.
         max_drop: as ``Options`` has it.
         overwrite: replace a bundle that lies at the output.
@@ -191,10 +262,13 @@ def convert(
     if path.suffix not in (".bundle", ".zip"):
         path /= recipe.file_name
     ENGINES[recipe.backend].require_packages()
+    student = Path(weights) if weights else default_weights_path()
+    head = Path(prompt_head) if prompt_head else prompt_head_beside(student)
     options = Options(
-        Path(weights) if weights else default_weights_path(),
+        student,
         calibrate,
         max_drop,
         overwrite=overwrite,
+        prompt_head=None if without_prompt_head else head,
     )
     return Conversion(options, region_and_boundary, progress).convert(recipe, path).summary

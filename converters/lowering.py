@@ -10,9 +10,27 @@ from numpy.typing import NDArray
 
 from edge_vos.engines import Engine
 from edge_vos.errors import EngineError
+from edge_vos.graph import INPUT_NAMES, OUTPUT_NAMES, PROMPT_INPUT_NAMES, PROMPT_OUTPUT_NAMES
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class TensorNames:
+    """Name the tensors of a graph.
+
+    Args:
+        inputs: in the graph's order.
+        outputs: in the graph's order.
+    """
+
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+
+
+STEP = TensorNames(INPUT_NAMES, OUTPUT_NAMES)
+PROMPT_HEAD = TensorNames(PROMPT_INPUT_NAMES, PROMPT_OUTPUT_NAMES)
 
 
 @dataclass(frozen=True)
@@ -41,6 +59,7 @@ class Request:
             needs none.
         keep_float: qualified names of submodules that stay in float whatever the precision says,
             everything inside them included.
+        names: the graph's.
     """
 
     module: "nn.Module"
@@ -48,6 +67,7 @@ class Request:
     precision: str
     calibration: Calibration | None = None
     keep_float: tuple[str, ...] = ()
+    names: TensorNames = STEP
 
     def required_calibration(self) -> Calibration:
         """Return the calibration.
@@ -107,6 +127,11 @@ class Lowered:
 
 Lower = Callable[[Request], Lowered]
 """Turns a module into an engine's files; an ``EngineError`` where the engine cannot express it."""
+
+
+def as_tuple(outputs: "Tensor | tuple[Tensor, ...]") -> "tuple[Tensor, ...]":
+    """Return a module's outputs as a tuple, also where there is but one."""
+    return outputs if isinstance(outputs, tuple) else (outputs,)
 
 
 def load_lower(engine: Engine) -> Lower:

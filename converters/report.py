@@ -7,6 +7,7 @@ from edge_vos.bundle import Bundle
 from edge_vos.converters.lowering import Lowered
 from edge_vos.converters.recipe import Recipe
 from edge_vos.converters.verify.divergence import Divergence
+from edge_vos.converters.verify.prompt_head import PromptVerification
 from edge_vos.converters.verify.tolerance import Tolerance
 from edge_vos.converters.verify.verification import Verification
 
@@ -46,7 +47,7 @@ class ConversionReport:
     recipe: Recipe
     tolerance: Tolerance
     lowered: Lowered
-    verification: Verification | None
+    verification: Verification | PromptVerification | None
     quantization: Quantization | None
     divergence: Divergence | None
 
@@ -79,6 +80,44 @@ class ConversionReport:
 
 
 @dataclass(frozen=True)
+class PromptHeadSummary:
+    """Say what a conversion made of the prompt head.
+
+    Figures as ``PromptHeadEntry`` and ``PromptVerification`` have them.
+
+    Args:
+        host_latency_ms: median time of a call with one thread on this machine; ``None`` where the
+            engine did not run.
+    """
+
+    size: tuple[int, int]
+    model_bytes: int
+    verdict: str
+    mask_iou: float | None
+    max_abs_error: float | None
+    left_on_cpu: tuple[str, ...]
+    kept_float: tuple[str, ...]
+    host_latency_ms: float | None
+
+    @classmethod
+    def of(cls, report: ConversionReport, bundle: Bundle) -> Self | None:
+        """Summarise; ``None`` for a bundle without a prompt head."""
+        entry, found = bundle.manifest.prompt_head, report.verification
+        if entry is None:
+            return None
+        return cls(
+            size=entry.size,
+            model_bytes=bundle.prompt_head_bytes,
+            verdict=entry.verdict,
+            mask_iou=entry.report["mask_iou"],
+            max_abs_error=entry.report["max_abs_error"],
+            left_on_cpu=report.lowered.left_on_cpu,
+            kept_float=report.quantization.kept_float if report.quantization else (),
+            host_latency_ms=found.latency_ms if found and found.executed else None,
+        )
+
+
+@dataclass(frozen=True)
 class ConversionSummary(Recipe):
     """Say what one conversion made, as ``edge-vos convert`` prints it.
 
@@ -91,6 +130,7 @@ class ConversionSummary(Recipe):
         frames: of the closed loop; 0 where nothing ran.
         host_latency_ms: median time of a call with one thread on this machine; ``None`` where the
             engine did not run.
+        prompt_head: of the second graph; ``None`` where there is none.
     """
 
     path: str
@@ -110,10 +150,19 @@ class ConversionSummary(Recipe):
     kept_float: tuple[str, ...]
     frames: int
     host_latency_ms: float | None
+    prompt_head: PromptHeadSummary | None = None
 
     @classmethod
-    def of(cls, report: ConversionReport, bundle: Bundle) -> Self:
-        """Summarise a conversion."""
+    def of(
+        cls, report: ConversionReport, bundle: Bundle, prompt_head: ConversionReport | None = None
+    ) -> Self:
+        """Summarise a conversion.
+
+        Args:
+            report: of the student's step.
+            bundle: as it was written.
+            prompt_head: the report of its second graph, where there is one.
+        """
         recipe, found, manifest = report.recipe, report.verification, bundle.manifest
         figures = manifest.report
         return cls(
@@ -135,14 +184,21 @@ class ConversionSummary(Recipe):
             kept_float=report.quantization.kept_float if report.quantization else (),
             frames=found.frames if found else 0,
             host_latency_ms=found.latency_ms if found and found.executed else None,
+            prompt_head=PromptHeadSummary.of(prompt_head, bundle) if prompt_head else None,
         )
 
     @classmethod
     def from_json(cls, document: dict[str, Any]) -> Self:
         """Read what ``to_json`` gave."""
-        lists = {name: tuple(item) for name, item in document.items() if isinstance(item, list)}
-        return cls(**{**document, **lists})
+        head = document.get("prompt_head")
+        made = PromptHeadSummary(**_with_tuples(head)) if head else None
+        return cls(**{**_with_tuples(document), "prompt_head": made})
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values."""
         return asdict(self)
+
+
+def _with_tuples(document: dict[str, Any]) -> dict[str, Any]:
+    lists = {name: tuple(item) for name, item in document.items() if isinstance(item, list)}
+    return {**document, **lists}

@@ -1,27 +1,37 @@
-"""The steps of a conversion, each a function of what the step before returned."""
+"""The steps of a conversion, each a function of what the step before returned.
 
-from collections.abc import Iterator
+A bundle has two graphs, the student's step and the prompt head; both go through the same steps and
+differ in what ``prepare`` and ``prepare_prompt_head`` put together.
+"""
+
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
-from edge_vos.bundle import Manifest
 from edge_vos.converters.context import ConversionContext
-from edge_vos.converters.lowering import Lowered, Request, load_lower
+from edge_vos.converters.lowering import PROMPT_HEAD, Lowered, Request, load_lower
 from edge_vos.converters.quantization.quantize import Scheme, scheme_of
 from edge_vos.converters.recipe import Recipe
 from edge_vos.converters.report import ConversionReport, Quantization
 from edge_vos.converters.verify.checks import Score, verify
 from edge_vos.converters.verify.divergence import Divergence, first_divergence
 from edge_vos.converters.verify.evaluator import Evaluator, find_evaluator
-from edge_vos.converters.verify.tolerance import Tolerance, tolerance_for
+from edge_vos.converters.verify.prompt_head import PromptVerification, verify_prompt_head
+from edge_vos.converters.verify.tolerance import Tolerance, prompt_tolerance_for, tolerance_for
 from edge_vos.converters.verify.verification import Verification
 from edge_vos.engines import ENGINES, Engine
-from edge_vos.runtime.backends.runner import Tensors
+from edge_vos.graph import PromptGraphSpec
+from edge_vos.manifest import ModelTensors
+from edge_vos.runtime.backends.runner import ModelSpec, Runner, Tensors
 
 GIVEN_BACK = (0, 1, 2, 4, 8)
 """How many modules each try keeps in float, the most sensitive first."""
 
 STAND_IN_STRIDE = 5
 """A stand-in is slow: its tensors are compared in every so many calls."""
+
+
+Verify = Callable[[Runner], tuple[Verification | PromptVerification, Tensors]]
+"""Compares an engine with eager PyTorch; gives what was found, and the inputs of the worst call."""
 
 
 @dataclass(frozen=True)
@@ -32,19 +42,27 @@ class Prepared:
         recipe: what to make.
         engine: its row.
         evaluator: what runs its files on this machine; ``None`` where nothing does.
-        manifest: of its bundle, before anything is found out.
+        offered: what its file has to offer.
         request: the module, with nothing beside the usual in float.
         scheme: how it is quantized; ``None`` for a float precision.
         tolerance: what the engine may differ by.
+        verify: compares the engine with eager PyTorch.
+        over: says on what, such as "100 frames".
+        rank: gives the modules, the most sensitive first; called for a quantized precision only.
+        title: what it is called; empty for the student's step.
     """
 
     recipe: Recipe
     engine: Engine
     evaluator: Evaluator | None
-    manifest: Manifest
+    offered: ModelSpec
     request: Request
     scheme: Scheme | None
     tolerance: Tolerance
+    verify: Verify
+    over: Callable[[], str]
+    rank: Callable[[Scheme], tuple[str, ...]]
+    title: str = ""
 
 
 @dataclass(frozen=True)
@@ -65,14 +83,9 @@ class Artifact:
     request: Request
     lowered: Lowered
     tries: int
-    verification: Verification | None = None
+    verification: Verification | PromptVerification | None = None
     worst_inputs: Tensors | None = None
     divergence: Divergence | None = None
-
-    @property
-    def manifest(self) -> Manifest:
-        """Return the manifest that its engine opens it with."""
-        return replace(self.prepared.manifest, model_file=self.lowered.model_file)
 
     @property
     def agrees(self) -> bool:
@@ -80,27 +93,43 @@ class Artifact:
         return self.verification is None or self.verification.agrees
 
 
-def prepare(recipe: Recipe, context: ConversionContext, max_drop: float | None = None) -> Prepared:
+def prepare(
+    recipe: Recipe,
+    context: ConversionContext,
+    max_drop: float | None = None,
+    score: Score | None = None,
+) -> Prepared:
     """Rewrite the student for a recipe, and calibrate where that is needed.
 
     Args:
         recipe: what to make.
         context: what its conversion shares with others.
         max_drop: how many points of J&F may be lost; ``None`` is the tolerance's.
+        score: judges masks where the clip has a truth.
     """
     engine, size = ENGINES[recipe.backend], recipe.size
-    scheme = scheme_of(engine, recipe.precision)
+    scheme, evaluator = scheme_of(engine, recipe.precision), find_evaluator(engine)
     tolerance = tolerance_for(recipe.precision)
+    if max_drop is not None:
+        tolerance = replace(tolerance, jf_drop=max_drop)
+    graph, by = context.manifest(size).graph, evaluator.name if evaluator else ""
+
+    def compare(candidate: Runner) -> tuple[Verification, Tensors]:
+        return verify(
+            context.reference(size),
+            candidate,
+            graph,
+            tolerance,
+            score,
+            evaluated_by=by,
+            stride=STAND_IN_STRIDE if by else 1,
+        )
+
     return Prepared(
         recipe,
         engine,
-        find_evaluator(engine),
-        replace(
-            context.manifest(size),
-            backend=engine.name,
-            precision=recipe.precision,
-            sampler=recipe.sampler,
-        ),
+        evaluator,
+        ModelTensors(engine.name, recipe.precision, graph.inputs, graph.outputs),
         Request(
             context.module(size, recipe.sampler),
             context.examples(size),
@@ -108,7 +137,53 @@ def prepare(recipe: Recipe, context: ConversionContext, max_drop: float | None =
             context.calibration(size) if scheme else None,
         ),
         scheme,
-        tolerance if max_drop is None else replace(tolerance, jf_drop=max_drop),
+        tolerance,
+        compare,
+        lambda: f"{len(context.reference(size).results)} frames",
+        lambda how: context.ranking(size, recipe.sampler, how),
+    )
+
+
+def prepare_prompt_head(recipe: Recipe, context: ConversionContext) -> Prepared:
+    """Rewrite the prompt head for a recipe, and calibrate where that is needed.
+
+    Args:
+        recipe: what the bundle is; its size is the step's.
+        context: what its conversion shares with others; it has a prompt head.
+    """
+    engine, size = ENGINES[recipe.backend], recipe.size
+    scheme, evaluator = scheme_of(engine, recipe.precision), find_evaluator(engine)
+    tolerance = prompt_tolerance_for(recipe.precision)
+    graph, by = PromptGraphSpec.beside(size), evaluator.name if evaluator else ""
+
+    def compare(candidate: Runner) -> tuple[PromptVerification, Tensors]:
+        return verify_prompt_head(
+            context.prompt_reference(size),
+            candidate,
+            graph,
+            tolerance,
+            evaluated_by=by,
+            stride=STAND_IN_STRIDE if by else 1,
+        )
+
+    return Prepared(
+        recipe,
+        engine,
+        evaluator,
+        ModelTensors(engine.name, recipe.precision, graph.inputs, graph.outputs),
+        Request(
+            context.prompt_module(graph.size),
+            context.prompt_examples(graph.size),
+            recipe.precision,
+            context.prompt_calibration(size) if scheme else None,
+            names=PROMPT_HEAD,
+        ),
+        scheme,
+        tolerance,
+        compare,
+        lambda: f"{len(context.prompt_reference(size).recorded)} prompts",
+        lambda how: context.prompt_ranking(size, how),
+        "the prompt head",
     )
 
 
@@ -119,35 +194,28 @@ def lower(prepared: Prepared, context: ConversionContext) -> Iterator[Artifact]:
     for tries, count in enumerate(GIVEN_BACK if again else GIVEN_BACK[:1], start=1):
         kept: tuple[str, ...] = ()
         if count and prepared.scheme:
-            kept = context.ranking(recipe.size, recipe.sampler, prepared.scheme)[:count]
+            kept = prepared.rank(prepared.scheme)[:count]
         request = replace(prepared.request, keep_float=kept)
-        step = f"lowering to {recipe.backend}, {recipe.precision}"
+        what = f"lowering {prepared.title}" if prepared.title else "lowering"
+        step = f"{what} to {recipe.backend}, {recipe.precision}"
         if prepared.evaluator is None:
             step += ", NOT EXECUTED here"
         context.progress(step + (f", in float: {', '.join(kept)}" if kept else ""))
         yield Artifact(prepared, request, engine_lower(request), tries)
 
 
-def verify_artifact(
-    artifact: Artifact, context: ConversionContext, score: Score | None
-) -> Artifact:
+def verify_artifact(artifact: Artifact, context: ConversionContext) -> Artifact:
     """Compare an engine's files with eager PyTorch, where something here runs them."""
-    evaluator = artifact.prepared.evaluator
+    prepared = artifact.prepared
+    evaluator = prepared.evaluator
     if evaluator is None:
         return artifact
-    reference = context.reference(artifact.prepared.recipe.size)
     by = f" with {evaluator.name}, NOT EXECUTED" if evaluator.name else ""
-    context.progress(f"verifying over {len(reference.results)} frames{by}")
-    with evaluator.opened(artifact.lowered, artifact.manifest) as candidate:
-        verification, inputs = verify(
-            reference,
-            candidate,
-            artifact.manifest.graph,
-            artifact.prepared.tolerance,
-            score,
-            evaluated_by=evaluator.name,
-            stride=STAND_IN_STRIDE if evaluator.name else 1,
-        )
+    what = f"verifying {prepared.title}" if prepared.title else "verifying"
+    over = prepared.over()
+    context.progress(f"{what} over {over}{by}")
+    with evaluator.opened(artifact.lowered, prepared.offered) as candidate:
+        verification, inputs = prepared.verify(candidate)
     if not verification.agrees:
         context.progress(f"missed: {verification.failures[0]}")
     return replace(artifact, verification=verification, worst_inputs=inputs)
@@ -163,7 +231,7 @@ def locate(artifact: Artifact, context: ConversionContext) -> Artifact:
         artifact.request,
         load_lower(artifact.prepared.engine),
         evaluator,
-        artifact.manifest,
+        artifact.prepared.offered,
         inputs,
         artifact.prepared.tolerance.norm_error,
     )

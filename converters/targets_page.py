@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 from edge_vos.converters.known_bad import KNOWN_BAD
 from edge_vos.converters.targets import TARGETS
-from edge_vos.converters.verify.tolerance import tolerance_for
+from edge_vos.converters.verify.tolerance import prompt_tolerance_for, tolerance_for
 from edge_vos.engines import ENGINES, Engine
 
 _HEAD = """\
@@ -29,6 +29,10 @@ What an engine may differ by from eager PyTorch. A bundle that is further off is
 Errors are those of one call: a probability's on average; a memory entry's by the L2 norm of the
 difference, as a part of its own, which does not hang on outliers; and the largest anywhere, of an
 entry as a part of its largest value.
+"""
+
+_PROMPT_GATES = """\
+The prompt head's, of every backend: masks of real prompts, one by one.
 """
 
 _KNOWN = """\
@@ -99,6 +103,20 @@ def page() -> str:
                 for name, row in ENGINES.items()
                 for precision in row.precisions
                 for limits in [tolerance_for(precision)]
+            ),
+        ),
+        _PROMPT_GATES,
+        _table(
+            ("precision", "mask IoU", "mean error", "largest error"),
+            (
+                (
+                    precision,
+                    f"{limits.mask_iou:g}",
+                    f"{limits.mean_abs_error:g}",
+                    "reported" if limits.max_abs_error is None else f"{limits.max_abs_error:g}",
+                )
+                for precision in ("fp32", "fp16", "others")
+                for limits in [prompt_tolerance_for(precision)]
             ),
         ),
         "## Known to go wrong\n",

@@ -6,9 +6,12 @@
       manifest.json   what is inside, how to feed it, how it was verified
       model.onnx      the engine's file
       golden.npz      inputs and outputs of eager PyTorch, to verify again on another machine
+      prompt/         the engine's file of the second graph, which makes masks from boxes and clicks
+      prompt-golden.npz   its inputs and outputs
 
-A manifest carries the sha256 of every file and of itself, so ``read_bundle`` notices any change
-before an engine sees a byte. Needs only the standard library.
+The last two are missing where the second graph is. A manifest carries the sha256 of every file and
+of itself, so ``read_bundle`` notices any change before an engine sees a byte. Needs only the
+standard library.
 """
 
 import hashlib
@@ -46,6 +49,7 @@ __all__ = [
     "GOLDEN_FILE",
     "MANIFEST_FILE",
     "PREPROCESSING",
+    "PROMPT_GOLDEN_FILE",
     "SCHEMA_VERSION",
     "SHIPPED_SIZES",
     "Bundle",
@@ -59,6 +63,7 @@ __all__ = [
 ]
 
 GOLDEN_FILE = "golden.npz"
+PROMPT_GOLDEN_FILE = "prompt-golden.npz"
 MAX_BUNDLE_BYTES = 1 << 30
 MAX_MANIFEST_BYTES = 1 << 20
 MAX_ZIP_RATIO = 100
@@ -100,8 +105,17 @@ class Bundle:
     @property
     def model_bytes(self) -> int:
         """Return the size of what the engine opens."""
-        inside = f"{self.manifest.model_file}/"
+        return self._bytes_of(self.manifest.model_file)
+
+    @property
+    def prompt_head_bytes(self) -> int:
+        """Return the size of the second graph's file or folder; 0 where there is none."""
+        entry = self.manifest.prompt_head
+        return self._bytes_of(entry.model_file) if entry else 0
+
+    def _bytes_of(self, model_file: str) -> int:
         files = self.manifest.files.items()
+        inside = f"{model_file}/"
         return sum(entry.size_bytes for name, entry in files if f"{name}/".startswith(inside))
 
     @property

@@ -20,6 +20,9 @@ MEMORY_STRIDE = 16
 MASK_STRIDE = 4
 """Pixels of the image a cell of a prompt or probability, each way."""
 
+PROMPT_STRIDE = 32
+"""What the sides of the prompt head's image are multiples of."""
+
 _FLOAT32 = "float32"
 
 _Shape = tuple[int | str, ...]
@@ -154,6 +157,16 @@ class PromptGraphSpec:
     """
 
     size: tuple[int, int]
+
+    @classmethod
+    def beside(cls, size: tuple[int, int]) -> Self:
+        """Return the prompt head's graph in a bundle whose step takes images of a size.
+
+        Its own size is always the same, upright in a bundle for upright pictures: small objects
+        are looked at closely, however small the step's image is.
+        """
+        height, width = size
+        return cls((352, 640) if width >= height else (640, 352))
 
     @property
     def inputs(self) -> tuple[TensorSpec, ...]:

@@ -7,9 +7,13 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Self
 
-from edge_vos.graph import GraphSpec, TensorSpec
+from edge_vos.graph import GraphSpec, PromptGraphSpec, TensorSpec
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+SCHEMA_VERSIONS = (1, SCHEMA_VERSION)
+"""That are read; a manifest of version 1 has none of ``SINCE_VERSION_2``."""
+
+SINCE_VERSION_2 = ("encoder_sha256", "prompt_head")
 MANIFEST_FILE = "manifest.json"
 SCHEMA_FILE = "manifest.schema.json"
 """Lies beside this module: the same rules as JSON Schema, for other languages and editors."""
@@ -39,6 +43,64 @@ class FileEntry:
 
 
 @dataclass(frozen=True)
+class ModelTensors:
+    """Say what one of a bundle's model files has to offer.
+
+    Args:
+        backend: the engine that it is for.
+        precision: that it was made in.
+        inputs: in the graph's order.
+        outputs: in the graph's order.
+    """
+
+    backend: str
+    precision: str
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+
+
+@dataclass(frozen=True)
+class PromptHeadEntry:
+    """Describe a bundle's second graph, which makes masks from boxes and clicks.
+
+    Its engine and target are the bundle's; its tensors follow from its size.
+
+    Args:
+        model_file: the file that the engine opens, or a folder of the files.
+        size: (height, width) of the image that the graph takes; it has a size of its own.
+        precision: that it was made in.
+        parameters: number of weights, those of its encoder included.
+        macs: multiply-accumulate operations of one call.
+        weights_sha256: digest of the head's weights that were converted.
+        encoder_sha256: digest of the encoder that the head was trained on: the student's.
+        report: verification, as in ``Manifest``.
+    """
+
+    model_file: str
+    size: tuple[int, int]
+    precision: str
+    parameters: int
+    macs: int
+    weights_sha256: str
+    encoder_sha256: str
+    report: dict[str, Any]
+
+    @property
+    def graph(self) -> PromptGraphSpec:
+        """Return what the graph takes and returns."""
+        return PromptGraphSpec(self.size)
+
+    def tensors(self, backend: str) -> ModelTensors:
+        """Return what its file has to offer to the bundle's engine."""
+        return ModelTensors(backend, self.precision, self.graph.inputs, self.graph.outputs)
+
+    @property
+    def verdict(self) -> str:
+        """Return "passed", "FAILED" or "NOT EXECUTED"."""
+        return _verdict(self.report)
+
+
+@dataclass(frozen=True)
 class Manifest:
     """Describe a bundle.
 
@@ -53,6 +115,8 @@ class Manifest:
         model_file: the file that the engine opens, or a folder of the files.
         tools: versions of the tools that made it.
         files: every file but the manifest, by its path inside the bundle.
+        encoder_sha256: digest of the student's encoder; empty where it is not known.
+        prompt_head: the second graph; ``None`` where the bundle has none.
     """
 
     schema_version: int
@@ -73,6 +137,8 @@ class Manifest:
     report: dict[str, Any]
     tools: dict[str, str]
     files: dict[str, FileEntry] = field(default_factory=dict)
+    encoder_sha256: str = ""
+    prompt_head: PromptHeadEntry | None = None
 
     @classmethod
     def of_graph(cls, graph: GraphSpec, name: str, **described: Any) -> Self:
@@ -127,20 +193,32 @@ class Manifest:
 
     @property
     def gate_passed(self) -> bool:
-        """Return whether the artifact ran when it was made, and passed its verification."""
-        return self.executed and self.report["passed"] is True
+        """Return whether the artifact ran when it was made, and passed its verification.
+
+        With a prompt head, both graphs did.
+        """
+        return self.verdict == "passed"
 
     @property
     def gate_failed(self) -> bool:
         """Return whether the artifact, or what stood in for its engine, was off when it was made.
 
-        One that nothing could run has neither passed nor failed.
+        One that nothing could run has neither passed nor failed. With a prompt head, one of the
+        two graphs was off.
         """
-        return not self.gate_passed and (self.executed or bool(self.report.get("failures")))
+        return self.verdict == "FAILED"
 
     @property
     def verdict(self) -> str:
-        """Return "passed", "FAILED" or "NOT EXECUTED"."""
-        if self.gate_passed:
-            return "passed"
-        return "FAILED" if self.gate_failed else "NOT EXECUTED"
+        """Return "passed", "FAILED" or "NOT EXECUTED", the worst of its graphs'."""
+        verdicts = [_verdict(self.report)]
+        if self.prompt_head is not None:
+            verdicts.append(self.prompt_head.verdict)
+        return next(name for name in ("FAILED", "NOT EXECUTED", "passed") if name in verdicts)
+
+
+def _verdict(report: dict[str, Any]) -> str:
+    executed = report["executed"] is True
+    if executed and report["passed"] is True:
+        return "passed"
+    return "FAILED" if executed or report.get("failures") else "NOT EXECUTED"

@@ -15,14 +15,16 @@ from typing import Any, TypeVar
 import numpy as np
 
 from edge_vos.errors import BundleError
-from edge_vos.graph import INPUT_NAMES, MEMORY_STRIDE, OUTPUT_NAMES, TensorSpec
+from edge_vos.graph import INPUT_NAMES, MEMORY_STRIDE, OUTPUT_NAMES, PROMPT_STRIDE, TensorSpec
 from edge_vos.manifest import (
     MANIFEST_FILE,
     PREPROCESSING,
-    SCHEMA_VERSION,
+    SCHEMA_VERSIONS,
+    SINCE_VERSION_2,
     FileEntry,
     Manifest,
     MemoryPolicy,
+    PromptHeadEntry,
 )
 
 MAX_SIDE = 4096
@@ -34,6 +36,7 @@ CONVERT_AGAIN = "Convert again: edge-vos convert --target cpu"
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+_SHA256_OR_NONE = re.compile(r"([0-9a-f]{64})?")
 
 T = TypeVar("T")
 
@@ -80,20 +83,22 @@ def parse(text: bytes) -> Manifest:
     _require(type(data) is dict, "the manifest is no JSON object", "an object")
     version = data.get("schema_version")
     _require(
-        type(version) is int and version == SCHEMA_VERSION,
+        type(version) is int and version in SCHEMA_VERSIONS,
         f"schema version {version!r}",
-        f"version {SCHEMA_VERSION}, which this edge-vos reads",
+        f"version {' or '.join(map(str, SCHEMA_VERSIONS))}, which this edge-vos reads",
     )
-    expected = {entry.name for entry in fields(Manifest)} | {"manifest_sha256"}
+    newer = set(SINCE_VERSION_2 if version == 1 else ())
+    expected = ({entry.name for entry in fields(Manifest)} | {"manifest_sha256"}) - newer
     _same_keys(data, expected, "the manifest")
+    names: dict[str, Any] = {
+        key: _text(data, key, _NAME)
+        for key in ("name", "backend", "precision", "sampler", "target")
+    }
     manifest = Manifest(
         schema_version=version,
-        **{
-            key: _text(data, key, _NAME)
-            for key in ("name", "backend", "precision", "sampler", "target")
-        },
+        **names,
         model_file=_typed(data, "model_file", str),
-        size=_pair(data),
+        size=_pair(data, MEMORY_STRIDE),
         inputs=_specs(data, "inputs"),
         outputs=_specs(data, "outputs"),
         memory=_memory(_typed(data, "memory", dict)),
@@ -104,6 +109,7 @@ def parse(text: bytes) -> Manifest:
         report=_typed(data, "report", dict),
         tools=_tools(_typed(data, "tools", dict)),
         files=_files(_typed(data, "files", dict)),
+        **({} if newer else _second_graph(data)),
     )
     _check(manifest)
     claimed = data.pop("manifest_sha256")
@@ -127,19 +133,7 @@ def _check(manifest: Manifest) -> None:
         f"preprocessing {manifest.preprocessing!r}",
         repr(PREPROCESSING),
     )
-    for key in ("executed", "passed"):
-        _typed(manifest.report, key, bool)
-    check_path(manifest.model_file)
-    _require(
-        any(f"{name}/".startswith(f"{manifest.model_file}/") for name in manifest.files),
-        f"model_file {manifest.model_file!r} is not among the files",
-        f"one of {', '.join(manifest.files)}, or a folder of theirs",
-    )
-    _require(
-        manifest.executed or not manifest.report["passed"],
-        "the report says passed, but not executed",
-        "a verification that was run",
-    )
+    _check_graph(manifest.model_file, manifest.report, manifest)
     names = [tuple(spec.name for spec in part) for part in (manifest.inputs, manifest.outputs)]
     _require(
         names == [INPUT_NAMES, OUTPUT_NAMES],
@@ -159,10 +153,48 @@ def _check(manifest: Manifest) -> None:
     for spec in specs:
         shape = graph.shape(spec.name)
         _require(spec.shape == shape, f"{spec.name} is {spec.shape}", f"{shape}")
+    if manifest.prompt_head is not None:
+        _check_prompt_head(manifest.prompt_head, manifest)
+
+
+def _check_graph(model_file: str, report: Mapping[str, Any], manifest: Manifest) -> None:
+    for key in ("executed", "passed"):
+        _typed(report, key, bool)
+    check_path(model_file)
+    _require(
+        any(f"{name}/".startswith(f"{model_file}/") for name in manifest.files),
+        f"model_file {model_file!r} is not among the files",
+        f"one of {', '.join(manifest.files)}, or a folder of theirs",
+    )
+    _require(
+        report["executed"] or not report["passed"],
+        "the report says passed, but not executed",
+        "a verification that was run",
+    )
+
+
+def _check_prompt_head(entry: PromptHeadEntry, manifest: Manifest) -> None:
+    _check_graph(entry.model_file, entry.report, manifest)
+    files = (manifest.model_file, entry.model_file)
+    _require(
+        not any(f"{one}/".startswith(f"{other}/") for one, other in (files, files[::-1])),
+        f"the step and the prompt head share {entry.model_file!r}",
+        "a model_file each",
+    )
+    _require(
+        entry.encoder_sha256 == manifest.encoder_sha256,
+        f"the prompt head belongs to the encoder {entry.encoder_sha256[:12]}, and the student "
+        f"{manifest.name!r} has the encoder {manifest.encoder_sha256[:12] or 'of no name'}",
+        "a prompt head that was trained on the student's encoder",
+    )
 
 
 def _plain(manifest: Manifest) -> dict[str, Any]:
-    return json.loads(json.dumps(asdict(manifest), allow_nan=False))  # type: ignore[no-any-return]
+    data: dict[str, Any] = json.loads(json.dumps(asdict(manifest), allow_nan=False))
+    if manifest.schema_version == 1:
+        unknown = [name for name in SINCE_VERSION_2 if data.pop(name)]
+        _require(not unknown, f"schema version 1 with {', '.join(unknown)}", "schema version 2")
+    return data
 
 
 def _digest(data: Mapping[str, Any]) -> str:
@@ -213,12 +245,12 @@ def _dimensions(data: Mapping[str, Any], key: str) -> tuple[int, ...]:
     return tuple(values)
 
 
-def _pair(data: Mapping[str, Any]) -> tuple[int, int]:
+def _pair(data: Mapping[str, Any], stride: int) -> tuple[int, int]:
     size = _dimensions(data, "size")
     _require(
-        len(size) == 2 and not any(side % MEMORY_STRIDE for side in size),
+        len(size) == 2 and not any(side % stride for side in size),
         f"size is {list(size)}",
-        f"[height, width] in multiples of {MEMORY_STRIDE}",
+        f"[height, width] in multiples of {stride}",
     )
     return size[0], size[1]
 
@@ -243,6 +275,28 @@ def _memory(data: dict[str, Any]) -> MemoryPolicy:
         "a number from 0 to 1",
     )
     return MemoryPolicy(every, confidence)
+
+
+def _second_graph(data: Mapping[str, Any]) -> dict[str, Any]:
+    entry = data["prompt_head"]
+    return {
+        "encoder_sha256": _text(data, "encoder_sha256", _SHA256_OR_NONE),
+        "prompt_head": None if entry is None else _prompt_head(_typed(data, "prompt_head", dict)),
+    }
+
+
+def _prompt_head(data: dict[str, Any]) -> PromptHeadEntry:
+    _same_keys(data, {entry.name for entry in fields(PromptHeadEntry)}, "prompt_head")
+    return PromptHeadEntry(
+        model_file=_typed(data, "model_file", str),
+        size=_pair(data, PROMPT_STRIDE),
+        precision=_text(data, "precision", _NAME),
+        parameters=_count(data, "parameters"),
+        macs=_count(data, "macs"),
+        weights_sha256=_text(data, "weights_sha256", _SHA256),
+        encoder_sha256=_text(data, "encoder_sha256", _SHA256),
+        report=_typed(data, "report", dict),
+    )
 
 
 def _tools(data: dict[str, Any]) -> dict[str, str]:

@@ -204,10 +204,10 @@ def check_golden(
     overlap = float(common / covered) if covered else 1.0
     passed = (
         overlap >= mask_iou
-        and _within(error, max_abs_error)
-        and _within(mean, mean_abs_error)
-        and _within(entry_error, max_abs_error, ENTRY_TOLERANCE)
-        and _within(entry_norm_error, norm_error, ENTRY_TOLERANCE)
+        and within(error, max_abs_error)
+        and within(mean, mean_abs_error)
+        and within(entry_error, max_abs_error, ENTRY_TOLERANCE)
+        and within(entry_norm_error, norm_error, ENTRY_TOLERANCE)
     )
     return GoldenReport(passed, len(worst), overlap, error, mean, entry_error, entry_norm_error)
 
@@ -222,13 +222,17 @@ def relative_norm(found: NDArray[np.float32], expected: NDArray[np.float32]) -> 
     return difference / max(1e-6, float(np.linalg.norm(expected.astype(np.float64))))
 
 
-def tolerance_of(bundle: Bundle) -> GoldenLimits:
+def tolerance_of(bundle: Bundle, report: Mapping[str, Any] | None = None) -> GoldenLimits:
     """Return ``check_golden``'s limits as the bundle's own report states them.
+
+    Args:
+        bundle: whose report is read.
+        report: another one of it, such as the prompt head's.
 
     Raises:
         BundleError: if the report states none.
     """
-    stated = bundle.manifest.report.get("tolerance")
+    stated = (bundle.manifest.report if report is None else report).get("tolerance")
     limits = stated if isinstance(stated, dict) else {}
     # Written by an earlier release, a report may lack a limit for the golden, mean and norm.
     iou = limits.get("golden_iou", limits.get("mask_iou"))
@@ -246,8 +250,8 @@ def tolerance_of(bundle: Bundle) -> GoldenLimits:
     return {"mask_iou": iou, "max_abs_error": worst, "mean_abs_error": mean, "norm_error": norm}
 
 
-def _within(error: float, limit: float | None, least: float = 0.0) -> bool:
-    """Written so that NaN fails."""
+def within(error: float, limit: float | None, least: float = 0.0) -> bool:
+    """Tell whether an error is allowed; one that is no number is not."""
     return limit is None or error <= max(limit, least)
 
 

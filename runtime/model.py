@@ -2,13 +2,14 @@
 
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from edge_vos.bundle import Manifest, MemoryPolicy, read_bundle, shipped_bundle_path
+from edge_vos.bundle import Bundle, Manifest, MemoryPolicy, read_bundle, shipped_bundle_path
 from edge_vos.engines import ENGINES, Engine, find_engine
-from edge_vos.errors import EngineError, MissingPackageError, UsageError
+from edge_vos.errors import BundleError, EngineError, MissingPackageError, UsageError
 from edge_vos.graph import GraphSpec
 from edge_vos.runtime.backends import load_opener
 from edge_vos.runtime.backends.runner import Runner
@@ -51,6 +52,30 @@ class RunningGraph:
     prompt_head: PromptHead | None = None
 
 
+class LazyPromptHead:
+    """Open a prompt head when it is first asked for.
+
+    Args:
+        opener: opens it.
+    """
+
+    def __init__(self, opener: Callable[[], PromptHead]) -> None:
+        self._opener = opener
+        self._opened: PromptHead | None = None
+
+    def get(self) -> PromptHead:
+        """Return the head, opened now if it is not open."""
+        if self._opened is None:
+            self._opened = self._opener()
+        return self._opened
+
+    def release(self) -> None:
+        """Close the head, if it is open, so that its memory is free; it can be asked for again."""
+        if self._opened is not None:
+            self._opened.runner.close()
+            self._opened = None
+
+
 @dataclass(frozen=True)
 class LoadedModel:
     """A model that is ready to step, and how it was loaded.
@@ -64,6 +89,7 @@ class LoadedModel:
         load_ms: time to check the bundle and to load the engine.
         path: the bundle; ``None`` for a model that did not come from one.
         engine_reason: why this engine was taken; empty for a model that did not come from a bundle.
+        lazy_prompt_head: the bundle's second graph; ``None`` where it has none.
     """
 
     manifest: Manifest
@@ -74,6 +100,29 @@ class LoadedModel:
     load_ms: float
     path: Path | None
     engine_reason: str = ""
+    lazy_prompt_head: LazyPromptHead | None = None
+
+    @property
+    def prompt_head(self) -> PromptHead | None:
+        """Return what makes masks from boxes and clicks; ``None`` where the bundle has none.
+
+        The first use opens it, with the engine and the threads of the model.
+
+        Raises:
+            EngineError: if the engine refuses its file.
+            ShapeError: if the file's tensors are not the manifest's.
+        """
+        return self.lazy_prompt_head.get() if self.lazy_prompt_head else None
+
+    def release_prompt_head(self) -> None:
+        """Free the memory that the prompt head takes; the next use opens it again."""
+        if self.lazy_prompt_head:
+            self.lazy_prompt_head.release()
+
+    def close(self) -> None:
+        """Free the engine, and the prompt head with it; closing twice is allowed."""
+        self.release_prompt_head()
+        self.runner.close()
 
     @property
     def graph(self) -> GraphSpec:
@@ -84,11 +133,6 @@ class LoadedModel:
     def memory(self) -> MemoryPolicy:
         """Return when frames go to memory, as the manifest says."""
         return self.manifest.memory
-
-    @property
-    def prompt_head(self) -> PromptHead | None:
-        """Return what finds an object from a box or clicks; no bundle has it yet."""
-        return None
 
 
 def open_bundle(
@@ -126,7 +170,37 @@ def open_bundle(
         load_ms=(time.perf_counter() - start) * 1e3,
         path=bundle.path,
         engine_reason=reason,
+        lazy_prompt_head=(
+            LazyPromptHead(lambda: open_prompt_head(bundle, chosen.runner, threads))
+            if manifest.prompt_head
+            else None
+        ),
     )
+
+
+def open_prompt_head(bundle: Bundle, opener: str, threads: int | None) -> PromptHead:
+    """Load the second graph of a bundle into an engine.
+
+    Args:
+        bundle: one with a prompt head.
+        opener: the module with ``open_runner``, as an engine's row names it.
+        threads: threads for one call; ``None`` is the engine's default.
+
+    Raises:
+        BundleError: if the bundle has none.
+        EngineError: if the engine is missing, or refuses the file.
+        ShapeError: if the file's tensors are not the manifest's.
+    """
+    entry = bundle.manifest.prompt_head
+    if entry is None:
+        raise BundleError(
+            f"{bundle.path} holds no prompt head",
+            "a bundle with one",
+            "Convert again: edge-vos convert --target cpu",
+        )
+    tensors = entry.tensors(bundle.manifest.backend)
+    runner = load_opener(opener)(bundle.folder / entry.model_file, tensors, threads)
+    return PromptHead(runner, entry.size)
 
 
 def choose_engine(made_for: str, wanted: str | None = None) -> tuple[Engine, str]:

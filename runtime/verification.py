@@ -11,7 +11,8 @@ from edge_vos.errors import EngineError
 from edge_vos.runtime.backends import load_opener
 from edge_vos.runtime.backends.runner import Runner
 from edge_vos.runtime.golden import Golden, GoldenReport, check_golden, tolerance_of
-from edge_vos.runtime.model import open_bundle
+from edge_vos.runtime.model import open_bundle, open_prompt_head
+from edge_vos.runtime.prompt_golden import PromptGolden, PromptGoldenReport, check_prompt_golden
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,7 @@ class BundleVerification:
         verdict: "passed", "FAILED" or "NOT EXECUTED".
         failed_when_made: whether it failed that verification.
         refused: why nothing could run it; empty where something did.
+        prompt_head: how its second graph did; ``None`` where it has none, or nothing could run it.
     """
 
     path: str
@@ -49,6 +51,7 @@ class BundleVerification:
     verdict: str
     failed_when_made: bool
     refused: str
+    prompt_head: PromptGoldenReport | None = None
 
     @property
     def agrees(self) -> bool:
@@ -57,10 +60,18 @@ class BundleVerification:
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values; a figure that is no number is null."""
-        return {
-            name: None if isinstance(value, float) and not math.isfinite(value) else value
-            for name, value in asdict(self).items()
-        }
+        return _finite(asdict(self))
+
+
+def _finite(figures: dict[str, Any]) -> dict[str, Any]:
+    return {
+        name: _finite(value)
+        if isinstance(value, dict)
+        else None
+        if isinstance(value, float) and not math.isfinite(value)
+        else value
+        for name, value in figures.items()
+    }
 
 
 def verify(path: str | Path | None = None, threads: int | None = None) -> BundleVerification:
@@ -76,8 +87,10 @@ def verify(path: str | Path | None = None, threads: int | None = None) -> Bundle
     """
     bundle = read_bundle(path or shipped_bundle_path())
     golden = Golden.load(bundle)
+    if bundle.manifest.prompt_head is not None:
+        PromptGolden.load(bundle)
     try:
-        runner, evaluated_by, engine, version = _open(bundle, threads)
+        runner, opener, evaluated_by, engine, version = _open(bundle, threads)
     except EngineError as error:
         if find_engine(bundle.manifest.backend).executes:
             raise
@@ -86,11 +99,16 @@ def verify(path: str | Path | None = None, threads: int | None = None) -> Bundle
         found = check_golden(runner, bundle.manifest.graph, golden, **tolerance_of(bundle))
     finally:
         runner.close()
-    return _describe(bundle, found, evaluated_by, engine, version)
+    prompted = _check_prompt_head(bundle, opener, threads)
+    return _describe(bundle, found, evaluated_by, engine, version, prompted=prompted)
 
 
-def _open(bundle: Bundle, threads: int | None) -> tuple[Runner, str, str, str]:
-    """Open a bundle: return what runs it, the name of a stand-in, and the engine with its version.
+def _open(bundle: Bundle, threads: int | None) -> tuple[Runner, str, str, str, str]:
+    """Open a bundle.
+
+    Returns:
+        what runs it, the module that opened it, the name of a stand-in, and the engine with its
+        version.
 
     Raises:
         EngineError: if neither its engine nor anything else runs it here.
@@ -103,9 +121,32 @@ def _open(bundle: Bundle, threads: int | None) -> tuple[Runner, str, str, str]:
             raise
         row.require_packages()
         runner = load_opener(row.stand_in)(bundle.model_path, bundle.manifest, threads)
-        return runner, row.stand_in_name, row.name, ""
+        return runner, row.stand_in, row.stand_in_name, row.name, ""
     by = row.stand_in_name if model.engine != row.name else ""
-    return model.runner, by, model.engine, model.engine_version
+    opener = find_engine(model.engine).runner
+    return model.runner, opener, by, model.engine, model.engine_version
+
+
+def _check_prompt_head(
+    bundle: Bundle, opener: str, threads: int | None
+) -> PromptGoldenReport | None:
+    """Repeat the golden of a bundle's second graph, with what ran the first."""
+    entry = bundle.manifest.prompt_head
+    if entry is None:
+        return None
+    limits = tolerance_of(bundle, entry.report)
+    head = open_prompt_head(bundle, opener, threads)
+    try:
+        return check_prompt_golden(
+            head.runner,
+            entry.graph,
+            PromptGolden.load(bundle),
+            mask_iou=limits["mask_iou"],
+            max_abs_error=limits["max_abs_error"],
+            mean_abs_error=limits["mean_abs_error"],
+        )
+    finally:
+        head.runner.close()
 
 
 def _describe(
@@ -115,10 +156,12 @@ def _describe(
     engine: str = "",
     engine_version: str = "",
     refused: str = "",
+    prompted: PromptGoldenReport | None = None,
 ) -> BundleVerification:
     manifest = bundle.manifest
     executed = found is not None and not evaluated_by
-    agrees = found is not None and found.passed and not manifest.gate_failed
+    met = found is not None and found.passed and (prompted is None or prompted.passed)
+    agrees = met and not manifest.gate_failed
     failed = found is not None and not agrees
     return BundleVerification(
         path=str(bundle.path),
@@ -135,4 +178,5 @@ def _describe(
         verdict="FAILED" if failed else "passed" if executed else "NOT EXECUTED",
         failed_when_made=manifest.gate_failed,
         refused=refused,
+        prompt_head=prompted,
     )

@@ -24,6 +24,7 @@ from edge_vos.bundle import (
     write_bundle,
 )
 from edge_vos.graph import GraphSpec
+from edge_vos.manifest import PromptHeadEntry
 from edge_vos.runtime.backends.runner import CallableRunner
 from edge_vos.runtime.interactive.prompt_head import PromptHead
 from edge_vos.runtime.masks import write_palette_png
@@ -103,6 +104,24 @@ tiny (float[1,3,{H},{W}] image, float[1,{K},{H4},{W4}] prompt, float[1,{K},1,1] 
 """
 
 
+PROMPT_ONNX_TEXT = """
+< ir_version: 8, opset_import: ["" : 17] >
+prompted (float[1,3,{H},{W}] image, float[1,4,{H4},{W4}] prompt)
+    => (float[1,1,{H4},{W4}] probability)
+< float[4] weights = {{1, -1, 1, 1}}, int64[4] weights_shape = {{1, 4, 1, 1}},
+  float nothing = {{0}}, float low = {{0}}, float high = {{1}} >
+{{
+  kernel = Reshape (weights, weights_shape)
+  shown = Conv (prompt, kernel)
+  cells = AveragePool <kernel_shape = [4, 4], strides = [4, 4]> (image)
+  grey = ReduceMean <axes = [1]> (cells)
+  black = Mul (grey, nothing)
+  sum = Add (shown, black)
+  probability = Clip (sum, low, high)
+}}
+"""
+
+
 def _pool(array: NDArray[np.float32], side: int) -> NDArray[np.float32]:
     batch, channels, height, width = array.shape
     blocks = array.reshape(batch, channels, height // side, side, width // side, side)
@@ -147,6 +166,47 @@ def tiny_manifest() -> Manifest:
         weights_sha256="0" * 64,
         report={"executed": True, "passed": True},
     )
+
+
+@pytest.fixture(scope="session")
+def prompted_manifest(tiny_manifest: Manifest) -> Manifest:
+    """The tiny student's manifest with a prompt head, for images of 64x96 too."""
+    return replace(
+        tiny_manifest,
+        encoder_sha256="1" * 64,
+        prompt_head=PromptHeadEntry(
+            model_file="prompt/model.onnx",
+            size=SIZE,
+            precision="fp32",
+            parameters=1,
+            macs=1,
+            weights_sha256="2" * 64,
+            encoder_sha256="1" * 64,
+            report={
+                "executed": True,
+                "passed": True,
+                "tolerance": {"mask_iou": 0.999, "max_abs_error": 1e-4, "mean_abs_error": 1e-5},
+            },
+        ),
+    )
+
+
+@pytest.fixture(scope="session")
+def tiny_prompt_onnx() -> bytes:
+    """A prompt head as an ONNX file: the object is its mask so far, its box and its clicks."""
+    onnx_parser = pytest.importorskip("onnx.parser")
+    height, width = SIZE
+    text = PROMPT_ONNX_TEXT.format(H=height, W=width, H4=height // 4, W4=width // 4)
+    return onnx_parser.parse_model(text).SerializeToString()
+
+
+@pytest.fixture
+def prompted_bundle(
+    tmp_path: Path, prompted_manifest: Manifest, tiny_onnx: bytes, tiny_prompt_onnx: bytes
+) -> Bundle:
+    """The tiny student with its prompt head as a bundle on disk."""
+    files = {"model.onnx": tiny_onnx, "prompt/model.onnx": tiny_prompt_onnx}
+    return write_bundle(tmp_path / "prompted.bundle", prompted_manifest, files)
 
 
 @pytest.fixture

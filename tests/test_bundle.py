@@ -294,7 +294,8 @@ def _swap_inputs(data: dict[str, Any]) -> None:
 
 
 TAMPERED: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
-    "schema version": (_set("schema_version", value=2), "schema version 2.*version 1"),
+    "schema version": (_set("schema_version", value=3), "schema version 3.*version 1 or 2"),
+    "older schema version": (_set("schema_version", value=1), "encoder_sha256, prompt_head"),
     "schema version true": (_set("schema_version", value=True), "schema version True"),
     "missing field": (lambda data: data.pop("macs"), "lacks or does not know macs"),
     "unknown field": (_set("secret", value=1), "lacks or does not know secret"),
@@ -339,6 +340,90 @@ def test_a_signed_manifest_that_is_wrong_is_refused_by_name(bundle: Bundle, what
     (bundle.folder / MANIFEST_FILE).write_bytes(_sign(data))
     with pytest.raises(BundleError, match=message):
         read_bundle(bundle.path)
+
+
+TAMPERED_HEAD: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
+    "another encoder": (
+        _set("encoder_sha256", value="3" * 64),
+        "prompt head belongs to the encoder 111111111111, and the student 'tiny' has the encoder "
+        "333333333333",
+    ),
+    "no encoder": (_set("encoder_sha256", value=""), "has the encoder of no name"),
+    "odd encoder": (_set("encoder_sha256", value="x"), "encoder_sha256 is 'x'"),
+    "no object": (_set("prompt_head", value=[]), "prompt_head is"),
+    "unknown field": (_set("prompt_head", "secret", value=1), "does not know secret"),
+    "missing field": (lambda data: data["prompt_head"].pop("macs"), "lacks or does not know macs"),
+    "size": (_set("prompt_head", "size", value=[48, 96]), r"size is \[48, 96\].*multiples of 32"),
+    "path": (_set("prompt_head", "model_file", value="../x"), "not inside the bundle"),
+    "file": (_set("prompt_head", "model_file", value="prompt/x"), "model_file 'prompt/x'"),
+    "one file": (_set("prompt_head", "model_file", value="model.onnx"), "share 'model.onnx'"),
+    "passed unseen": (_set("prompt_head", "report", "executed", value=False), "not executed"),
+    "weights": (_set("prompt_head", "weights_sha256", value=""), "weights_sha256 is ''"),
+    "count": (_set("prompt_head", "macs", value=-1), "macs is -1"),
+}
+
+
+@pytest.mark.parametrize("what", TAMPERED_HEAD)
+def test_a_signed_prompt_head_that_is_wrong_is_refused_by_name(
+    prompted_bundle: Bundle, what: str
+) -> None:
+    change, message = TAMPERED_HEAD[what]
+    data = _data(prompted_bundle)
+    change(data)
+    (prompted_bundle.folder / MANIFEST_FILE).write_bytes(_sign(data))
+    with pytest.raises(BundleError, match=message):
+        read_bundle(prompted_bundle.path)
+
+
+def test_a_prompt_head_is_read_again(prompted_bundle: Bundle, prompted_manifest: Manifest) -> None:
+    read = read_bundle(prompted_bundle.path)
+    assert read.manifest.prompt_head == prompted_manifest.prompt_head
+    assert read.manifest.schema_version == 2
+    files = read.manifest.files
+    assert read.prompt_head_bytes == files["prompt/model.onnx"].size_bytes
+    assert read.model_bytes == files["model.onnx"].size_bytes
+    assert read.manifest.gate_passed
+
+
+def test_a_changed_prompt_head_is_refused(prompted_bundle: Bundle) -> None:
+    file = prompted_bundle.folder / "prompt" / "model.onnx"
+    file.write_bytes(file.read_bytes()[:-1] + b"x")
+    with pytest.raises(BundleError, match=r"prompt/model\.onnx of .* sha256"):
+        read_bundle(prompted_bundle.path)
+
+
+def test_a_bundle_is_as_good_as_the_worse_of_its_graphs(prompted_manifest: Manifest) -> None:
+    head = prompted_manifest.prompt_head
+    assert head is not None
+    for report, verdict in (
+        ({"executed": True, "passed": True}, "passed"),
+        ({"executed": True, "passed": False}, "FAILED"),
+        ({"executed": False, "passed": False}, "NOT EXECUTED"),
+        ({"executed": False, "passed": False, "failures": ["it is off"]}, "FAILED"),
+    ):
+        manifest = replace(prompted_manifest, prompt_head=replace(head, report=report))
+        assert manifest.verdict == verdict
+        assert manifest.gate_failed == (verdict == "FAILED")
+
+
+def test_a_bundle_of_version_1_still_opens(tmp_path: Path, tiny_manifest: Manifest) -> None:
+    bundle = write_bundle(tmp_path / "old.bundle", replace(tiny_manifest, schema_version=1), FILES)
+    data = _data(bundle)
+    assert data["schema_version"] == 1
+    assert not {"prompt_head", "encoder_sha256"} & set(data)
+    read = read_bundle(bundle.path)
+    assert read.manifest.prompt_head is None
+    assert (read.manifest.encoder_sha256, read.prompt_head_bytes) == ("", 0)
+    assert read.sha256 == data["manifest_sha256"]
+
+
+def test_a_manifest_of_version_1_takes_no_prompt_head(
+    tmp_path: Path, prompted_manifest: Manifest
+) -> None:
+    old = replace(prompted_manifest, schema_version=1)
+    with pytest.raises(BundleError, match="schema version 1 with encoder_sha256, prompt_head"):
+        write_bundle(tmp_path / "old.bundle", old, FILES)
+    assert not (tmp_path / "old.bundle").exists()
 
 
 def test_a_manifest_that_was_edited_is_refused(bundle: Bundle) -> None:

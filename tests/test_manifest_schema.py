@@ -3,7 +3,7 @@
 import json
 import random
 import re
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import pytest
 import edge_vos.manifest
 from edge_vos.bundle import MANIFEST_FILE, shipped_bundle_path
 from edge_vos.errors import BundleError
-from edge_vos.manifest import SCHEMA_FILE, Manifest
+from edge_vos.manifest import SCHEMA_FILE, SINCE_VERSION_2, Manifest, PromptHeadEntry
 from edge_vos.manifest_json import parse, serialize
 
 TYPES: dict[str, tuple[type, ...]] = {
@@ -86,18 +86,25 @@ def _loaded(manifest: Manifest) -> dict[str, Any]:
 
 def test_it_names_every_field(schema: dict[str, Any]) -> None:
     names = [entry.name for entry in fields(Manifest)] + ["manifest_sha256"]
-    assert list(schema["properties"]) == names == schema["required"]
+    assert list(schema["properties"]) == names
+    assert schema["required"] == [name for name in names if name not in SINCE_VERSION_2]
+    head = schema["properties"]["prompt_head"]
+    assert [entry.name for entry in fields(PromptHeadEntry)] == list(head["properties"])
+    assert head["required"] == list(head["properties"])
 
 
-def test_real_manifests_are_valid(schema: dict[str, Any], tiny_manifest: Manifest) -> None:
-    assert _wrong(_loaded(tiny_manifest), schema, schema) == []
+def test_real_manifests_are_valid(
+    schema: dict[str, Any], tiny_manifest: Manifest, prompted_manifest: Manifest
+) -> None:
+    for manifest in (tiny_manifest, prompted_manifest, replace(tiny_manifest, schema_version=1)):
+        assert _wrong(_loaded(manifest), schema, schema) == []
     shipped = json.loads((shipped_bundle_path() / MANIFEST_FILE).read_text())
     assert _wrong(shipped, schema, schema) == []
 
 
-def test_what_it_refuses_is_refused(schema: dict[str, Any], tiny_manifest: Manifest) -> None:
+def test_what_it_refuses_is_refused(schema: dict[str, Any], prompted_manifest: Manifest) -> None:
     rng, refused = random.Random(0), 0
-    whole = _loaded(tiny_manifest)
+    whole = _loaded(prompted_manifest)
     odd = (None, True, -1, 1.5, 2**70, "", "../x", "x" * 99, [], {}, [[]])
     for _ in range(400):
         data = json.loads(json.dumps(whole))

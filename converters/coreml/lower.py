@@ -21,12 +21,11 @@ from torch import Tensor
 from torch.export import ExportedProgram
 
 from edge_vos.converters.coreml.neural_engine import predict_placement
-from edge_vos.converters.lowering import Lowered, Request
+from edge_vos.converters.lowering import STEP, Lowered, Request, TensorNames
 from edge_vos.converters.quantization.quantize import kept_float
 from edge_vos.converters.quiet import quiet
 from edge_vos.engines import ENGINES
 from edge_vos.errors import EngineError, MissingPackageError
-from edge_vos.graph import INPUT_NAMES, OUTPUT_NAMES
 
 with quiet("coremltools"):
     import coremltools as ct
@@ -59,7 +58,9 @@ def lower(request: Request) -> Lowered:
     module = _quantized(request) if request.precision == "w8a8" else request.module
     with silent():
         program = export_program(module, request.examples)
-        model = convert_program(program, request.examples, half=request.precision != "fp32")
+        model = convert_program(
+            program, request.examples, half=request.precision != "fp32", names=request.names
+        )
         if request.precision in ("int8", *PALETTE_BITS):
             keep = weight_constants(
                 program, lambda name, _: kept_float(name.rpartition(".")[0], request.keep_float)
@@ -88,7 +89,7 @@ def _quantized(request: Request) -> torch.nn.Module:
         ) from error
     program = torch.export.export(request.module, tuple(request.examples), strict=False)
     graph = program.module(check_guards=False)
-    return quantize(graph, calibration, request.keep_float)
+    return quantize(graph, calibration, request.keep_float, request.names)
 
 
 def export_program(module: torch.nn.Module, examples: Sequence[Tensor]) -> ExportedProgram:
@@ -98,12 +99,19 @@ def export_program(module: torch.nn.Module, examples: Sequence[Tensor]) -> Expor
     return decomposed
 
 
-def convert_program(program: ExportedProgram, examples: Sequence[Tensor], *, half: bool) -> Any:
+def convert_program(
+    program: ExportedProgram,
+    examples: Sequence[Tensor],
+    *,
+    half: bool,
+    names: TensorNames = STEP,
+) -> Any:
     """Convert an exported program to coremltools' ``MLModel``.
 
     Args:
         examples: the inputs of one call, for their shapes.
         half: compute in fp16.
+        names: the graph's.
 
     Raises:
         EngineError: if an operator cannot be expressed.
@@ -114,9 +122,9 @@ def convert_program(program: ExportedProgram, examples: Sequence[Tensor], *, hal
             program,
             inputs=[
                 ct.TensorType(name=name, shape=tuple(tensor.shape), dtype=np.float32)
-                for name, tensor in zip(INPUT_NAMES, examples, strict=True)
+                for name, tensor in zip(names.inputs, examples, strict=True)
             ],
-            outputs=[ct.TensorType(name=name, dtype=np.float32) for name in OUTPUT_NAMES],
+            outputs=[ct.TensorType(name=name, dtype=np.float32) for name in names.outputs],
             convert_to="mlprogram",
             minimum_deployment_target=DEPLOYMENT_TARGET,
             compute_precision=precision,

@@ -16,13 +16,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from edge_vos.bundle import Manifest
 from edge_vos.converters.coreml.mil_operators import OPERATORS, Operator, refuse
 from edge_vos.converters.quiet import quiet
 from edge_vos.engines import ENGINES
 from edge_vos.errors import EngineError
 from edge_vos.runtime.backends.coreml import check_specification
-from edge_vos.runtime.backends.runner import Runner, Tensors, check_inputs, closed
+from edge_vos.runtime.backends.runner import ModelSpec, Runner, Tensors, check_inputs, closed
 
 with quiet("coremltools"):
     import coremltools as ct
@@ -66,7 +65,7 @@ class Step:
         return _half(result) if self.half else result
 
 
-def open_runner(model_path: Path, manifest: Manifest, threads: int | None) -> Runner:
+def open_runner(model_path: Path, manifest: ModelSpec, threads: int | None) -> Runner:
     """Load a package and decompress its weights.
 
     Args:
@@ -104,7 +103,7 @@ class MilRunner:
         self,
         constants: Mapping[str, Tensor],
         steps: Sequence[Step],
-        manifest: Manifest,
+        manifest: ModelSpec,
         threads: int | None,
     ) -> None:
         self._constants = constants

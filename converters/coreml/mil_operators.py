@@ -211,6 +211,7 @@ OPERATORS: Mapping[str, Operator] = {
     "relu6": _unary(F.relu6),
     "resample": _resample,
     "reshape": lambda a: a["x"].reshape(a["shape"].tolist()),
+    "sigmoid": _unary(torch.sigmoid),
     "silu": _unary(F.silu),
     "slice_by_index": _slice_by_index,
     "softmax": lambda a: torch.softmax(a["x"], dim=int(a["axis"])),

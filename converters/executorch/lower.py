@@ -60,7 +60,7 @@ def lower_with(
             if calibration is not None:
                 from edge_vos.converters.graphs.pt2e import LEFT_FLOAT, quantize
 
-                graph = quantize(graph, calibration, request.keep_float)
+                graph = quantize(graph, calibration, request.keep_float, request.names)
                 left_float = LEFT_FLOAT
             program = torch.export.export(graph, examples, strict=False)
             for node in program.graph.nodes:

@@ -15,9 +15,9 @@ from onnxscript import ir
 from onnxscript.ir.passes.common import ClearMetadataAndDocStringPass
 from torch import Tensor, nn
 
+from edge_vos.converters.lowering import STEP, TensorNames
 from edge_vos.converters.quiet import quiet
 from edge_vos.errors import EngineError
-from edge_vos.graph import INPUT_NAMES, OUTPUT_NAMES
 
 OPSET = 17
 EXPORTED_OPSET = 18
@@ -38,12 +38,13 @@ class Exported:
     modules: Mapping[str, str]
 
 
-def export(module: nn.Module, examples: Sequence[Tensor]) -> Exported:
+def export(module: nn.Module, examples: Sequence[Tensor], names: TensorNames = STEP) -> Exported:
     """Export a module in float32.
 
     Args:
         module: in evaluation mode; takes and returns the graph's tensors in their order.
         examples: inputs of one call.
+        names: the graph's.
 
     Raises:
         EngineError: if the module cannot be expressed.
@@ -55,8 +56,8 @@ def export(module: nn.Module, examples: Sequence[Tensor]) -> Exported:
                 tuple(examples),
                 dynamo=True,
                 opset_version=EXPORTED_OPSET,
-                input_names=list(INPUT_NAMES),
-                output_names=list(OUTPUT_NAMES),
+                input_names=list(names.inputs),
+                output_names=list(names.outputs),
                 external_data=False,
                 verbose=False,
             )

@@ -13,11 +13,10 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
-from edge_vos.converters.lowering import Calibration
+from edge_vos.converters.lowering import STEP, Calibration, TensorNames, as_tuple
 from edge_vos.converters.quantization.quantize import clips_range, kept_float
 from edge_vos.converters.quiet import executorch_silenced
 from edge_vos.errors import EngineError
-from edge_vos.graph import INPUT_NAMES, OUTPUT_NAMES
 
 with executorch_silenced():
     from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import (
@@ -57,7 +56,10 @@ _SUMS = (aten.add.Tensor,)
 
 
 def quantize(
-    graph: fx.GraphModule, calibration: Calibration, keep_float: Sequence[str] = ()
+    graph: fx.GraphModule,
+    calibration: Calibration,
+    keep_float: Sequence[str] = (),
+    names: TensorNames = STEP,
 ) -> fx.GraphModule:
     """Quantize a graph with the ranges that real calls show.
 
@@ -65,6 +67,7 @@ def quantize(
         graph: as ``export_graph`` made it; it is used up.
         calibration: at least one call.
         keep_float: names of submodules that stay in float, everything inside them included.
+        names: the graph's tensors.
 
     Returns:
         a graph with quantized weights, ready to be exported.
@@ -73,13 +76,13 @@ def quantize(
         EngineError: if the prepared graph, before anything is rounded, computes something else.
     """
     calls = [
-        tuple(torch.from_numpy(call[name]).contiguous() for name in INPUT_NAMES)
+        tuple(torch.from_numpy(call[name]).contiguous() for name in names.inputs)
         for call in calibration.calls
     ]
     with executorch_silenced(), torch.no_grad():
         expected = graph(*calls[0])
         prepared = prepare_pt2e(graph, StudentQuantizer(keep_float))
-        check_prepared(expected, prepared(*calls[0]))
+        check_prepared(as_tuple(expected), as_tuple(prepared(*calls[0])), names)
         for call in calls[1:]:
             prepared(*call)
         quantized: fx.GraphModule = convert_pt2e(prepared)
@@ -87,7 +90,9 @@ def quantize(
     return quantized
 
 
-def check_prepared(expected: Sequence[Tensor], found: Sequence[Tensor]) -> None:
+def check_prepared(
+    expected: Sequence[Tensor], found: Sequence[Tensor], names: TensorNames = STEP
+) -> None:
     """Refuse a prepared graph that is not the float one.
 
     torchao 0.18.0 folds a BatchNorm into a convolution whose output has other users too, and so
@@ -96,7 +101,7 @@ def check_prepared(expected: Sequence[Tensor], found: Sequence[Tensor]) -> None:
     Raises:
         EngineError: naming the output that differs.
     """
-    for name, a, b in zip(OUTPUT_NAMES, expected, found, strict=True):
+    for name, a, b in zip(names.outputs, expected, found, strict=True):
         error = float((a - b).abs().max() / a.abs().max().clamp(min=1e-6))
         if not error <= PREPARED_TOLERANCE:
             raise EngineError(

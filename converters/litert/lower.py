@@ -14,11 +14,10 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from edge_vos.converters.lowering import Lowered, Placement, Request
+from edge_vos.converters.lowering import STEP, Lowered, Placement, Request, TensorNames, as_tuple
 from edge_vos.converters.quiet import quiet
 from edge_vos.engines import ENGINES
 from edge_vos.errors import EngineError
-from edge_vos.graph import INPUT_NAMES, OUTPUT_NAMES
 from edge_vos.runtime.backends.native_output import muted_stderr
 
 MODEL_FILE = ENGINES["litert"].model_file
@@ -33,7 +32,7 @@ def lower(request: Request) -> Lowered:
         EngineError: if the module cannot be expressed, or int8 was asked for without calibration.
     """
     calibration = request.required_calibration() if request.precision == "int8" else None
-    graph = Graph(request.module).eval()
+    graph = Graph(request.module, request.names).eval()
     with quiet_engines():
         content = _convert(graph, request)
         left_float: tuple[str, ...] = ()
@@ -51,17 +50,23 @@ def lower(request: Request) -> Lowered:
 
 
 class Graph(nn.Module):
-    """Give the student's outputs their names, and write it in operators that XNNPACK takes."""
+    """Give a student's outputs their names, and write it in operators that XNNPACK takes.
 
-    def __init__(self, student: nn.Module) -> None:
+    Args:
+        student: or another network.
+        names: of its tensors.
+    """
+
+    def __init__(self, student: nn.Module, names: TensorNames = STEP) -> None:
         super().__init__()
         self.student = student
+        self.names = names
 
     def forward(self, **inputs: Tensor) -> dict[str, Tensor]:
-        """Run the student's step; tensors as in ``Student.forward``."""
+        """Run the network; tensors as in its own ``forward``."""
         with DelegatedOperators():
-            outputs = self.student(*(inputs[name] for name in INPUT_NAMES))
-        return dict(zip(OUTPUT_NAMES, outputs, strict=True))
+            outputs = self.student(*(inputs[name] for name in self.names.inputs))
+        return dict(zip(self.names.outputs, as_tuple(outputs), strict=True))
 
 
 class DelegatedOperators(TorchFunctionMode):
@@ -154,7 +159,7 @@ def place(content: bytes) -> Placement:
 def _convert(graph: Graph, request: Request) -> bytes:
     import litert_torch
 
-    examples = dict(zip(INPUT_NAMES, request.examples, strict=True))
+    examples = dict(zip(request.names.inputs, request.examples, strict=True))
     try:
         # Folding runs constant operators, such as the grids of reference points, beforehand.
         model = litert_torch.convert(graph, sample_kwargs=examples, runtime_constant_folding=True)

@@ -20,7 +20,6 @@ from torch import nn
 
 from edge_vos.converters.lowering import Calibration, Request
 from edge_vos.converters.quantization.quantize import clips_range, kept_float
-from edge_vos.graph import INPUT_NAMES
 
 WEIGHTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
 OPERATORS = (*WEIGHTED, "ADD", "PAD", "RESIZE_BILINEAR")
@@ -173,5 +172,5 @@ def _scopes(graph: nn.Module, request: Request) -> dict[str, str]:
         for module in paths:
             hooks.enter_context(module.register_forward_pre_hook(enter))
             hooks.enter_context(module.register_forward_hook(leave))
-        graph(**dict(zip(INPUT_NAMES, request.examples, strict=True)))
+        graph(**dict(zip(request.names.inputs, request.examples, strict=True)))
     return found

@@ -19,7 +19,7 @@ def lower(request: Request) -> Lowered:
         EngineError: if the module cannot be expressed in that precision.
     """
     calibration = request.required_calibration() if request.precision == "int8" else None
-    exported = export(request.module, request.examples)
+    exported = export(request.module, request.examples, request.names)
     left_float: tuple[str, ...] = ()
     model, modules = exported.model, exported.modules
     if request.precision == "fp16":

@@ -11,9 +11,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from edge_vos.converters.lowering import Calibration
+from edge_vos.converters.lowering import STEP, Calibration, TensorNames, as_tuple
 from edge_vos.converters.quantization.quantize import Scheme, kept_float
-from edge_vos.graph import INPUT_NAMES, OUTPUT_NAMES
 
 CALLS = 4
 ACTIVATION_STEPS = 255
@@ -37,7 +36,7 @@ class Sensitivity:
 
 
 def rank_modules(
-    student: nn.Module, calibration: Calibration, scheme: Scheme
+    student: nn.Module, calibration: Calibration, scheme: Scheme, names: TensorNames = STEP
 ) -> tuple[Sensitivity, ...]:
     """Return the modules that can be quantized, the most sensitive first.
 
@@ -45,19 +44,23 @@ def rank_modules(
         student: in evaluation mode, BatchNorm folded.
         calibration: real calls; a few of them are used.
         scheme: what is simulated.
+        names: the graph's.
     """
     step = max(1, len(calibration.calls) // CALLS)
     calls = [
-        [torch.from_numpy(call[name]) for name in INPUT_NAMES]
+        [torch.from_numpy(call[name]) for name in names.inputs]
         for call in calibration.calls[::step][:CALLS]
     ]
     with torch.inference_mode():
-        exact = [student(*call) for call in calls]
+        exact = [as_tuple(student(*call)) for call in calls]
         ranges = _ranges(student, calls) if scheme.activations else {}
         found = []
         for name in quantizable(student):
             with _quantized(student, name, scheme, ranges):
-                errors = [_error(student(*call), e) for call, e in zip(calls, exact, strict=True)]
+                errors = [
+                    _error(as_tuple(student(*call)), e, names)
+                    for call, e in zip(calls, exact, strict=True)
+                ]
             found.append(Sensitivity(name, sum(errors) / len(errors)))
     return tuple(sorted(found, key=lambda each: (-each.error, each.module)))
 
@@ -158,9 +161,9 @@ def round_weight(weight: Tensor, bits: int) -> Tensor:
     return rounded
 
 
-def _error(found: Sequence[Tensor], exact: Sequence[Tensor]) -> float:
+def _error(found: Sequence[Tensor], exact: Sequence[Tensor], names: TensorNames) -> float:
     errors = []
-    for name, a, b in zip(OUTPUT_NAMES, found, exact, strict=True):
+    for name, a, b in zip(names.outputs, found, exact, strict=True):
         scale = 1.0 if name == "probability" else max(1e-6, float(b.abs().max()))
         errors.append(float((a - b).abs().mean()) / scale)
     return max(errors)

@@ -50,7 +50,7 @@ def lower(request: Request) -> Lowered:
         EngineError: if the module cannot be expressed, or has an operator or a type that TensorRT
             8.5 does not take.
     """
-    exported = export(request.module, request.examples)
+    exported = export(request.module, request.examples, request.names)
     model = exported.model
     if request.precision == "fp16":
         model = halve(model, exported.modules, request.keep_float)

@@ -13,12 +13,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from edge_vos.bundle import Manifest
-from edge_vos.converters.lowering import Lower, Request
+from edge_vos.converters.lowering import Lower, Request, as_tuple
 from edge_vos.converters.verify.evaluator import Evaluator
 from edge_vos.errors import EdgeVosError
-from edge_vos.graph import INPUT_NAMES
-from edge_vos.runtime.backends.runner import Runner, Tensors
+from edge_vos.manifest import ModelTensors
+from edge_vos.runtime.backends.runner import ModelSpec, Runner, Tensors
 from edge_vos.runtime.golden import relative_norm
 
 DEPTH = 2
@@ -50,7 +49,7 @@ def first_divergence(
     request: Request,
     lower: Lower,
     evaluator: Evaluator,
-    manifest: Manifest,
+    offered: ModelSpec,
     inputs: Tensors,
     limit: float,
 ) -> Divergence:
@@ -60,18 +59,20 @@ def first_divergence(
         request: what was lowered.
         lower: the engine's converter.
         evaluator: opens a lowered student.
-        manifest: of the whole student.
+        offered: what the whole student's file has to offer.
         inputs: of the call in which the engine was furthest off.
         limit: what a module may be off by, by ``relative_norm``.
     """
-    tensors = [torch.from_numpy(np.ascontiguousarray(inputs[name])) for name in INPUT_NAMES]
+    tensors = [
+        torch.from_numpy(np.ascontiguousarray(inputs[name])) for name in request.names.inputs
+    ]
     names = module_names(request.module, tensors)
     with tapped(request.module, names) as taps:
         with torch.inference_mode():
             request.module(*tensors)
         expected = {name: taps[name].numpy() for name in names}
     with tapped(request.module, names, joined=True):
-        probed = _with_length(manifest, sum(array.size for array in expected.values()))
+        probed = _with_length(offered, sum(array.size for array in expected.values()))
         try:
             with evaluator.opened(lower(request), probed) as runner:
                 flat = _run(runner, inputs)
@@ -122,7 +123,7 @@ def tapped(
     def join(_module: nn.Module, _inputs: Any, output: Any) -> Any:
         flat = torch.cat([taps[name].reshape(1, 1, 1, -1) for name in names], dim=3)
         # The probability stays part of the graph, and with it every input.
-        return flat, output[1], output[2]
+        return (flat, *as_tuple(output)[1:])
 
     with ExitStack() as hooks:
         for name in names:
@@ -136,9 +137,10 @@ def _run(runner: Runner, inputs: Tensors) -> Any:
     return runner.run(inputs)["probability"].reshape(-1)
 
 
-def _with_length(manifest: Manifest, length: int) -> Manifest:
-    first, *others = manifest.outputs
-    return replace(manifest, outputs=(replace(first, shape=(1, 1, 1, length)), *others))
+def _with_length(offered: ModelSpec, length: int) -> ModelTensors:
+    first, *others = offered.outputs
+    flat = replace(first, shape=(1, 1, 1, length))
+    return ModelTensors(offered.backend, offered.precision, offered.inputs, (flat, *others))
 
 
 def _in_lists(module: nn.Module, name: str) -> int:

@@ -6,11 +6,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge_vos.bundle import Manifest
 from edge_vos.converters.lowering import Lowered
 from edge_vos.engines import Engine
 from edge_vos.runtime.backends import OpenRunner, load_opener
-from edge_vos.runtime.backends.runner import Runner
+from edge_vos.runtime.backends.runner import ModelSpec, Runner
 
 
 @dataclass(frozen=True)
@@ -26,12 +25,12 @@ class Evaluator:
     name: str = ""
 
     @contextmanager
-    def opened(self, lowered: Lowered, manifest: Manifest) -> Iterator[Runner]:
+    def opened(self, lowered: Lowered, offered: ModelSpec) -> Iterator[Runner]:
         """Open the files inside the block.
 
         Args:
             lowered: what the converter made.
-            manifest: what the files have to offer; its model file is ``lowered``'s.
+            offered: what the files have to offer.
         """
         with tempfile.TemporaryDirectory(prefix="edge-vos-convert-") as folder:
             for name, content in lowered.files.items():
@@ -40,7 +39,7 @@ class Evaluator:
                 path.write_bytes(content)
             # One thread: the order of sums, and so the report, is the same on every machine of a
             # kind.
-            runner = self.open_runner(Path(folder) / lowered.model_file, manifest, 1)
+            runner = self.open_runner(Path(folder) / lowered.model_file, offered, 1)
             try:
                 yield runner
             finally:

@@ -6,7 +6,7 @@
 import numpy as np
 
 from edge_vos.converters.clip import Clip
-from edge_vos.graph import GraphSpec
+from edge_vos.graph import MEMORY_STRIDE, GraphSpec
 from edge_vos.runtime.backends.runner import Runner
 from edge_vos.runtime.golden import Golden, Script, fixed_point, replay
 from edge_vos.runtime.preprocess import Letterbox
@@ -33,9 +33,7 @@ def make_golden(reference: Runner, graph: GraphSpec, clip: Clip) -> Golden:
     letterbox = Letterbox.fit(clip.frames[0].shape[:2], graph.size)
     frames = range(0, min(len(clip.frames), GOLDEN_FRAMES * EVERY), EVERY)
     count, channels = len(frames), graph.channels
-    shrink = 1
-    while graph.size[0] * graph.size[1] / shrink**2 > GOLDEN_PIXELS and shrink < 16:
-        shrink *= 2
+    shrink = shrinking(graph.size)
     images = [letterbox.image(clip.frames[i])[0, :, ::shrink, ::shrink] for i in frames]
     prompt = np.zeros((count, *graph.shape("prompt")[1:]), np.float32)
     prompted = np.zeros((count, channels), np.float32)
@@ -60,3 +58,11 @@ def make_golden(reference: Runner, graph: GraphSpec, clip: Clip) -> Golden:
         writes[t, 2 + t % max(1, graph.slots - 2) :][:1] = True
     script = Script(np.rint(np.stack(images)).astype(np.uint8), prompt, prompted, active, writes)
     return run_script(reference, graph, script)
+
+
+def shrinking(size: tuple[int, int]) -> int:
+    """Return of how many pixels of the image, each way, a golden keeps one: a power of two."""
+    shrink = 1
+    while size[0] * size[1] / shrink**2 > GOLDEN_PIXELS and shrink < MEMORY_STRIDE:
+        shrink *= 2
+    return shrink

@@ -1,5 +1,6 @@
 """What a verification found, what of it fails, and its one form in JSON."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -53,41 +54,17 @@ class Verification:
     def worst_tensor(self) -> str:
         """Return the output that is furthest off, as a part of what is allowed."""
         # NaN is worse than any number.
-        parts = {name: error / limit for name, (error, limit) in self._overall().items()}
-        return max(parts, key=lambda name: (np.isnan(parts[name]), parts[name]))
-
-    def _overall(self) -> dict[str, tuple[float, float]]:
-        """Return what each output as a whole is off by, and what is allowed."""
-        limits = self.tolerance
-        return {
-            name: (error.mean_error, limits.mean_abs_error)
-            if name == "probability"
-            else (error.norm_error, limits.norm_error)
-            for name, error in self.tensors.items()
+        parts = {
+            name: error / limit
+            for name, (error, limit) in _overall(self.tensors, self.tolerance).items()
         }
+        return max(parts, key=lambda name: (np.isnan(parts[name]), parts[name]))
 
     @property
     def failures(self) -> tuple[str, ...]:
         """Return what was not met, in words; none if all was."""
-        found = []
         limits = self.tolerance
-        for name, (overall, allowed) in self._overall().items():
-            error = self.tensors[name]
-            # Written so that NaN fails.
-            if limits.max_abs_error is not None and not (
-                error.relative_error <= limits.max_abs_error
-            ):
-                found.append(
-                    f"{name} is off by {error.relative_error:.2g} in frame {error.call} at "
-                    f"{error.index}: {error.found:.6g} instead of {error.expected:.6g} "
-                    f"(allowed {limits.max_abs_error:g})"
-                )
-            elif not overall <= allowed:
-                found.append(
-                    f"{name} as a whole is off by {overall:.2g} (allowed {allowed:g}), most in "
-                    f"frame {error.call} at {error.index}: {error.found:.6g} instead of "
-                    f"{error.expected:.6g}"
-                )
+        found = tensor_failures(self.tensors, limits)
         if not self.mask_iou >= limits.mask_iou:
             found.append(
                 f"masks overlap by {self.mask_iou:.5f} over {self.frames} frames (at least "
@@ -150,12 +127,54 @@ class Verification:
             "jf": self.jf,
             "jf_drop": self.jf_drop,
         }
-        return _finite(report)  # type: ignore[no-any-return]
+        return finite(report)  # type: ignore[no-any-return]
 
 
-def _finite(value: Any) -> Any:
+def tensor_failures(
+    tensors: Mapping[str, TensorError], limits: Tolerance, call: str = "frame"
+) -> list[str]:
+    """Return which outputs are off by more than is allowed, in words.
+
+    Args:
+        tensors: the worst of every output over all calls.
+        limits: what is allowed.
+        call: what one call is called.
+    """
+    found = []
+    for name, (overall, allowed) in _overall(tensors, limits).items():
+        error = tensors[name]
+        # Written so that NaN fails.
+        if limits.max_abs_error is not None and not (error.relative_error <= limits.max_abs_error):
+            found.append(
+                f"{name} is off by {error.relative_error:.2g} in {call} {error.call} at "
+                f"{error.index}: {error.found:.6g} instead of {error.expected:.6g} "
+                f"(allowed {limits.max_abs_error:g})"
+            )
+        elif not overall <= allowed:
+            found.append(
+                f"{name} as a whole is off by {overall:.2g} (allowed {allowed:g}), most in "
+                f"{call} {error.call} at {error.index}: {error.found:.6g} instead of "
+                f"{error.expected:.6g}"
+            )
+    return found
+
+
+def _overall(
+    tensors: Mapping[str, TensorError], limits: Tolerance
+) -> dict[str, tuple[float, float]]:
+    """Return what each output as a whole is off by, and what is allowed."""
+    return {
+        name: (error.mean_error, limits.mean_abs_error)
+        if name == "probability"
+        else (error.norm_error, limits.norm_error)
+        for name, error in tensors.items()
+    }
+
+
+def finite(value: Any) -> Any:
+    """Return plain values, with nothing in the place of a figure that is no number."""
     if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
+        return {key: finite(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_finite(item) for item in value]
+        return [finite(item) for item in value]
     return None if isinstance(value, float) and not np.isfinite(value) else value

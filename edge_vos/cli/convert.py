@@ -13,7 +13,7 @@ from edge_vos.errors import UsageError
 
 if TYPE_CHECKING:
     from edge_vos.converters.recipe import Recipe
-    from edge_vos.converters.report import ConversionSummary
+    from edge_vos.converters.report import ConversionSummary, PromptHeadSummary
 
 WIDTH = 140
 """Columns of the table in a file or pipe, which does not wrap it."""
@@ -69,6 +69,19 @@ def convert(
     weights: Annotated[
         Path | None, typer.Option(help="Safetensors file; the shipped student by default.")
     ] = None,
+    prompt_head: Annotated[
+        Path | None,
+        typer.Option(
+            help="Safetensors file of the prompt head; the one beside the weights by default."
+        ),
+    ] = None,
+    without_prompt_head: Annotated[
+        bool,
+        typer.Option(
+            "--without-prompt-head",
+            help="Leave out the graph that makes masks from boxes and clicks.",
+        ),
+    ] = False,
     output: Annotated[
         Path,
         typer.Option(
@@ -99,6 +112,10 @@ def convert(
 
     from edge_vos.converters.recipe import choose_all, parse_size
 
+    if prompt_head is not None and without_prompt_head:
+        raise UsageError(
+            f"--prompt-head {prompt_head} with --without-prompt-head", "either", "Leave one out"
+        )
     if python is not None and not isolated:
         raise UsageError(f"--python {python} without --isolated", "both", "Add --isolated")
     wanted = parse_size(size) if size is not None else None
@@ -129,25 +146,39 @@ def convert(
     if isolated:
         from edge_vos.cli.isolated import convert_isolated
 
-        given = {"--calibrate": calibrate, "--max-drop": max_drop, "--weights": weights}
+        given = {
+            "--calibrate": calibrate,
+            "--max-drop": max_drop,
+            "--weights": weights,
+            "--prompt-head": prompt_head,
+        }
         options = [f"{name}={value}" for name, value in given.items() if value is not None]
+        options += ["--without-prompt-head"] if without_prompt_head else []
         options += ["--overwrite"] if overwrite else []
         options += ["--allow-failed-gate"] if allow_failed_gate else []
 
         def convert_one(recipe: "Recipe", path: Path) -> "ConversionSummary":
             return convert_isolated(recipe, path, options, python)
     else:
-        from edge_vos.converters.convert import Conversion, Options
+        from edge_vos.converters.convert import Conversion, Options, prompt_head_beside
         from edge_vos.evaluate.metrics import region_and_boundary
         from edge_vos.model.checkpoint import default_weights_path
 
+        weights = weights or default_weights_path()
+        head = None if without_prompt_head else prompt_head or prompt_head_beside(weights)
+        if head is None and not without_prompt_head:
+            console.print(
+                f"No prompt head lies beside {weights}: boxes and clicks of these bundles are "
+                "read by GrabCut"
+            )
         conversion = Conversion(
             Options(
-                weights=weights or default_weights_path(),
+                weights=weights,
                 calibrate=calibrate,
                 max_drop=max_drop,
                 overwrite=overwrite,
                 allow_failed_gate=allow_failed_gate,
+                prompt_head=head,
             ),
             score=region_and_boundary,
             progress=lambda step: console.print(f"  {step}"),
@@ -218,9 +249,24 @@ def _print(made: Sequence["ConversionSummary"]) -> None:
             console.print(f"  in float in this engine's int8: {', '.join(each.left_float)}")
         if each.kept_float:
             console.print(f"  kept in float to pass: {', '.join(each.kept_float)}")
+        if each.prompt_head:
+            console.print(f"  {_prompt_head_line(each.prompt_head)}")
         command = "bench" if each.executed else "verify"
         where = "" if each.executed else " on the device"
         console.print(f"  next{where}: edge-vos {command} {each.path}")
+
+
+def _prompt_head_line(head: "PromptHeadSummary") -> str:
+    """Say in a line what a conversion made of the prompt head."""
+    height, width = head.size
+    figures = [f"{head.model_bytes / 1e6:.2f} MB", f"{height}x{width}"]
+    if head.mask_iou is not None:
+        figures.append(f"mask IoU {head.mask_iou:.5f}")
+    if head.host_latency_ms is not None:
+        figures.append(f"{head.host_latency_ms:.1f} ms")
+    if head.kept_float:
+        figures.append(f"kept in float to pass: {', '.join(head.kept_float)}")
+    return f"prompt head: {', '.join([*figures, head.verdict])}"
 
 
 def _figure(value: float | None, form: str) -> str:

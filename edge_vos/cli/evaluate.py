@@ -10,6 +10,7 @@ from edge_vos.cli.options import EngineOption, JsonOption, ModelOption, ThreadsO
 from edge_vos.errors import MissingPackageError, ShapeError, UsageError
 
 if TYPE_CHECKING:
+    from edge_vos.evaluate.prompts import FirstMasks
     from edge_vos.evaluate.run import Observer, ScoredFrame
     from edge_vos.evaluate.scores import EvalReport
     from edge_vos.evaluate.sequences import Dataset
@@ -63,6 +64,13 @@ def evaluate(
             help="Let a look-alike and another object pass over each, and count identity swaps.",
         ),
     ] = None,
+    prompt: Annotated[
+        str | None,
+        typer.Option(
+            metavar="box|click|clicks:N",
+            help="Show the objects by a box or by clicks instead of by their true masks.",
+        ),
+    ] = None,
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", metavar="MASKS", help="New folder for the masks, as PNGs."),
@@ -94,9 +102,12 @@ def evaluate(
         edge-vos eval DAVIS --restart 10
 
         edge-vos eval DAVIS --composite 0
+
+        edge-vos eval DAVIS --prompt click
     """
     from edge_vos.evaluate.composites import SwapMeter, composite_dataset
     from edge_vos.evaluate.pictures import WorstFrames, refuse_existing
+    from edge_vos.evaluate.prompts import FirstMasks, parse_prompt
     from edge_vos.evaluate.report import rows, summary, write_report
     from edge_vos.evaluate.run import read_dataset
     from edge_vos.evaluate.stability import StabilityMeter, loop_dataset
@@ -106,6 +117,7 @@ def evaluate(
     given = [name for name, value in changes.items() if value is not None]
     if len(given) > 1:
         raise UsageError(f"{' and '.join(given)} together", "one of them", "Leave one out")
+    shown = None if prompt is None else FirstMasks(prompt, parse_prompt(prompt))
     found = read_dataset(dataset, protocol, parse_sequences(sequences), split)
     if loop is not None:
         found = loop_dataset(found, loop)
@@ -121,13 +133,16 @@ def evaluate(
     worst, meter, swaps = WorstFrames(), StabilityMeter(), SwapMeter()
     loaded = _load(model, weights, size, engine, threads)
     try:
-        measured = measure_dataset(found, loaded, [worst, meter, swaps], output)
+        measured = measure_dataset(found, loaded, [worst, meter, swaps], output, shown)
+        if shown is not None and not given:
+            shown.try_frames(found, loaded)
     finally:
         loaded.runner.close()
     title = _title(found, loaded, loop, restart, composite)
+    prompt_lines = [] if shown is None else shown.lines()
     facts = _facts(loaded)
     peak = f"peak memory {facts['memory']['peak_rss_bytes'] / 1e6:.0f} MB"
-    lines = [*summary(measured), *meter.lines(), *swaps.lines(), peak]
+    lines = [*summary(measured), *meter.lines(), *swaps.lines(), *prompt_lines, peak]
     document = {
         **measured.as_dict(),
         **facts,
@@ -136,6 +151,7 @@ def evaluate(
         "loop": loop,
         "restart": restart,
         "composite": composite,
+        "prompt": None if shown is None else shown.as_dict(),
         "masks": None if output is None else str(output),
         "sheet": None if sheet is None else str(sheet),
         "report": None if report is None else str(report),
@@ -219,6 +235,7 @@ def measure_dataset(
     model: "LoadedModel",
     observers: "list[Observer]",
     output: Path | None = None,
+    shown: "FirstMasks | None" = None,
 ) -> "EvalReport":
     """Score a model on a data set, with a bar of progress on stderr.
 
@@ -227,19 +244,22 @@ def measure_dataset(
         model: is not closed.
         observers: called with every frame, in order.
         output: a new folder for the masks; None writes none.
+        shown: shows objects by boxes or clicks; None gives their true masks.
 
     Raises:
         DatasetError: if a picture cannot be read, a first mask is empty or sizes disagree.
         SinkError: if the masks cannot be written.
     """
     from contextlib import ExitStack
+    from functools import partial
 
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
     from rich.progress import TimeRemainingColumn as Remaining
 
     from edge_vos.evaluate.pictures import mask_folder
-    from edge_vos.evaluate.run import evaluate_dataset
+    from edge_vos.evaluate.run import score_trackers
+    from edge_vos.runtime.segmenter import Segmenter
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Remaining())
     with ExitStack() as stack:
@@ -254,7 +274,8 @@ def measure_dataset(
         observers = [advance, *observers]
         if output is not None:
             observers.append(stack.enter_context(mask_folder(output)))
-        return evaluate_dataset(dataset, model, observers=observers)
+        start = partial(shown.start if shown else Segmenter, model)
+        return score_trackers(dataset, start, observers=observers)
 
 
 def _title(

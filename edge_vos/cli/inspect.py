@@ -8,6 +8,7 @@ import typer
 from edge_vos.cli.options import BundleArgument, JsonOption
 
 if TYPE_CHECKING:
+    from edge_vos.bundle import Bundle
     from edge_vos.graph import TensorSpec
 
 
@@ -38,6 +39,7 @@ def inspect(
         "macs": manifest.macs,
         "inputs": [_tensor(spec) for spec in manifest.inputs],
         "outputs": [_tensor(spec) for spec in manifest.outputs],
+        "prompt_head": _prompt_head(opened),
         "memory_slots": manifest.slots,
         "memory_slot_bytes": manifest.graph.slot_bytes,
         "report": manifest.report,
@@ -48,6 +50,23 @@ def inspect(
         typer.echo(json.dumps(document, indent=2))
         return
     _print(document)
+
+
+def _prompt_head(bundle: "Bundle") -> dict[str, Any] | None:
+    entry = bundle.manifest.prompt_head
+    if entry is None:
+        return None
+    return {
+        "size": list(entry.size),
+        "precision": entry.precision,
+        "model_bytes": bundle.prompt_head_bytes,
+        "verdict": entry.verdict,
+        "parameters": entry.parameters,
+        "macs": entry.macs,
+        "inputs": [_tensor(spec) for spec in entry.graph.inputs],
+        "outputs": [_tensor(spec) for spec in entry.graph.outputs],
+        "report": entry.report,
+    }
 
 
 def _tensor(spec: "TensorSpec") -> dict[str, Any]:
@@ -86,6 +105,7 @@ def _print(document: dict[str, Any]) -> None:
         ("verification when made", _verification(document)),
         *_placement(report.get("placement", {})),
         *_quantization(report.get("quantization", {})),
+        *_prompt_head_rows(document["prompt_head"]),
         *((f"tool {name}", version) for name, version in document["tools"].items()),
         ("sha256", document["sha256"][:16]),
     ):
@@ -108,6 +128,20 @@ def _verification(document: dict[str, Any]) -> str:
     if report.get("jf_drop") is not None:
         text += f", J&F drop {report['jf_drop']:.2f}"
     return "; ".join([text, *report.get("failures", ())])
+
+
+def _prompt_head_rows(head: dict[str, Any] | None) -> list[tuple[str, str]]:
+    if head is None:
+        return [("prompt head", "none: boxes and clicks are read by GrabCut")]
+    height, width = head["size"]
+    return [
+        (
+            "prompt head",
+            f"{head['precision']}, {height}x{width}, {head['model_bytes'] / 1e6:.2f} MB, "
+            f"{head['parameters'] / 1e6:.2f} M parameters, {head['macs'] / 1e9:.2f} GMAC a call",
+        ),
+        ("its verification when made", _verification(head)),
+    ]
 
 
 def _placement(placement: dict[str, Any]) -> list[tuple[str, str]]:

@@ -33,6 +33,11 @@ def verify(
             f"  mask IoU {found.mask_iou:.5f}, largest error of a probability "
             f"{found.max_abs_error:.2g}, over {found.frames} golden frames"
         )
+        if head := found.prompt_head:
+            typer.echo(
+                f"  prompt head: mask IoU {head.mask_iou:.5f}, largest error "
+                f"{head.max_abs_error:.2g}, over {head.prompts} golden prompts"
+            )
     if found.failed_when_made and not found.refused:
         typer.echo("It failed its verification when it was made: do not ship it.", err=True)
     if not found.agrees:

@@ -5,9 +5,15 @@ of what the user showed, as in RITM (https://arxiv.org/abs/2102.06583), where th
 what lets a click correct it.
 """
 
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from edge_vos.graph import PROMPT_INPUT_NAMES, PROMPT_OUTPUT_NAMES
 from edge_vos.model.decoder import SeparableBlock
 from edge_vos.model.encoder import ConvBatchNorm, Encoder
 
@@ -96,6 +102,20 @@ class PromptNetwork(nn.Module):
         """
         probability: Tensor = self.head(*self.encoder(image), prompt).sigmoid()
         return probability
+
+
+def prompt_network_as_callable(
+    network: PromptNetwork,
+) -> Callable[[Mapping[str, NDArray[np.float32]]], dict[str, NDArray[np.float32]]]:
+    """Wrap an eager network as named arrays in, named arrays out, for the runtime."""
+
+    def run(inputs: Mapping[str, NDArray[np.float32]]) -> dict[str, NDArray[np.float32]]:
+        device = next(network.parameters()).device
+        with torch.inference_mode():
+            found = network(*(torch.from_numpy(inputs[n]).to(device) for n in PROMPT_INPUT_NAMES))
+        return {PROMPT_OUTPUT_NAMES[0]: found.cpu().numpy()}
+
+    return run
 
 
 def _upsample(x: Tensor) -> Tensor:

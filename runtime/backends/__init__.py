@@ -4,14 +4,13 @@ import importlib
 from pathlib import Path
 from typing import Protocol, cast
 
-from edge_vos.bundle import Manifest
-from edge_vos.runtime.backends.runner import Runner
+from edge_vos.runtime.backends.runner import ModelSpec, Runner
 
 
 class OpenRunner(Protocol):
     """What an engine's module has as ``open_runner``."""
 
-    def __call__(self, model_path: Path, manifest: Manifest, threads: int | None) -> Runner:
+    def __call__(self, model_path: Path, manifest: ModelSpec, threads: int | None) -> Runner:
         """Load a model file.
 
         Args:

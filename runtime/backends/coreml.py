@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_vos.bundle import Manifest
 from edge_vos.engines import ENGINES
 from edge_vos.errors import EngineError
 from edge_vos.runtime.backends.runner import (
     EngineRunner,
+    ModelSpec,
     Runner,
     Tensors,
     check_tensors,
@@ -32,7 +32,7 @@ SPECIFICATION_VERSION = 8
 _FLOAT32 = 65568  # ArrayFeatureType.FLOAT32 of Core ML's FeatureTypes.proto
 
 
-def open_runner(model_path: Path, manifest: Manifest, threads: int | None) -> Runner:
+def open_runner(model_path: Path, manifest: ModelSpec, threads: int | None) -> Runner:
     """Compile and load a package, for the neural engine, the GPU and the CPU.
 
     Args:
@@ -73,7 +73,7 @@ def open_runner(model_path: Path, manifest: Manifest, threads: int | None) -> Ru
     return EngineRunner(ENGINE, manifest, call)
 
 
-def check_specification(specification: Any, manifest: Manifest) -> None:
+def check_specification(specification: Any, manifest: ModelSpec) -> None:
     """Compare what a package says of itself with the manifest.
 
     Args:

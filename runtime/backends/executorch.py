@@ -16,12 +16,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_vos.bundle import Manifest
 from edge_vos.engines import ENGINES, find_engine
 from edge_vos.errors import EngineError, ShapeError
 from edge_vos.graph import TensorSpec
 from edge_vos.runtime.backends.native_output import muted_stderr
 from edge_vos.runtime.backends.runner import (
+    ModelSpec,
     Runner,
     Tensors,
     check_inputs,
@@ -42,7 +42,7 @@ program leaves that program with a pointer to nothing."""
 _opening = threading.Lock()
 
 
-def open_runner(model_path: Path, manifest: Manifest, threads: int | None) -> Runner:
+def open_runner(model_path: Path, manifest: ModelSpec, threads: int | None) -> Runner:
     """Load an ExecuTorch program.
 
     Args:
@@ -95,7 +95,7 @@ class ExecuTorchRunner:
         manifest: names and shapes; a program has its tensors in the manifest's order.
     """
 
-    def __init__(self, owners: tuple[bytes, Any], method: Any, manifest: Manifest) -> None:
+    def __init__(self, owners: tuple[bytes, Any], method: Any, manifest: ModelSpec) -> None:
         import torch
 
         self._tensor = torch.from_numpy

@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 from packaging.version import Version
 
-from edge_vos.bundle import Manifest
 from edge_vos.engines import ENGINES
 from edge_vos.errors import EngineError
 from edge_vos.runtime.backends.native_output import muted_stderr
 from edge_vos.runtime.backends.runner import (
     EngineRunner,
+    ModelSpec,
     Runner,
     Tensors,
     check_tensors,
@@ -25,7 +25,7 @@ from edge_vos.runtime.backends.runner import (
 ENGINE = ENGINES["litert"]
 
 
-def open_runner(model_path: Path, manifest: Manifest, threads: int | None) -> Runner:
+def open_runner(model_path: Path, manifest: ModelSpec, threads: int | None) -> Runner:
     """Load a TFLite file; XNNPACK takes the operators that it knows.
 
     Args:

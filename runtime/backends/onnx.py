@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_vos.bundle import Manifest
 from edge_vos.engines import ENGINES
 from edge_vos.runtime.backends.runner import (
     EngineRunner,
+    ModelSpec,
     Runner,
     Tensors,
     check_tensors,
@@ -22,7 +22,7 @@ _FATAL_ONLY = 4  # its errors come as exceptions
 _DTYPES = {"tensor(float)": "float32", "tensor(float16)": "float16"}
 
 
-def open_runner(model_path: Path, manifest: Manifest, threads: int | None) -> Runner:
+def open_runner(model_path: Path, manifest: ModelSpec, threads: int | None) -> Runner:
     """Load an ONNX file.
 
     Args:

@@ -10,13 +10,36 @@ from numpy.typing import NDArray
 from edge_vos.engines import Engine
 from edge_vos.errors import EngineError, ShapeError
 from edge_vos.graph import TensorSpec
-from edge_vos.manifest import Manifest
 
 Tensors = Mapping[str, NDArray[np.float32]]
 
 
+class ModelSpec(Protocol):
+    """What a model's file has to offer: a manifest says it of the step."""
+
+    @property
+    def backend(self) -> str:
+        """Return the engine that it is for."""
+        ...
+
+    @property
+    def precision(self) -> str:
+        """Return the precision that it was made in."""
+        ...
+
+    @property
+    def inputs(self) -> tuple[TensorSpec, ...]:
+        """Return the inputs in the graph's order."""
+        ...
+
+    @property
+    def outputs(self) -> tuple[TensorSpec, ...]:
+        """Return the outputs in the graph's order."""
+        ...
+
+
 class Runner(Protocol):
-    """Run the graph of one step."""
+    """Run a graph: that of one step, or that of the prompt head."""
 
     def run(self, inputs: Tensors) -> dict[str, NDArray[np.float32]]:
         """Run one step.
@@ -73,7 +96,7 @@ class EngineRunner:
     def __init__(
         self,
         engine: Engine,
-        manifest: Manifest,
+        manifest: ModelSpec,
         call: Callable[[Tensors], dict[str, NDArray[np.float32]]],
         errors: tuple[type[Exception], ...] = (Exception,),
     ) -> None:

@@ -15,11 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 from packaging.version import Version
 
-from edge_vos.bundle import Manifest
 from edge_vos.engines import ENGINES
 from edge_vos.errors import EngineError, MissingPackageError, ShapeError
 from edge_vos.graph import TensorSpec
-from edge_vos.runtime.backends.runner import Runner, Tensors, check_inputs, closed
+from edge_vos.runtime.backends.runner import ModelSpec, Runner, Tensors, check_inputs, closed
 from edge_vos.runtime.backends.tensorrt_engine import (
     EngineKey,
     build_with_python,
@@ -37,7 +36,7 @@ _CUDA_MODULES = ("cuda.bindings.runtime", "cuda.cudart")
 _FLOAT32_BYTES = 4
 
 
-def open_runner(model_path: Path, manifest: Manifest, threads: int | None) -> Runner:
+def open_runner(model_path: Path, manifest: ModelSpec, threads: int | None) -> Runner:
     """Load a model's engine, and build it first where the cache has none.
 
     Args:
@@ -169,7 +168,7 @@ class Cuda:
 class TensorRTRunner:
     """Hold an engine and its buffers on the GPU, which stay the same from call to call."""
 
-    def __init__(self, engine: Any, manifest: Manifest, cuda: Cuda) -> None:
+    def __init__(self, engine: Any, manifest: ModelSpec, cuda: Cuda) -> None:
         self._inputs, self._outputs = manifest.inputs, manifest.outputs
         self._cuda = cuda
         self._context: Any = engine.create_execution_context()

@@ -1,7 +1,9 @@
 """Follow objects along frames in any order, and keep what was found."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from tempfile import TemporaryFile, gettempdir
+from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +14,7 @@ from edge_vos.runtime.model import LoadedModel
 from edge_vos.runtime.preprocess import NEUTRAL, Letterbox
 from edge_vos.runtime.propagation.job import Job, Keyframe, read_frame, read_given
 from edge_vos.runtime.segmenter import FrameResult, Segmenter
+from edge_vos.runtime.sinks.output_path import partial_path
 from edge_vos.runtime.sources.frame import Frame
 
 
@@ -52,28 +55,37 @@ def certain(result: FrameResult, object_ids: Sequence[int]) -> NDArray[np.float3
 
 
 class Stack:
-    """Keep the probabilities of a stretch of frames in a nameless file.
+    """Keep the probabilities of a stretch of frames in a file.
 
     Args:
         model: gives the shape.
         objects: so many there are.
         first: the first frame's index.
         count: so many frames.
+        path: where a run before may have kept all of them, and this one will; nameless without.
+
+    Attributes:
+        is_whole: whether all of them are there.
 
     Raises:
         SinkError: if there is no room for it.
     """
 
-    def __init__(self, model: LoadedModel, objects: int, first: int, count: int) -> None:
+    def __init__(
+        self, model: LoadedModel, objects: int, first: int, count: int, path: Path | None = None
+    ) -> None:
         height, width = model.manifest.shape("probability")[2:]
         self._shape = (1 + objects, height, width)
         self._bytes = int(np.prod(self._shape)) * 2
-        self._first = first
+        self._first, self._path = first, path
+        size_bytes = count * self._bytes
         try:
-            self._file = TemporaryFile(prefix="edge-vos-")  # noqa: SIM115 - it stays open
-            self._file.truncate(count * self._bytes)
+            self.is_whole = path is not None and path.exists() and path.stat().st_size == size_bytes
+            self._file = self._open(path)
+            if not self.is_whole:
+                self._file.truncate(size_bytes)
         except OSError as error:
-            raise _no_room(error) from error
+            raise _no_room(error, path) from error
 
     def put(self, index: int, found: NDArray[np.float32]) -> None:
         """Keep a frame's."""
@@ -82,7 +94,19 @@ class Stack:
             self._file.write(found.astype(np.float16).tobytes())
             self._file.flush()
         except OSError as error:
-            raise _no_room(error) from error
+            raise _no_room(error, self._path) from error
+
+    def complete(self) -> None:
+        """Say that all are there, for a run that comes after this one."""
+        self.is_whole = True
+        if self._path is None:
+            return
+        try:
+            self._file.close()
+            partial_path(self._path).replace(self._path)
+            self._file = self._open(self._path)
+        except OSError as error:
+            raise _no_room(error, self._path) from error
 
     def get(self, index: int) -> NDArray[np.float32]:
         """Return a frame's: (1 + N, H/4, W/4) float32."""
@@ -91,11 +115,22 @@ class Stack:
         return read.reshape(self._shape).astype(np.float32)
 
     def close(self) -> None:
-        """Forget all."""
+        """Close the file; what is nameless is forgotten."""
         self._file.close()
 
+    def _open(self, path: Path | None) -> IO[bytes]:
+        if path is None:
+            return TemporaryFile(prefix="edge-vos-")
+        return path.open("rb") if self.is_whole else partial_path(path).open("w+b")
 
-def _no_room(error: OSError) -> SinkError:
+
+def _no_room(error: OSError, path: Path | None) -> SinkError:
+    if path is not None:
+        return SinkError(
+            f"The file {path} cannot be written ({error.strerror or error})",
+            "room on its disk",
+            f"df {path.parent}",
+        )
     return SinkError(
         f"A temporary file cannot be written ({error.strerror or error})",
         f"room in {gettempdir()}",

@@ -4,7 +4,9 @@ Between two given frames the video is followed forwards from the one and backwar
 each time with both of them in memory; the two probabilities are blended by how near the given
 frames are, and the outlines are mended by what the given masks taught (``outline``). One stretch
 between two given frames is worked on at a time, and what the way back found lies in a file
-meanwhile, so memory grows neither with the stretch nor with the video.
+meanwhile, so memory grows neither with the stretch nor with the video. A working folder keeps both
+for a later run (``working_folder``): a finished stretch is taken as it is; of the one that was
+worked on, a whole way back, and the finished frames of the way forward, which is stepped again.
 """
 
 from collections.abc import Callable, Generator, Iterator, Mapping
@@ -24,6 +26,7 @@ from edge_vos.runtime.propagation.follow import Stack, certain, chances, follow,
 from edge_vos.runtime.propagation.job import Job, Keyframe, read_frame, read_given
 from edge_vos.runtime.propagation.outline import Outline
 from edge_vos.runtime.propagation.samples import learn_outlines
+from edge_vos.runtime.propagation.working_folder import Kept, WorkingFolder
 from edge_vos.runtime.segmenter import FrameResult
 from edge_vos.runtime.sources.frame import Frame
 
@@ -49,7 +52,10 @@ class _Stretch:
 
 
 def propagate(
-    model: LoadedModel, job: Job, stopped: Callable[[], bool] = lambda: False
+    model: LoadedModel,
+    job: Job,
+    stopped: Callable[[], bool] = lambda: False,
+    folder: WorkingFolder | None = None,
 ) -> Generator[tuple[Frame, FrameResult], None, None]:
     """Give every frame with its masks, in order; a given frame has the masks that were given.
 
@@ -57,8 +63,10 @@ def propagate(
         model: the student, loaded into an engine.
         job: what to carry where.
         stopped: is asked before each frame whether to end.
+        folder: keeps what is found, and has what a run before found.
 
     Raises:
+        SinkError: if the folder cannot be written or read.
         PromptError: if a given mask does not fit its frame or the model.
         SourceLost: if a picture cannot be read.
         EngineError: if the engine fails.
@@ -71,20 +79,53 @@ def propagate(
         start = 0 if before is None else before.index + 1
         stop = len(job.frames) if after is None else after.index
         if start < stop and not stopped():
-            yield from _carry(model, job, _Stretch(start, stop, before, after), stopped)
+            yield from _carry(model, job, _Stretch(start, stop, before, after), stopped, folder)
 
 
 def _carry(
-    model: LoadedModel, job: Job, stretch: _Stretch, stopped: Callable[[], bool]
+    model: LoadedModel,
+    job: Job,
+    stretch: _Stretch,
+    stopped: Callable[[], bool],
+    folder: WorkingFolder | None,
+) -> Iterator[tuple[Frame, FrameResult]]:
+    there = range(stretch.start, stretch.stop)
+    if folder is None:
+        yield from _find(model, job, stretch, stopped, None)
+        return
+    if folder.frames.issuperset(there):
+        for index in there:
+            if stopped():
+                return
+            frame, kept = read_frame(job, index), folder.get(index)
+            if kept is not None:
+                yield frame, _take(model, job, frame, kept, {})
+    else:
+        for frame, result in _find(model, job, stretch, stopped, folder):
+            if frame.index not in folder.frames:
+                folder.put(result)
+            yield frame, result
+    if folder.frames.issuperset(there):
+        folder.forget_way_back(stretch.start)
+
+
+def _find(
+    model: LoadedModel,
+    job: Job,
+    stretch: _Stretch,
+    stopped: Callable[[], bool],
+    folder: WorkingFolder | None,
 ) -> Iterator[tuple[Frame, FrameResult]]:
     object_ids, there = job.object_ids, range(stretch.start, stretch.stop)
     outlines = learn_outlines(model, job, stretch.keys)
-    with closing(Stack(model, len(object_ids), stretch.start, len(there))) as stack:
-        if stretch.after is not None:
+    path = folder.way_back(stretch.start) if folder is not None and stretch.after else None
+    with closing(Stack(model, len(object_ids), stretch.start, len(there), path)) as stack:
+        if stretch.after is not None and not stack.is_whole:
             for frame, result in follow(model, job, stretch.keys, reversed(there)):
                 if stopped():
                     return
                 stack.put(frame.index, certain(result, object_ids))
+            stack.complete()
         forwards: Iterator[tuple[Frame, FrameResult | None]]
         if stretch.before is None:
             forwards = ((read_frame(job, index), None) for index in there)
@@ -93,11 +134,15 @@ def _carry(
         for frame, step in forwards:
             if stopped():
                 return
+            timings_ms = step.timings_ms if step is not None else {}
+            kept = folder.get(frame.index) if folder is not None else None
+            if kept is not None:
+                yield frame, _take(model, job, frame, kept, timings_ms)
+                continue
             weight = stretch.weight(frame.index)
             found = np.float32(weight) * certain(step, object_ids) if step is not None else 0.0
             if stretch.after is not None:
                 found = found + np.float32(1 - weight) * stack.get(frame.index)
-            timings_ms = step.timings_ms if step is not None else {}
             yield frame, _finish(model, job, frame, np.asarray(found), timings_ms, outlines)
 
 
@@ -114,6 +159,17 @@ def _finish(
     confidence = {state.id: state.confidence for state in states}
     objects = _states(job, mended, confidence)
     return FrameResult(mended, probability, objects, timings_ms, frame.index)
+
+
+def _take(
+    model: LoadedModel, job: Job, frame: Frame, kept: Kept, timings_ms: dict[str, float]
+) -> FrameResult:
+    """Make the result of a frame again that a run before found."""
+    probability = np.zeros(model.manifest.shape("probability")[1:], np.float32)
+    probability[[0, *job.object_ids]] = kept.probability
+    confidence = dict(zip(job.object_ids, kept.confidence.tolist(), strict=True))
+    objects = _states(job, kept.mask, confidence)
+    return FrameResult(kept.mask, probability, objects, timings_ms, frame.index)
 
 
 def _mend(

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -52,6 +52,7 @@ def open_sinks(
     inputs: Iterable[Path] = (),
     original: Original | None = None,
     frame_files: FrameFiles | None = None,
+    begun: Collection[str] = (),
 ) -> list[Sink]:
     """Open several sinks, or none of them: see :func:`open_sink`.
 
@@ -66,6 +67,7 @@ def open_sinks(
         inputs: files that the run reads, such as ``source.files``: no sink may replace them.
         original: of the source, ``source.original``: what videos take sound and more from.
         frame_files: the frames' own files, which labels name.
+        begun: the URIs that a run began which now goes on: they are replaced.
 
     Raises:
         SinkError: if one cannot be opened, two are the same, or one would replace an input.
@@ -74,11 +76,11 @@ def open_sinks(
     for index, uri in enumerate(asked):
         if uri in asked[:index]:
             raise SinkError(f"The output {uri} was asked for twice", "each output once")
-    output_paths = [output_path for uri in asked if (output_path := _output_path(uri)) is not None]
+    output_paths = _output_paths(asked)
     check_apart(output_paths)
     check_spares(output_paths, inputs)
     for output_path in output_paths:
-        output_path.check_free(overwrite)
+        output_path.check_free(overwrite or output_path.uri in begun)
     interaction, painter = Interaction(controls or Controls()), Painter()
     sinks: list[Sink] = []
     try:
@@ -93,6 +95,7 @@ def open_sinks(
                     painter=painter,
                     original=original,
                     frame_files=frame_files,
+                    begun=uri in begun,
                 )
             )
         if any(is_interactive(uri) for uri in asked):
@@ -114,6 +117,7 @@ def open_sink(
     painter: Painter | None = None,
     original: Original | None = None,
     frame_files: FrameFiles | None = None,
+    begun: bool = False,
 ) -> Sink:
     """Open a video file, a folder of masks, JSON lines, a camera, a window, a page, or nothing.
 
@@ -133,6 +137,7 @@ def open_sink(
         painter: draws overlays, shared by the sinks that need one.
         original: of the source, for a video.
         frame_files: the frames' own files, which labels name.
+        begun: a run that goes on began it: it is replaced.
 
     Raises:
         SinkError: if it exists, cannot be written, or is of an unknown kind.
@@ -140,10 +145,12 @@ def open_sink(
     painter = painter if painter is not None else Painter()
     output_path = _output_path(uri)
     if output_path is not None:
+        replace = overwrite or begun
         if label_kinds.label_scheme(uri):
-            output_path.check_free(overwrite)
-            return label_kinds.open_labels(uri, output_path.path, frame_files or FrameFiles())
-        return _open_output_path(output_path, fps, size, overwrite, painter, original)
+            output_path.check_free(replace)
+            files = frame_files or FrameFiles()
+            return label_kinds.open_labels(uri, output_path.path, files, begun)
+        return _open_output_path(output_path, fps, size, replace, painter, original)
     if uri.startswith(VIRTUAL_CAMERA):
         return open_virtual_camera(uri, fps, size, painter.paint)
     if is_interactive(uri):
@@ -152,6 +159,20 @@ def open_sink(
             return Window(size, interaction, painter)
         return _open_page(uri, interaction, painter)
     return Nothing()
+
+
+def first_output(uris: Iterable[str]) -> Path | None:
+    """Return the first file or folder that sinks write to, if there is one.
+
+    Raises:
+        SinkError: if one is of an unknown kind.
+    """
+    output_paths = _output_paths(uris)
+    return output_paths[0].path if output_paths else None
+
+
+def _output_paths(uris: Iterable[str]) -> list[OutputPath]:
+    return [output_path for uri in uris if (output_path := _output_path(uri)) is not None]
 
 
 def _output_path(uri: str) -> OutputPath | None:

@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
-from edge_vos.bundle import GOLDEN_FILE, Bundle, write_bundle
+from edge_vos.bundle import GOLDEN_FILE, PROMPT_GOLDEN_FILE, Bundle, Manifest, write_bundle
 from edge_vos.cli import app
 from edge_vos.converters.verify.golden import run_script
 from edge_vos.errors import BundleError
 from edge_vos.runtime.golden import Script
 from edge_vos.runtime.model import LoadedModel
+from edge_vos.runtime.prompt_golden import PromptGolden
 
 TOLERANCE = {"max_abs_error": 1e-4, "mask_iou": 0.999}
 
@@ -108,3 +109,52 @@ def test_a_bundle_without_a_golden_is_a_named_error(tiny_bundle: Bundle) -> None
     result = _verify(tiny_bundle.path)
     assert isinstance(result.exception, BundleError)
     assert "holds no golden.npz" in str(result.exception)
+
+
+def _prompted(
+    path: Path, model: LoadedModel, files: dict[str, bytes], manifest: Manifest, *, wrong: bool
+) -> Bundle:
+    """Write the tiny student and its prompt head, each with a golden."""
+    whole = _bundle(path.with_name("step.bundle"), model, files["model.onnx"])
+    prompt = np.zeros((2, 4, 16, 24), np.float16)
+    prompt[:, 2, 4:12, 6:18] = 1
+    found = prompt[:, 2:3] if not wrong else np.zeros_like(prompt[:, :1])
+    golden = PromptGolden(np.zeros((2, 3, 32, 48), np.uint8), prompt, found.copy())
+    return write_bundle(
+        path,
+        replace(manifest, report=whole.manifest.report),
+        {**files, GOLDEN_FILE: whole.file(GOLDEN_FILE), PROMPT_GOLDEN_FILE: golden.to_bytes()},
+    )
+
+
+@pytest.mark.parametrize("wrong", [False, True])
+def test_the_prompt_head_is_checked_too(
+    tmp_path: Path,
+    tiny_model: LoadedModel,
+    prompted_manifest: Manifest,
+    tiny_onnx: bytes,
+    tiny_prompt_onnx: bytes,
+    wrong: bool,
+) -> None:
+    files = {"model.onnx": tiny_onnx, "prompt/model.onnx": tiny_prompt_onnx}
+    bundle = _prompted(tmp_path / "a.bundle", tiny_model, files, prompted_manifest, wrong=wrong)
+    result = _verify(bundle.path, "--json")
+    assert result.exit_code == int(wrong), result.output
+    document = json.loads(result.stdout)
+    assert document["passed"] is not wrong
+    assert document["mask_iou"] >= 0.999  # of the step
+    assert document["prompt_head"]["passed"] is not wrong
+    assert document["prompt_head"]["prompts"] == 2
+    assert document["prompt_head"]["mask_iou"] == (0.0 if wrong else 1.0)
+    assert "prompt head: mask IoU" in _verify(bundle.path).stdout
+
+
+def test_a_prompt_head_without_its_golden_is_refused(prompted_bundle: Bundle) -> None:
+    with pytest.raises(BundleError, match="golden"):
+        _verify_raising(prompted_bundle.path)
+
+
+def _verify_raising(path: Path) -> None:
+    result = _verify(path)
+    assert result.exception is not None
+    raise result.exception

@@ -1,16 +1,22 @@
 """Clicks and boxes as a person who knows the answer would give them, and what they measure."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from edge_vos.errors import UsageError
+from edge_vos.errors import PromptError, UsageError
 from edge_vos.evaluate.clicks import box_of, next_click
 from edge_vos.evaluate.davis import read_davis
-from edge_vos.evaluate.prompts import parse_prompt, prompted_mask, score_prompts
+from edge_vos.evaluate.prompts import (
+    PromptedSegmenter,
+    parse_prompt,
+    prompted_mask,
+    score_prompts,
+)
+from edge_vos.runtime.prompts.find_object import ObjectFinder
+from edge_vos.runtime.prompts.prompt import Prompt
 
 Mask = NDArray[np.uint8]
 
@@ -21,24 +27,23 @@ def _square(top: int, left: int, side: int) -> Mask:
     return mask
 
 
-class Growing:
+class Growing(ObjectFinder):
     """Find a little more of what was clicked each time: the box's inside, or a square."""
 
-    def mask(
-        self,
-        frame: NDArray[np.uint8],
-        box_xywh: tuple[int, int, int, int] | None = None,
-        points: Sequence[tuple[int, int]] = (),
-        labels: Sequence[int] = (),
-        mask: Mask | None = None,
-    ) -> Mask:
-        found = np.zeros(frame.shape[:2], np.uint8) if mask is None else mask.copy()
-        if box_xywh is not None:
-            x, y, width, height = box_xywh
+    def find(self, frame: NDArray[np.uint8], prompt: Prompt, current: Mask | None = None) -> Mask:
+        found = np.zeros(frame.shape[:2], np.uint8) if current is None else current.copy()
+        for x, y, width, height in prompt.boxes_xywh:
             found[y : y + height, x : x + width] = 1
-        for (x, y), label in zip(points, labels, strict=True):
+        for (x, y), label in zip(prompt.points, prompt.signs, strict=True):
             found[max(y - 4, 0) : y + 5, max(x - 4, 0) : x + 5] = label
         return found
+
+
+class Blind(ObjectFinder):
+    """Find nothing."""
+
+    def find(self, frame: NDArray[np.uint8], prompt: Prompt, current: Mask | None = None) -> Mask:
+        raise PromptError("Nothing was found", "an object")
 
 
 def test_the_first_click_falls_into_the_middle_of_the_object() -> None:
@@ -101,3 +106,36 @@ def test_every_nth_frame_is_tried(make_davis: object) -> None:
     assert 50 < scores.box <= 100
     assert scores.after[1] <= scores.after[3] + 1e-9
     assert 1 <= scores.clicks85 <= scores.clicks90 <= 20
+
+
+class Following:
+    """Stand for a segmenter that returns what it was given."""
+
+    def __init__(self, finder: ObjectFinder) -> None:
+        self.finder = finder
+
+    def prompt(self, mask: Mask) -> None:
+        self.mask = mask
+
+    def step(self, frame: NDArray[np.uint8]) -> "Following":
+        return self
+
+
+@pytest.mark.parametrize(("finder", "j"), [(Growing(), 1.0), (Blind(), 0.0)])
+def test_objects_are_followed_from_the_masks_that_prompts_give(
+    finder: ObjectFinder, j: float
+) -> None:
+    truth = np.where(_square(2, 2, 9), 1, np.where(_square(20, 30, 9), 2, 0)).astype(np.uint8)
+    scores: list[float] = []
+    follower = PromptedSegmenter(Following(finder), 0, scores)  # type: ignore[arg-type]
+    follower.prompt(truth)
+    result = follower.step(np.zeros((40, 60, 3), np.uint8))
+    assert scores == [j, j]
+    assert set(np.unique(result.mask)) == {0, 1, 2}
+    assert np.array_equal(result.mask, truth) == (j == 1.0)
+
+
+def test_nothing_found_counts_as_nothing(make_davis: object) -> None:
+    root: Path = make_davis({"swing": 5})  # type: ignore[operator]
+    scores = score_prompts(read_davis(root), Blind(), step=2)
+    assert (scores.box, scores.after[5], scores.clicks85) == (0.0, 0.0, 20.0)

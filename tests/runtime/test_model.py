@@ -1,3 +1,4 @@
+import gc
 import logging
 import re
 from dataclasses import replace
@@ -14,7 +15,11 @@ from edge_vos.bundle import (
 )
 from edge_vos.engines import ENGINES, Engine
 from edge_vos.errors import BundleError, EngineError, MissingPackageError, ShapeError, UsageError
-from edge_vos.runtime.model import choose_engine, open_bundle
+from edge_vos.graph import TensorSpec
+from edge_vos.runtime import model as module
+from edge_vos.runtime.backends.onnx import open_runner
+from edge_vos.runtime.backends.runner import ModelSpec, Runner
+from edge_vos.runtime.model import choose_engine, open_bundle, open_prompt_head
 
 pytest.importorskip("onnxruntime")
 
@@ -126,3 +131,87 @@ def test_a_missing_engine_names_the_command_that_installs_it(
     _only(monkeypatch)
     with pytest.raises(MissingPackageError, match=re.escape(ENGINES[name].install)):
         choose_engine(name)
+
+
+def test_a_prompt_head_opens_when_it_is_asked_for(
+    prompted_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = []
+
+    def note(path: Path, offered: ModelSpec, threads: int | None) -> Runner:
+        opened.append((path.name, threads))
+        return open_runner(path, offered, threads)
+
+    monkeypatch.setattr(module, "load_opener", lambda _: note)
+    model = open_bundle(prompted_bundle.path, threads=1)
+    assert opened == [("model.onnx", 1)]
+    head = model.prompt_head
+    assert head is not None
+    assert opened == [("model.onnx", 1)] * 2
+    assert model.prompt_head is head
+    assert head.size == (64, 96)
+    model.close()
+    model.close()
+
+
+def test_a_prompt_head_makes_a_mask(prompted_bundle: Bundle) -> None:
+    frame = np.full((64, 96, 3), 90, np.uint8)
+    head = open_bundle(prompted_bundle.path, threads=1).prompt_head
+    assert head is not None
+    mask = head.mask(frame, box_xywh=(24, 16, 40, 24))
+    assert mask.shape == (64, 96)
+    assert set(np.unique(mask)) == {0, 1}
+    inside = mask[18:38, 26:62]
+    assert inside.all()
+    assert mask.sum() < 1.5 * 40 * 24
+
+
+def test_a_released_prompt_head_opens_again(prompted_bundle: Bundle) -> None:
+    model = open_bundle(prompted_bundle.path, threads=1)
+    model.release_prompt_head()  # nothing is open yet
+    first = model.prompt_head
+    model.release_prompt_head()
+    second = model.prompt_head
+    assert first is not None
+    assert second is not None
+    assert first is not second
+    inputs = {spec.name: np.zeros(spec.shape, np.float32) for spec in _head_specs(prompted_bundle)}
+    with pytest.raises(EngineError, match="closed"):
+        first.runner.run(inputs)
+    assert set(second.runner.run(inputs)) == {"probability"}
+
+
+def _head_specs(bundle: Bundle) -> tuple[TensorSpec, ...]:
+    entry = bundle.manifest.prompt_head
+    assert entry is not None
+    return entry.graph.inputs
+
+
+def test_a_zip_gives_its_prompt_head_after_its_folder_is_gone(
+    tmp_path: Path, prompted_bundle: Bundle, prompted_manifest: Manifest
+) -> None:
+    files: dict[str, bytes | Path] = {
+        name: prompted_bundle.file(name) for name in prompted_bundle.manifest.files
+    }
+    write_bundle(tmp_path / "a.zip", prompted_manifest, files)
+    model = open_bundle(tmp_path / "a.zip", threads=1)
+    gc.collect()
+    assert model.prompt_head is not None
+
+
+def test_a_bundle_without_a_prompt_head_says_so(tiny_bundle: Bundle) -> None:
+    assert open_bundle(tiny_bundle.path, threads=1).prompt_head is None
+    with pytest.raises(BundleError, match="holds no prompt head"):
+        open_prompt_head(tiny_bundle, ENGINES["onnx"].runner, 1)
+
+
+def test_a_prompt_head_with_other_shapes_than_its_manifest_is_refused(
+    tmp_path: Path, prompted_manifest: Manifest, tiny_onnx: bytes, tiny_prompt_onnx: bytes
+) -> None:
+    assert prompted_manifest.prompt_head is not None
+    other = replace(prompted_manifest.prompt_head, size=(96, 96))
+    files = {"model.onnx": tiny_onnx, "prompt/model.onnx": tiny_prompt_onnx}
+    manifest = replace(prompted_manifest, prompt_head=other)
+    model = open_bundle(write_bundle(tmp_path / "a.bundle", manifest, files).path, threads=1)
+    with pytest.raises(ShapeError, match="'image'"):
+        _ = model.prompt_head

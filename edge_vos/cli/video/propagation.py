@@ -1,9 +1,10 @@
 """`edge-vos segment` with the masks of several frames: which is whose, and the run."""
 
 import difflib
+import sys
 import time
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from edge_vos.runtime.model import LoadedModel
     from edge_vos.runtime.pipeline import Ending
     from edge_vos.runtime.propagation.job import Job
+    from edge_vos.runtime.propagation.working_folder import WorkingFolder
     from edge_vos.runtime.sources.frame import Source
 
 _FOLDER = "a folder of images, or a glob of them"
@@ -112,9 +114,13 @@ def run_propagation(
     stack.callback(model.runner.close)
     assumed: list[str] = []
     job = make_job(request, source, files, given, model, assumed)
+    folder = open_folder(request, job, model)
+    if folder is not None:
+        stack.enter_context(folder)
     controls, watch, times = Controls(), Watch(), StageTimes()
     stack.enter_context(stop_on_signals(controls))
-    sinks = open_outputs(request, source, controls, files, list(given.values()))
+    begun = folder.begun if folder is not None else ()
+    sinks = open_outputs(request, source, controls, files, list(given.values()), begun)
     count, started_s, numbers = 0, time.perf_counter(), set[int]()
     last_s = started_s
     total = (
@@ -124,7 +130,9 @@ def run_propagation(
         for sink in sinks:
             writing.callback(sink.close)
         advance = writing.enter_context(progress(total))
-        carried = propagate(model, job, stopped=controls.stop.is_set)
+        carried = writing.enter_context(
+            closing(propagate(model, job, controls.stop.is_set, folder))
+        )
         for frame, result in carried if total else ():
             for sink in sinks:
                 sink.write(frame, result)
@@ -136,10 +144,12 @@ def run_propagation(
             advance()
             if count == total or controls.stop.is_set():
                 break
-        carried.close()
     ended: Ending = "end" if count == len(files) else "frames"
-    if controls.stop.is_set():
+    if controls.stop.is_set() and count < total:
         ended = "stopped"
+    if folder is not None:
+        folder.finished = ended != "stopped"
+    notes = [note for sink in sinks for note in getattr(sink, "notes", ())]
     report = RunReport(
         frames=count,
         dropped=0,
@@ -148,7 +158,50 @@ def run_propagation(
         object_ids=tuple(sorted(numbers)),
         ended=ended,
     )
-    print_report(request, report, sinks, watch, model, size_reason, assumed)
+    notes = _tell_folder(folder, request.resume) if folder is not None else []
+    print_report(request, report, sinks, watch, model, size_reason, assumed, notes)
+
+
+def open_folder(
+    request: "SessionRequest", job: "Job", model: "LoadedModel"
+) -> "WorkingFolder | None":
+    """Open the working folder beside the first output; without an output there is none.
+
+    Raises:
+        UsageError: if the run shall go on and has no output.
+        SinkError: if what is there is from another run, or from one that need not go on.
+    """
+    from edge_vos.runtime.propagation.working_folder import Run, WorkingFolder, beside
+    from edge_vos.runtime.sinks.opening import first_output
+
+    output = first_output(request.outputs)
+    if output is None:
+        if request.resume:
+            raise UsageError(
+                "--resume without an output",
+                "the outputs of the run that was stopped",
+                "Add them, such as -o coco:labels.json",
+            )
+        return None
+    return WorkingFolder.open(
+        beside(output),
+        Run.of(job, model, request.outputs),
+        resume=request.resume,
+        overwrite=request.options.overwrite,
+    )
+
+
+def _tell_folder(folder: "WorkingFolder", resume: bool) -> list[str]:
+    """Say, on stderr too, what was taken from a run before, and what is left for one after."""
+    told = []
+    if resume:
+        found = f"{folder.taken} frames were taken from" if folder.taken else "there is nothing in"
+        told.append(f"--resume: {found} {folder.path}")
+    if not folder.finished and folder.holds_something:
+        told.append(f"{len(folder.frames)} frames are kept in {folder.path}: --resume goes on")
+    for note in told:
+        print(note, file=sys.stderr, flush=True)
+    return told
 
 
 def make_job(

@@ -64,6 +64,7 @@ def print_report(
     model: "LoadedModel",
     size_reason: str,
     assumed: Sequence[str] = (),
+    notes: Sequence[str] = (),
 ) -> None:
     """Print what a run did, as a table for people or as one JSON document.
 
@@ -75,6 +76,7 @@ def print_report(
         model: that did it.
         size_reason: why it has that size.
         assumed: what was taken for granted in reading masks.
+        notes: what was said of the run, beside what the sinks say of how they write.
     """
     from edge_vos.devices.telemetry.memory import peak_rss_bytes
 
@@ -85,7 +87,10 @@ def print_report(
         "objects": len(report.object_ids),
         "object_ids": list(report.object_ids),
         "outputs": [file for sink in sinks for file in sink.files],
-        "notes": [note for sink in sinks for note in getattr(sink, "notes", ())],
+        "notes": [
+            *(note for sink in sinks for note in getattr(sink, "notes", ())),
+            *notes,
+        ],
         "ended": report.ended,
         "assumed": list(assumed),
         "j": watch.j,

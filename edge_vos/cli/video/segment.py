@@ -35,6 +35,12 @@ def segment(
             metavar="TIME", help="Begin a file here: seconds, or HH:MM:SS, such as 1:02.5."
         ),
     ] = None,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume", help="Go on with a run of several --mask that was stopped, same outputs."
+        ),
+    ] = False,
     end: Annotated[
         str | None, typer.Option(metavar="TIME", help="End a file here: seconds, or HH:MM:SS.")
     ] = None,
@@ -45,7 +51,9 @@ def segment(
     the run as the end of the video does: outputs are completed, and the exit code is 0.
 
     Several masks, for frames of a folder, are carried to all the others, from both sides; a mask
-    is for the frame that it is named after, or for FRAME in --mask FRAME=FILE.
+    is for the frame that it is named after, or for FRAME in --mask FRAME=FILE. A run that was
+    stopped leaves what it found beside its first output; the same command with --resume goes on
+    from there, and gives what a run without a stop gives.
 
     Examples: edge-vos segment clip.mp4 --box 210,80,160,240 -o overlay.mp4 -o masks/
 
@@ -72,5 +80,6 @@ def segment(
             outputs=tuple(options.output or ()),
             start_s=0.0 if start is None else parse_time("--start", start),
             end_s=None if end is None else parse_time("--end", end),
+            resume=resume,
         )
     )

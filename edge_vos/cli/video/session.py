@@ -5,7 +5,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -42,6 +42,7 @@ class SessionRequest:
         end_s: where in a file to end; ``None`` is at its end.
         live: take the newest frame, not every frame.
         loop: play a file again at its end.
+        resume: go on with a run of several masks that was stopped.
 
     Attributes:
         prompts: for the first frame; an exact mask of the source serves when there are none.
@@ -55,6 +56,7 @@ class SessionRequest:
     end_s: float | None = None
     live: bool = False
     loop: bool = False
+    resume: bool = False
 
     def __post_init__(self) -> None:
         _ = self.prompts  # wrong ones are refused before anything is opened
@@ -107,6 +109,12 @@ def run_session(request: SessionRequest) -> None:
             until_run.pop_all()
             run_propagation(request, source, files, given, stack)
             return
+        if request.resume:
+            raise UsageError(
+                "--resume without masks of several frames",
+                "--mask twice or more, as in the run that was stopped",
+                "Leave --resume out: this run begins at the first frame",
+            )
         model, size_reason = open_model(request, source.fps)
         stack.callback(model.runner.close)
         segmenter = Segmenter(model)
@@ -171,6 +179,7 @@ def open_outputs(
     controls: "Controls",
     files: Sequence[Path],
     masks: Sequence[Path] = (),
+    begun: Collection[str] = (),
 ) -> "list[Sink]":
     """Open what a run writes to and shows on, and say on stderr how it is written.
 
@@ -180,6 +189,7 @@ def open_outputs(
         controls: of the run.
         files: of the frames, in order; none where they are no files.
         masks: that are read, so that no output replaces them.
+        begun: the outputs that a run began which now goes on: they are replaced.
 
     Raises:
         SinkError: if one cannot be opened, or would replace what is read or exists.
@@ -196,6 +206,7 @@ def open_outputs(
         inputs=(*source.files, *masks),
         original=source.original,
         frame_files=FrameFiles(tuple(files)),
+        begun=begun,
     )
     for sink in sinks:
         for note in getattr(sink, "notes", ()):

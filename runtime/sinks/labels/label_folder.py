@@ -45,19 +45,20 @@ class LabelFolder(Sink):
         uri: what the user asked for.
         path: the folder, new or empty.
         format: of its files.
+        begun: a run that goes on began it: it need not be empty.
 
     Raises:
         SinkError: if it is not empty, or cannot be written.
     """
 
-    def __init__(self, uri: str, path: Path, format: FolderFormat) -> None:
+    def __init__(self, uri: str, path: Path, format: FolderFormat, begun: bool = False) -> None:
         self.uri = uri
         self.files = (str(path),)
         self._path, self._format = path, format
         self._made, self._count, self._closed = not path.exists(), 0, False
         make_folder(path)
         try:
-            if any(path.iterdir()):
+            if not begun and any(path.iterdir()):
                 raise SinkError(
                     f"The output folder {path} is not empty", "a new or empty folder",
                     "Choose another, or remove what is in it",

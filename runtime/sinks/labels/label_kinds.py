@@ -27,22 +27,23 @@ def label_scheme(uri: str) -> str:
     return scheme if colon and (scheme in FILE_SUFFIXES or scheme in FOLDERS) else ""
 
 
-def open_labels(uri: str, path: Path, frame_files: FrameFiles) -> Sink:
+def open_labels(uri: str, path: Path, frame_files: FrameFiles, begun: bool = False) -> Sink:
     """Open an output for another tool.
 
     Args:
         uri: with its prefix.
         path: what stands behind the prefix.
         frame_files: of the frames, so that they can be named.
+        begun: a run that goes on began it: a folder need not be empty.
 
     Raises:
         SinkError: if it cannot be written.
     """
     scheme = label_scheme(uri)
     if scheme == "yolo":
-        return LabelFolder(uri, path, Yolo(frame_files))
+        return LabelFolder(uri, path, Yolo(frame_files), begun)
     if scheme == "labelme":
-        return LabelFolder(uri, path, LabelMe(frame_files, path))
+        return LabelFolder(uri, path, LabelMe(frame_files, path), begun)
     if scheme == "mots":
         return LabelFile(uri, path, Mots())
     if scheme == "cvat":

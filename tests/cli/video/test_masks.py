@@ -1,6 +1,9 @@
 """Masks of all kinds as prompts, the ids and names that come out, and masks of several frames."""
 
 import json
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +20,7 @@ from edge_vos.errors import EdgeVosError, MaskError, UsageError
 from edge_vos.runtime.annotations.annotation import FrameName
 from edge_vos.runtime.annotations.reading import read_annotation
 from edge_vos.runtime.masks import davis_palette, jaccard, write_palette_png
+from edge_vos.runtime.propagation import outline
 
 SIZE = (128, 192)
 FRAMES = 9
@@ -259,6 +263,85 @@ def test_a_frame_that_breaks_leaves_whole_outputs(
     assert "00006.png cannot be decoded" in str(error)
     images = json.loads((tmp_path / "a.json").read_text())["images"]
     assert [image["file_name"] for image in images] == [f"{i:05d}.png" for i in range(6)]
+
+
+_KILLED = """
+import os, signal, sys
+from edge_vos.cli.main import main
+from edge_vos.runtime.propagation import outline
+from edge_vos.runtime.propagation.working_folder import WorkingFolder
+
+outline._STEPS = 40
+put, left = WorkingFolder.put, int(sys.argv.pop(1))
+
+def put_or_die(self, result):
+    global left
+    if left == 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+    left -= 1
+    put(self, result)
+
+WorkingFolder.put = put_or_die
+main()
+"""
+
+
+def _contents(folder: Path) -> dict[str, bytes]:
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+@pytest.mark.parametrize("kept", [0, 3, 5])
+@pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL")
+def test_a_run_that_was_killed_goes_on(
+    tiny_bundle: Bundle,
+    tmp_path: Path,
+    clip: Path,
+    given: Path,
+    kept: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """With three given masks: in the first stretch, after it, and in the second one."""
+    monkeypatch.setattr(outline, "_STEPS", 40)
+
+    def words(out: Path) -> list[str]:
+        masks = [part for i in (0, 4, 8) for part in ("--mask", str(given / f"{i:05d}.png"))]
+        uris = (f"coco:{out}/a.json", f"{out}/m/", f"{out}/a.jsonl", f"yolo:{out}/yolo")
+        return [str(clip), *masks, *(part for uri in uris for part in ("-o", uri)), "--json"]
+
+    whole, out = tmp_path / "whole", tmp_path / "out"
+    _document(_segment(tiny_bundle, *words(whole)))
+    command = [sys.executable, "-c", _KILLED, str(kept), "segment", *words(out)]
+    killed = subprocess.run([*command, "--model", str(tiny_bundle.path)], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    working = out / "a.json.unfinished"
+    assert len(list(working.glob("*.npz"))) == kept
+    error = _refused(tiny_bundle, *words(out))
+    assert "--resume" in str(error)
+    write_palette_png(tmp_path / "other.png", np.ones(SIZE, np.uint8))
+    changed = [
+        part.replace(str(given / "00004"), f"00004={tmp_path / 'other'}") for part in words(out)
+    ]
+    error = _refused(tiny_bundle, *changed, "--resume")
+    assert "the mask of frame 00004.png has changed" in str(error)
+    document = _document(_segment(tiny_bundle, *words(out), "--resume"))
+    assert (document["frames"], document["ended"]) == (FRAMES, "end")
+    assert any(f"{kept or 'nothing'}" in note for note in document["notes"])
+    assert not working.exists()
+    assert _contents(out) == _contents(whole)
+
+
+def test_resume_is_for_runs_that_keep_something(
+    tiny_bundle: Bundle, clip: Path, given: Path
+) -> None:
+    first, last = given / "00000.png", given / "00008.png"
+    error = _refused(tiny_bundle, clip, "--mask", first, "--resume")
+    assert "--resume without masks of several frames" in str(error)
+    error = _refused(tiny_bundle, clip, "--mask", first, "--mask", last, "--resume")
+    assert "--resume without an output" in str(error)
 
 
 def test_live_takes_one_mask(tiny_bundle: Bundle, tmp_path: Path, clip: Path, given: Path) -> None:
