@@ -173,7 +173,8 @@ def _picture(footage: Footage, rng: np.random.Generator) -> tuple[Image, Image]:
 
 
 def _one_of(still: Still, rng: np.random.Generator) -> Image:
-    return (still.labels == still.parts[int(rng.integers(len(still.parts)))]).astype(np.uint8)
+    part = still.parts[int(rng.integers(len(still.parts)))]
+    return np.asarray(still.labels == part, np.uint8)
 
 
 def _rough(mask: Image, rng: np.random.Generator) -> Image:
@@ -226,4 +227,4 @@ def sheet_of(batch: PromptBatch, probability: Sequence[NDArray[np.float32]]) -> 
 def _painted(picture: NDArray[np.float32], cells: NDArray[np.float32]) -> Image:
     soft = cv2.resize(cells, picture.shape[1::-1])[..., None]
     painted = picture * (1 - 0.5 * soft) + np.array((40, 40, 220), np.float32) * 0.5 * soft
-    return np.clip(painted, 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(painted, 0, 255), np.uint8)
