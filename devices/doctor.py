@@ -18,6 +18,7 @@ from edge_vos.devices.telemetry.machine import ROOT, Machine, probe_machine
 from edge_vos.devices.telemetry.sysfs import read_text
 from edge_vos.devices.telemetry.tegrastats import parse_power_mode
 from edge_vos.engines import ENGINES
+from edge_vos.runtime import supervision
 from edge_vos.runtime.sinks import virtual_camera
 from edge_vos.runtime.sources import picamera
 from edge_vos.runtime.sources.video_library import INSTALL as INSTALL_VIDEO
@@ -47,6 +48,19 @@ _LIBRARIES = (  # package, what it is for, the command that brings it
     ("av", "video files with exact times, H.264 and sound", INSTALL_VIDEO),
     ("pyvirtualcam", "-o vcam:, a camera for other programs", virtual_camera.INSTALL),
     ("picamera2", "picamera2://, a Raspberry Pi's camera", picamera.INSTALL),
+    ("supervision", "to_supervision(), results as Detections", supervision.INSTALL),
+)
+_LABELS = (  # name, read, written; none of them takes a package
+    ("PNG of ids", True, True),
+    ("PNG of colours, grey or 16 bits", True, False),
+    ("COCO", True, True),
+    ("YouTube-VIS", False, True),
+    ("MOTS", False, True),
+    ("YOLO-seg", True, True),
+    ("LabelMe", True, True),
+    ("CVAT", True, True),
+    ("Label Studio", True, False),
+    ("JSON lines", False, True),
 )
 _GSTREAMER = (
     "sudo apt-get install python3-opencv nvidia-l4t-gstreamer; pip uninstall opencv-python; "
@@ -94,7 +108,7 @@ class OpenCv:
 
 @dataclass(frozen=True)
 class Library:
-    """Describe a package that video in or out may need.
+    """Describe a package that video or results may need.
 
     Args:
         name: of the package.
@@ -107,6 +121,23 @@ class Library:
     version: str
     purpose: str
     install: str
+
+
+@dataclass(frozen=True)
+class LabelFormat:
+    """Describe a format of masks and labels.
+
+    Args:
+        name: of the format.
+        reads: whether ``--mask`` takes it.
+        writes: whether ``-o`` makes it.
+        needs: the packages that it takes beside this one.
+    """
+
+    name: str
+    reads: bool
+    writes: bool
+    needs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -162,7 +193,8 @@ class DoctorReport:
             not tell.
         ready: whether there is an engine to run a bundle with.
         known_bad: what is known to go wrong with the engines that are installed.
-        libraries: what video in and out may need.
+        libraries: what video in and out, and results, may need.
+        label_formats: what masks and labels are read from and written to.
     """
 
     machine: Machine
@@ -177,6 +209,7 @@ class DoctorReport:
     ready: bool
     libraries: tuple[Library, ...] = ()
     known_bad: tuple[KnownIssue, ...] = ()
+    label_formats: tuple[LabelFormat, ...] = ()
 
 
 def is_ready(engines: Sequence[Engine]) -> bool:
@@ -210,12 +243,13 @@ def diagnose(display: str | None, root: Path = ROOT, which: Which = shutil.which
         missing=missing,
         power=find_power(root),
         libraries=find_libraries(),
+        label_formats=tuple(LabelFormat(*row) for row in _LABELS),
         ready=is_ready(engines),
     )
 
 
 def find_libraries() -> tuple[Library, ...]:
-    """Say which packages for video are installed; none of them is imported."""
+    """Say which packages for video and results are installed; none of them is imported."""
     found = []
     for name, purpose, install in _LIBRARIES:
         try:

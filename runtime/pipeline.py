@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -17,6 +17,7 @@ import numpy as np
 from edge_vos.errors import PromptError, SourceLost, SourceTimeout
 from edge_vos.runtime.frame_queue import FrameQueue, QueueEnd
 from edge_vos.runtime.interactive.controls import Controls
+from edge_vos.runtime.prompts.prompt_file import PromptsByFrame
 from edge_vos.runtime.segmenter import FrameResult, Segmenter
 from edge_vos.runtime.sinks.output import Sink
 from edge_vos.runtime.sources.frame import Frame, Source
@@ -40,12 +41,15 @@ class RunOptions:
         prompt_from_truth: prompt with the exact mask of the first frame, where the source has one.
         interactive: prompts may come while it runs; frames before the first one pass unsegmented,
             and a prompt that is refused is told to the user.
+        prompts: for frames after the first one, by the frame's ``index``. Frames before the first
+            prompt pass unsegmented; prompts that are refused are in the report, and it goes on.
     """
 
     live: bool = False
     frames: int | None = None
     prompt_from_truth: bool = False
     interactive: bool = False
+    prompts: PromptsByFrame = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -64,6 +68,7 @@ class RunReport:
             the user, because the source was ``lost``, or because it gave nothing for too long:
             ``timeout``.
         lost: what happened to the source in the last two cases.
+        refused: why prompts for frames after the first one were refused.
     """
 
     frames: int
@@ -73,6 +78,7 @@ class RunReport:
     object_ids: tuple[int, ...]
     ended: Ending
     lost: SourceLost | None = None
+    refused: tuple[str, ...] = ()
 
 
 def segment(
@@ -208,6 +214,7 @@ def _infer(
             frame = new
             if count == 0 and options.prompt_from_truth and frame.truth is not None:
                 segmenter.prompt(frame.truth)
+            _prompt(frame, segmenter, options, controls)
         stepped.put((frame, _step(frame, segmenter, options, controls)))
         count += 1
 
@@ -224,15 +231,28 @@ def _apply(
         return False
 
 
+def _prompt(frame: Frame, segmenter: Segmenter, options: RunOptions, controls: Controls) -> None:
+    """Give the prompts that were written for a frame."""
+    for prompt in options.prompts.get(frame.index, ()):
+        try:
+            segmenter.prompt(prompt)
+        except PromptError as error:
+            controls.refuse(f"Frame {frame.index}: {error}")
+
+
 def _step(
     frame: Frame, segmenter: Segmenter, options: RunOptions, controls: Controls
 ) -> FrameResult:
-    if options.interactive and segmenter.object_ids:
+    is_written = frame.index in options.prompts
+    if (options.interactive or is_written) and segmenter.object_ids:
         try:
             return segmenter.step(frame.image)
         except PromptError as error:  # it took the prompt with it; the others go on
-            controls.say(error.what)
-    if options.interactive and not segmenter.object_ids:
+            if is_written:
+                controls.refuse(f"Frame {frame.index}: {error}")
+            else:
+                controls.say(str(error))
+    if (options.interactive or options.prompts) and not segmenter.object_ids:
         return _unsegmented(frame, segmenter)
     return segmenter.step(frame.image)
 
@@ -307,4 +327,5 @@ def _deliver(
         object_ids=tuple(sorted(object_ids)),
         ended=ended,
         lost=lost,
+        refused=tuple(controls.refused),
     )

@@ -8,7 +8,7 @@ import typer
 from edge_vos.cli.options import JsonOption
 
 if TYPE_CHECKING:
-    from edge_vos.devices.doctor import DoctorReport, Engine, KnownIssue
+    from edge_vos.devices.doctor import DoctorReport, Engine, KnownIssue, LabelFormat
 
 
 def doctor(json_output: JsonOption = False) -> None:
@@ -77,6 +77,14 @@ def _state(engine: "Engine") -> str:
     return "not on this system" if engine.version else f"no: {engine.install}"
 
 
+def _formats(formats: "list[LabelFormat]") -> str:
+    named = [
+        each.name + (f" (needs {', '.join(each.needs)})" if each.needs else "") for each in formats
+    ]
+    unaided = all(not each.needs for each in formats)
+    return ", ".join(named) + (": no other package is needed" if unaided else "")
+
+
 def _facts(report: "DoctorReport") -> list[tuple[str, str]]:
     from edge_vos.devices.telemetry.cameras import best_modes
 
@@ -100,6 +108,10 @@ def _facts(report: "DoctorReport") -> list[tuple[str, str]]:
     rows += [
         (each.name, f"{each.version or f'not installed: {each.install}'} ({each.purpose})")
         for each in report.libraries
+    ]
+    rows += [
+        ("labels in", _formats([each for each in report.label_formats if each.reads])),
+        ("labels out", _formats([each for each in report.label_formats if each.writes])),
     ]
     rows += [(name, path or "") for name, path in report.tools.items()]
     for camera in report.cameras:

@@ -138,6 +138,8 @@ def evaluate(
             shown.try_frames(found, loaded)
     finally:
         loaded.runner.close()
+    for told in measured.assumed:
+        typer.echo(f"{told}.", err=True)
     title = _title(found, loaded, loop, restart, composite)
     prompt_lines = [] if shown is None else shown.lines()
     facts = _facts(loaded)
@@ -275,7 +277,7 @@ def measure_dataset(
         if output is not None:
             observers.append(stack.enter_context(mask_folder(output)))
         start = partial(shown.start if shown else Segmenter, model)
-        return score_trackers(dataset, start, observers=observers)
+        return score_trackers(dataset, start, channels=model.graph.channels, observers=observers)
 
 
 def _title(

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -10,11 +10,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_vos.errors import UsageError
+from edge_vos.errors import DatasetError, MaskError, UsageError
 from edge_vos.evaluate import davis, youtube
 from edge_vos.evaluate.metrics import boundary_accuracy, region_similarity
 from edge_vos.evaluate.scores import EvalReport, SequenceScore, object_score, sequence_score, sum_up
 from edge_vos.evaluate.sequences import Dataset, EvalFrame, VideoSequence, object_ids
+from edge_vos.runtime.annotations.channels import assign_channels, to_channels
+from edge_vos.runtime.annotations.to_prompt import tell_channels
 from edge_vos.runtime.model import LoadedModel
 from edge_vos.runtime.segmenter import Segmenter
 
@@ -110,13 +112,20 @@ def evaluate_dataset(
     Raises:
         DatasetError: if a picture cannot be read, a first mask is empty or sizes disagree.
     """
-    return score_trackers(dataset, lambda: Segmenter(model), metrics=metrics, observers=observers)
+    return score_trackers(
+        dataset,
+        lambda: Segmenter(model),
+        channels=model.graph.channels,
+        metrics=metrics,
+        observers=observers,
+    )
 
 
 def score_trackers(
     dataset: Dataset,
     start: Callable[[], Tracker],
     *,
+    channels: int | None = None,
     metrics: Collection[str] = ("j", "f"),
     observers: Sequence[Observer] = (),
 ) -> EvalReport:
@@ -127,16 +136,20 @@ def score_trackers(
     Args:
         dataset: what ``read_dataset`` found.
         start: makes the tracker of a sequence.
+        channels: the background and the objects that a tracker knows: larger ids are mapped to
+            these, masks come back with the data set's own, and the report says so. None maps none.
         metrics: "j", with "f" unless it is to be quick.
         observers: called with every frame, in order.
 
     Raises:
-        DatasetError: if a picture cannot be read, a first mask is empty or sizes disagree.
+        DatasetError: if a picture cannot be read, a first mask is empty or sizes disagree, or a
+            sequence has more objects than channels.
     """
     scores: dict[str, SequenceScore] = {}
     frames, seconds = 0, 0.0
+    assumed: list[str] = []
     for sequence in dataset.sequences:
-        run = _Run(sequence, start(), metrics)
+        run = _Run(sequence, start(), metrics, channels)
         for index, entry in enumerate(sequence.play()):
             scored = run.step(index, entry)
             for observe in observers:
@@ -144,23 +157,40 @@ def score_trackers(
         scores[sequence.name] = run.score()
         frames += run.frames
         seconds += run.seconds
-    return sum_up(dataset, scores, frames, _rate(frames, seconds))
+        assumed += run.assumed
+    report = sum_up(dataset, scores, frames, _rate(frames, seconds))
+    return replace(report, assumed=tuple(assumed))
 
 
 class _Run:
     """Follow one sequence and collect the J and F of its objects, frame by frame."""
 
-    def __init__(self, sequence: VideoSequence, tracker: Tracker, metrics: Collection[str]) -> None:
+    def __init__(
+        self,
+        sequence: VideoSequence,
+        tracker: Tracker,
+        metrics: Collection[str],
+        channels: int | None,
+    ) -> None:
         self.frames, self.seconds = 0, 0.0
         self._sequence, self._tracker, self._metrics = sequence, tracker, metrics
         self._j: dict[int, list[float]] = {}
         self._f: dict[int, list[float]] = {}
         self._size: tuple[int, ...] | None = None
+        self._most, self._channels = channels, dict[int, int]()
+
+    @property
+    def assumed(self) -> list[str]:
+        """Return which ids were mapped, as one sentence, or nothing."""
+        told: list[str] = []
+        tell_channels(self._channels, told)
+        return [f"{self._sequence.name}: {each}" for each in told]
 
     def step(self, index: int, entry: EvalFrame) -> ScoredFrame:
         followed = list(self._j)
         if entry.given is not None:
-            self._tracker.prompt(_at_size(entry.given, entry.frame.shape[:2]))
+            given = _at_size(entry.given, entry.frame.shape[:2])
+            self._tracker.prompt(self._to_channels(given))
             for object_id in sorted(object_ids(entry.given)):
                 self._j[object_id], self._f[object_id] = [], []
             self._size = entry.given.shape
@@ -192,7 +222,28 @@ class _Run:
         mask = self._tracker.step(frame).mask
         self.seconds += time.perf_counter() - started_s
         self.frames += 1
-        return mask
+        return self._to_ids(mask)
+
+    def _to_channels(self, given: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        if self._most is None:
+            return given
+        try:
+            self._channels = assign_channels(object_ids(given), self._most, self._channels)
+        except MaskError as error:
+            raise DatasetError(
+                f"{self._sequence.name}: {error.what[:1].lower()}{error.what[1:]}",
+                error.expected,
+                "Leave it out with --sequences, or use a model of more channels",
+            ) from error
+        return to_channels(given, self._channels)
+
+    def _to_ids(self, mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        if all(object_id == channel for object_id, channel in self._channels.items()):
+            return mask
+        table = np.arange(256, dtype=np.uint8)
+        for object_id, channel in self._channels.items():
+            table[channel] = object_id
+        return table[mask]
 
 
 def _collect(into: dict[int, list[float]], values: dict[int, float]) -> float:

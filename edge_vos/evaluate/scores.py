@@ -82,6 +82,7 @@ class EvalReport:
         frames: how many frames the tracker stepped.
         fps: frames by the wall-clock seconds of the steps alone.
         note: why figures are missing; None when none are.
+        assumed: what was taken for granted, such as ids that were mapped, each as one sentence.
     """
 
     protocol: str
@@ -91,6 +92,7 @@ class EvalReport:
     frames: int
     fps: float
     note: str | None
+    assumed: tuple[str, ...] = ()
 
     @property
     def j_mean(self) -> float | None:
@@ -129,6 +131,7 @@ class EvalReport:
             "frames": self.frames,
             "fps": self.fps,
             "note": self.note,
+            "assumed": list(self.assumed),
             "sequences": {name: asdict(sequence) for name, sequence in self.sequences.items()},
         }
 

@@ -8,12 +8,15 @@ from numpy.typing import NDArray
 from edge_vos.errors import MaskError
 
 
-def assign_channels(object_ids: Iterable[int], channels: int) -> dict[int, int]:
+def assign_channels(
+    object_ids: Iterable[int], channels: int, taken: Mapping[int, int] | None = None
+) -> dict[int, int]:
     """Give every object a channel: its own id where that is one, else the lowest that is free.
 
     Args:
         object_ids: from 1 on.
         channels: K, the background and the objects.
+        taken: the channel by object id of those that have one already; they keep it.
 
     Returns:
         the channel by object id, ascending.
@@ -21,18 +24,25 @@ def assign_channels(object_ids: Iterable[int], channels: int) -> dict[int, int]:
     Raises:
         MaskError: if there are more objects than channels.
     """
-    ids = sorted(set(object_ids))
+    known = dict(taken or {})
+    ids = sorted({*object_ids, *known})
     if len(ids) >= channels:
         raise MaskError(
             f"The mask holds {len(ids)} objects",
             f"at most {channels - 1}, which the model follows at once",
             "Leave some out, or run several times",
         )
-    free = (channel for channel in range(1, channels) if channel not in ids)
-    return {object_id: object_id if object_id < channels else next(free) for object_id in ids}
+    used = set(known.values())
+    new = [i for i in ids if i not in known]
+    own = {i: i for i in new if i < channels and i not in used}
+    free = (i for i in range(1, channels) if i not in used and i not in own)
+    found = {**known, **{i: own[i] if i in own else next(free) for i in new}}
+    return dict(sorted(found.items()))
 
 
-def to_channels(labels: NDArray[np.int32], channel_by_id: Mapping[int, int]) -> NDArray[np.uint8]:
+def to_channels(
+    labels: NDArray[np.int32] | NDArray[np.uint8], channel_by_id: Mapping[int, int]
+) -> NDArray[np.uint8]:
     """Return a label map of channels.
 
     Args:

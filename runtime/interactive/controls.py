@@ -28,6 +28,7 @@ class Controls:
         requests: what to do to the segmenter before its next step. A request is given the frame
             that the run stays at, which is stepped through again, or ``None``.
         stats: how the run is doing.
+        refused: why prompts that were written for frames could not be followed.
     """
 
     def __init__(self, objects: int = 10, about: str = "") -> None:
@@ -38,6 +39,7 @@ class Controls:
         self.paused = threading.Event()
         self.requests: queue.SimpleQueue[Request] = queue.SimpleQueue()
         self.stats = LiveStats()
+        self.refused: list[str] = []
         self._message = ""
 
     @property
@@ -48,6 +50,11 @@ class Controls:
     def say(self, message: str) -> None:
         """Tell the user something."""
         self._message = message
+
+    def refuse(self, why: str) -> None:
+        """Tell the user why a prompt that was written for a frame was refused, and keep it."""
+        self.refused.append(why)
+        self.say(why)
 
     def apply(self, segmenter: Segmenter, frame: Frame | None = None) -> bool:
         """Do what was asked for since the last time; answer whether there was anything.

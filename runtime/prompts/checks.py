@@ -1,8 +1,8 @@
 """Check masks, boxes and points that come from outside."""
 
 import operator
-from collections.abc import Iterable, Sequence
-from typing import Any, cast
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypeGuard, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -138,6 +138,26 @@ def contradiction(
         for sign in (1, 0)
     )
     return min(on & beside, default=None)
+
+
+def is_whole(value: object) -> TypeGuard[int]:
+    """Tell whether a value from JSON is a whole number."""
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def whole_lists(entry: Mapping[str, Any], key: str) -> list[list[int]]:
+    """Return lists of whole numbers that JSON holds under a key; none where there is no such key.
+
+    Raises:
+        PromptError: if it is something else.
+    """
+    value = entry.get(key, [])
+    is_list = isinstance(value, list) and all(isinstance(inner, list) for inner in value)
+    if not is_list or not all(is_whole(number) for inner in value for number in inner):
+        raise PromptError(
+            f"The {key} {str(value)[:60]}", "lists of whole numbers", "Give pixels of the frame"
+        )
+    return [list(inner) for inner in value]
 
 
 def no_free_object(count: int) -> PromptError:

@@ -1,19 +1,23 @@
 """What a person shows of one object: its mask, boxes around it, points on it and beside it."""
 
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_vos.errors import PromptError
+from edge_vos.errors import PromptError, ShapeError
+from edge_vos.runtime.masks import Rle, decode_rle, encode_rle
 from edge_vos.runtime.objects.names import check_name
 from edge_vos.runtime.prompts.checks import (
     check_box,
     check_points,
     check_size,
     contradiction,
+    is_whole,
+    whole_lists,
 )
 
 Box = tuple[int, int, int, int]
@@ -21,6 +25,11 @@ Box = tuple[int, int, int, int]
 
 Point = tuple[int, int]
 """A pixel as (x, y)."""
+
+MOST_MASK_PX = 1 << 26
+"""No mask in a file is larger."""
+
+_TOO_LONG = re.compile("[P-o]{7}")  # a run length of more than 35 bits
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,6 +108,51 @@ class Prompt:
         points, labels = (*self.points, *later.points), (*self.signs, *later.signs)
         return replace(self, points=points, labels=labels, name=name)
 
+    def to_json(self) -> dict[str, Any]:
+        """Return what ``from_json`` reads, and ``prompts.schema.json`` describes."""
+        found: dict[str, Any] = {"object": self.object_id}
+        if self.mask is not None:
+            found["mask"] = encode_rle(self.mask)
+        if self.boxes_xywh:
+            boxes = [list(box) for box in self.boxes_xywh]
+            found |= {"box": boxes[0]} if len(boxes) == 1 else {"boxes": boxes}
+        if self.points:
+            found |= {"points": [list(xy) for xy in self.points], "labels": list(self.signs)}
+        return found if self.name is None else {**found, "name": self.name}
+
+    @classmethod
+    def from_json(cls, entry: Mapping[str, Any]) -> "Prompt":
+        """Make a prompt of what JSON holds.
+
+        Raises:
+            PromptError: if something is missing, unknown or of another type, or no prompt.
+        """
+        if unknown := sorted(set(entry) - FIELDS):
+            known = ", ".join(sorted(FIELDS))
+            raise PromptError(f"The key {unknown[0]!r}"[:80], f"one of {known}", "Leave it out")
+        object_id = entry.get("object")
+        if not is_whole(object_id) or object_id < 1:
+            raise PromptError(
+                f"The object {object_id!r}"[:80], "an id, from 1", 'Write it: "object": 1'
+            )
+        if "box" in entry and "boxes" in entry:
+            raise PromptError("box and boxes together", "one of them", "Put all into boxes")
+        boxes = [entry["box"]] if "box" in entry else whole_lists(entry, "boxes")
+        labels = (
+            whole_lists({"labels": [entry["labels"]]}, "labels")[0] if "labels" in entry else None
+        )
+        name = entry.get("name")
+        if not isinstance(name, str | None):
+            raise PromptError(f"The name {name!r}"[:80], "text", "Put it in quotes")
+        return cls(
+            object_id,
+            mask=_decoded(entry["mask"]) if "mask" in entry else None,
+            boxes_xywh=tuple(tuple(box) for box in whole_lists({"box": boxes}, "box")),  # type: ignore[misc]
+            points=tuple(tuple(xy) for xy in whole_lists(entry, "points")),  # type: ignore[misc]
+            labels=None if labels is None else tuple(labels),
+            name=name,
+        )
+
     def check_frame(self, frame_size: tuple[int, ...]) -> None:
         """Check that it lies in a frame of (height, width).
 
@@ -111,6 +165,10 @@ class Prompt:
         for box in self.boxes_xywh:
             check_box(box, frame_size)
         check_points(self.points, frame_size)
+
+
+FIELDS = frozenset({"object", "mask", "box", "boxes", "points", "labels", "name"})
+"""The keys of a prompt in JSON."""
 
 
 def prompts_of_mask(mask: NDArray[np.uint8]) -> tuple[Prompt, ...]:
@@ -157,6 +215,25 @@ def _united(one: Prompt, other: Prompt) -> Prompt:
         labels=(*one.signs, *other.signs),
         name=one.name if one.name is not None else other.name,
     )
+
+
+def _decoded(rle: object) -> NDArray[np.uint8]:
+    match rle:
+        case {"size": [height, width], "counts": str(counts)} if (
+            is_whole(height)
+            and is_whole(width)
+            and 0 < height * width <= MOST_MASK_PX
+            and height > 0
+            and not _TOO_LONG.search(counts)
+        ):
+            try:
+                return decode_rle(Rle(size=[height, width], counts=counts))
+            except (ShapeError, ValueError, OverflowError):
+                pass
+    raise PromptError(
+        "The mask cannot be read", "COCO run lengths, compressed: size and counts",
+        "Give masks as files: --mask FILE",
+    )  # fmt: skip
 
 
 def _object_mask(mask: NDArray[Any]) -> NDArray[np.uint8]:

@@ -22,6 +22,8 @@ from edge_vos.devices.profiles.profile import load_profile
 from edge_vos.devices.telemetry.cameras import Camera
 from edge_vos.devices.telemetry.machine import Machine
 from edge_vos.devices.telemetry.probe import DeviceInfo
+from edge_vos.runtime.annotations.reading import KINDS
+from edge_vos.runtime.sinks.labels import label_kinds
 
 BUILD = """
   GUI:                           QT5
@@ -115,11 +117,23 @@ def test_packages_for_video_are_named_with_what_brings_them(
 
     monkeypatch.setattr(doctor, "version", version)
     found = {each.name: each for each in find_libraries()}
-    assert list(found) == ["av", "pyvirtualcam", "picamera2"]
-    assert [each.version for each in found.values()] == ["18.1.0", "", ""]
+    assert list(found) == ["av", "pyvirtualcam", "picamera2", "supervision"]
+    assert [each.version for each in found.values()] == ["18.1.0", "", "", ""]
     assert found["av"].install == 'pip install "edge-vos[video]"'
     assert found["picamera2"].install.startswith("sudo apt-get install python3-picamera2")
     assert "vcam:" in found["pyvirtualcam"].purpose
+
+
+def test_every_label_format_that_is_written_or_read_is_a_row(tmp_path: Path) -> None:
+    rows = {row.name: row for row in diagnose(None, tmp_path, lambda name: None).label_formats}
+    written = {name.lower().replace("-seg", "") for name, row in rows.items() if row.writes}
+    schemes = {"ytvis": "youtube-vis"}
+    for scheme in (*label_kinds.FILE_SUFFIXES, *label_kinds.FOLDERS):
+        assert schemes.get(scheme, scheme) in written
+    for name in ("LabelMe", "COCO", "CVAT", "Label Studio", "YOLO-seg"):
+        assert rows[name].reads
+        assert name in KINDS.replace("YOLO segmentation", "YOLO-seg")
+    assert not any(row.needs for row in rows.values())
 
 
 def test_power_is_read_where_the_machine_tells(

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from edge_vos.errors import DatasetError
 from edge_vos.evaluate.pictures import mask_folder
-from edge_vos.evaluate.run import ScoredFrame, read_dataset, score_trackers
+from edge_vos.evaluate.run import ScoredFrame, evaluate_dataset, read_dataset, score_trackers
 from edge_vos.evaluate.youtube import SEEN, read_youtube_vos
-from edge_vos.runtime.masks import read_mask, write_palette_png
+from edge_vos.runtime.masks import read_labels, read_mask, write_palette_png
 from edge_vos.runtime.model import LoadedModel
 from edge_vos.runtime.segmenter import Segmenter
 
@@ -110,6 +110,29 @@ def test_the_segmenter_takes_what_enters_later(
     assert [set(np.unique(mask).tolist()) for mask in masks[:3]] == [{0}, {0, 1}, {0, 1, 2}]
     assert len(masks) == FRAMES
     assert (report.j_mean is not None) == all_masks
+
+
+def test_ids_above_the_models_channels_are_mapped_and_told(
+    tmp_path: Path, tiny_model: LoadedModel
+) -> None:
+    root = _write(tmp_path)
+    folder = root / "valid/Annotations/zebras"
+    table = np.array([0, 200, 1], np.uint8)  # 200 enters first, and takes the lowest channel
+    for path in folder.iterdir():
+        write_palette_png(path, table[read_labels(path)])
+    names = [f"{EVERY * index:05d}" for index in range(FRAMES)]
+    objects = {"1": {"frames": names[2:]}, "200": {"frames": names[1:]}}
+    _write_meta(root / "valid", {"zebras": {"objects": objects}})
+    with mask_folder(tmp_path / "masks") as write:
+        report = evaluate_dataset(read_youtube_vos(root), tiny_model, observers=[write])
+    masks = [read_labels(path) for path in sorted((tmp_path / "masks/zebras").iterdir())]
+    assert [set(np.unique(mask).tolist()) for mask in masks[:3]] == [{0}, {0, 200}, {0, 1, 200}]
+    assert report.sequences["zebras"].objects.keys() == {1, 200}
+    (told,) = report.as_dict()["assumed"]
+    assert told.startswith("zebras: objects are followed by other numbers")
+    assert "1 in channel 2, 200 in channel 1" in told
+    with pytest.raises(DatasetError, match="zebras: the mask holds 2 objects"):
+        score_trackers(read_youtube_vos(root), Repeater, channels=2)
 
 
 def test_a_split_without_later_masks_gives_no_score(tmp_path: Path) -> None:

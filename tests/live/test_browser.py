@@ -65,6 +65,16 @@ class Browser:
         pointer = {"type": "pointer", "id": "mouse", "actions": list(steps)}
         self._ask(f"{self._session}/actions", {"actions": [pointer]})
 
+    def pixel(self, x: int, y: int) -> np.ndarray:
+        """Return red, green and blue of a pixel of the stream."""
+        script = (
+            "(() => { const sheet = document.createElement('canvas'), image = "
+            "document.getElementById('stream'); sheet.width = image.naturalWidth; sheet.height = "
+            "image.naturalHeight; const pen = sheet.getContext('2d'); pen.drawImage(image, 0, 0); "
+            f"return Array.from(pen.getImageData({x}, {y}, 1, 1).data) }})()"
+        )
+        return np.array(self.evaluate(script)[:3], int)
+
     def look(self, path: Path) -> None:
         path.write_bytes(base64.b64decode(self._ask(f"{self._session}/screenshot")))
 
@@ -131,6 +141,55 @@ def test_a_box_drawn_on_the_page_is_followed(
     browser.wait("document.getElementById('message').textContent === 'the run has ended'")
     report = run.report()
     assert (report["ended"], report["object_ids"]) == ("stopped", [1, 2])
+
+
+def test_what_is_drawn_is_previewed_corrected_and_undone(
+    start: Callable[..., Live], clip: Path, browser: Browser, artefacts: Path
+) -> None:
+    run = start(str(clip), "--loop", "--serve", "--port", "0")
+    assert run.process.stderr is not None
+    browser.open(run.process.stderr.readline().removeprefix("Open ").strip())
+    browser.wait("document.getElementById('stream').naturalWidth > 0 && state.frames > 0")
+    place = browser.evaluate("document.getElementById('draw').getBoundingClientRect().toJSON()")
+    scale = place["width"] / FRAME_SIZE[1]
+    red, green = (100, 100), (270, 120)
+    plain = {xy: browser.pixel(*xy) for xy in (red, green)}
+
+    def move(x: float, y: float) -> dict[str, object]:
+        at = {"x": round(place["x"] + x * scale), "y": round(place["y"] + y * scale)}
+        return {"type": "pointerMove", "duration": 50, **at}
+
+    def until(xy: tuple[int, int], shown: bool) -> None:
+        run.wait(lambda: bool(np.abs(browser.pixel(*xy) - plain[xy]).max() > 25) is shown)
+
+    x, y, width, height = RED_XYWH
+    down, up = ({"type": f"pointer{what}", "button": 0} for what in ("Down", "Up"))
+    browser.mouse(move(x - 14, y - 10), down, move(x + width + 14, y + height + 10))
+    until(red, True)  # while the button is down
+    browser.look(artefacts / "browser-drag.png")
+    browser.mouse(up)
+    browser.wait("state.draft")
+    until(red, True)
+    browser.mouse(move(*green), down, up)  # a correction: this belongs to it
+    until(green, True)
+    browser.look(artefacts / "browser-correction.png")
+    browser.evaluate("document.getElementById('undo').click()")
+    until(green, False)
+    until(red, True)
+    browser.evaluate("document.getElementById('brush').click()")
+    browser.mouse(move(*green), down, move(green[0] + 10, green[1] + 30), up)
+    until(green, True)
+    browser.look(artefacts / "browser-brush.png")
+    assert run.objects() == []
+    browser.evaluate("document.getElementById('accept').click()")
+    run.wait(lambda: run.objects() == [1])
+    browser.evaluate("send('click', { xy: [100, 100], positive: true })")
+    browser.evaluate("send('click', { xy: [100, 100], positive: false })")
+    browser.wait("state.message.includes('on the object and as beside it')")
+    count = browser.evaluate("state.frames")
+    browser.wait(f"state.frames > {count} + 3")  # the stream goes on
+    run.process.terminate()
+    run.report()
 
 
 @pytest.mark.parametrize("name", ["a.mp4", "a.mov", "a.webm"])

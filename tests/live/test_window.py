@@ -55,10 +55,17 @@ class Person:
         return bool(self._window)
 
     def drag(self, x0: int, y0: int, x1: int, y1: int) -> None:
+        self.begin_drag(x0, y0, x1, y1)
+        self._do("sleep", "0.1", "mouseup", "1")
+
+    def begin_drag(self, x0: int, y0: int, x1: int, y1: int) -> None:
         at = ("mousemove", "--window", self._window)
         middle = (str((x0 + x1) // 2), str((y0 + y1) // 2))
         self._do(*at, str(x0), str(y0), "mousedown", "1", *at, *middle, "sleep", "0.1")
-        self._do(*at, str(x1), str(y1), "sleep", "0.1", "mouseup", "1")
+        self._do(*at, str(x1), str(y1))
+
+    def end_drag(self) -> None:
+        self._do("mouseup", "1")
 
     def click(self, x: int, y: int, button: int = 1) -> None:
         self._do("mousemove", "--window", self._window, str(x), str(y), "click", str(button))
@@ -125,3 +132,41 @@ def test_a_box_is_drawn_followed_recorded_and_left(
     capture.release()
     assert recorded >= 10
     assert np.abs(tinted - before[inside]).max() > 20
+
+
+def test_what_is_drawn_is_previewed_corrected_and_undone(
+    start: Callable[..., Live], clip: Path, artefacts: Path, display: str
+) -> None:
+    run = start(str(clip), "--loop", DISPLAY=display, QT_QPA_PLATFORM="xcb")
+    person = Person(display, artefacts)
+    run.wait(lambda: run.lines.exists() and run.lines.read_text().count("\n") > 3)
+    run.wait(person.finds_window)
+    run.wait(lambda: person.look("before").max() > 0)
+    before = person.look("before").astype(int)
+    red, green = (100, 100), (270, 120)
+
+    def until(xy: tuple[int, int], shown: bool, name: str) -> None:
+        at = xy[::-1]
+        run.wait(lambda: bool(np.abs(person.look(name)[at] - before[at]).max() > 20) is shown)
+
+    x, y, width, height = RED_XYWH
+    person.begin_drag(x - 14, y - 10, x + width + 14, y + height + 10)
+    until(red, True, "drag")  # while the button is down
+    person.end_drag()
+    person.click(*green)  # a correction: this belongs to it
+    until(green, True, "correction")
+    until(red, True, "correction")
+    person.press("u")
+    until(green, False, "undone")
+    until(red, True, "undone")
+    status = person.look("undone")[-12:]
+    person.press("b")
+    run.wait(lambda: bool((person.look("brush")[-12:] != status).any()))
+    person.drag(green[0], green[1], green[0] + 8, green[1] + 30)
+    until(green, True, "brush")
+    person.press("b")
+    assert run.objects() == []
+    person.press("Return")
+    run.wait(lambda: run.objects() == [1])
+    person.press("q")
+    assert run.report()["object_ids"] == [1]

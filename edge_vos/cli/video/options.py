@@ -6,35 +6,19 @@ from typing import Annotated
 import typer
 
 from edge_vos.cli.options import (
-    BoxOption,
     EngineOption,
     JsonOption,
     ModelOption,
     OverwriteOption,
     ThreadsOption,
 )
+from edge_vos.cli.video.prompts import PromptOptions
 
 
 @dataclass(frozen=True)
-class VideoOptions:
+class VideoOptions(PromptOptions):
     """Say what to follow, with which model, and how, as it was typed."""
 
-    box: BoxOption = None
-    point: Annotated[
-        list[str] | None,
-        typer.Option(metavar="X,Y", help="A point on an object, or several: X,Y,X,Y; repeat."),
-    ] = None
-    negative: Annotated[
-        list[str] | None,
-        typer.Option(metavar="X,Y", help="A point on none of these objects; repeat."),
-    ] = None
-    name: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="What an object is called, in the order of the mask's ids, the boxes and the "
-            "points; repeat."
-        ),
-    ] = None
     model: ModelOption = None
     size: Annotated[
         str | None,

@@ -54,8 +54,10 @@ def given_frames(request: "SessionRequest", files: Sequence[Path]) -> dict[int, 
             f"Masks for frames of {request.source}", _FOLDER,
             "Take the video apart into images first, or give one mask, for the first frame",
         )  # fmt: skip
-    if request.prompts.boxes or request.prompts.points:
-        raise UsageError("--box or --point beside masks of several frames", "masks alone")
+    if request.prompts.first or request.prompts.later:
+        raise UsageError(
+            "--box, --point or --prompts beside masks of several frames", "masks alone"
+        )
     given: dict[int, Path] = {}
     for frame, mask in pairs:
         index = _place(frame or mask.stem, files, mask)

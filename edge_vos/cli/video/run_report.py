@@ -93,6 +93,7 @@ def print_report(
         ],
         "ended": report.ended,
         "assumed": list(assumed),
+        "refused": list(report.refused),
         "j": watch.j,
         "latency_ms": report.latency_ms,
         "peak_rss_bytes": peak_rss_bytes(),

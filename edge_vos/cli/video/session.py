@@ -21,6 +21,7 @@ from edge_vos.errors import PromptError, SinkError, UsageError
 if TYPE_CHECKING:
     from edge_vos.runtime.interactive.controls import Controls
     from edge_vos.runtime.model import LoadedModel
+    from edge_vos.runtime.pipeline import RunReport
     from edge_vos.runtime.segmenter import FrameResult
     from edge_vos.runtime.sinks.output import Sink
     from edge_vos.runtime.sources.frame import Frame, Source
@@ -45,7 +46,8 @@ class SessionRequest:
         resume: go on with a run of several masks that was stopped.
 
     Attributes:
-        prompts: for the first frame; an exact mask of the source serves when there are none.
+        prompts: what is shown, in the first frame and, by a file, in others; an exact mask of the
+            source serves when there are none.
     """
 
     source: str
@@ -119,9 +121,12 @@ def run_session(request: SessionRequest) -> None:
         stack.callback(model.runner.close)
         segmenter = Segmenter(model)
         first = files[0].name if files else ""
+        shown = None if request.live else source.frames
+        request.prompts.check(source.size, shown, model.manifest.channels - 1)
         request.prompts.give(segmenter, source.size, first, assumed)
         if not interactive:
-            _check_names(request, len(segmenter.object_ids))
+            later = {p.object_id for prompts in request.prompts.later.values() for p in prompts}
+            _check_names(request, len(later.union(segmenter.object_ids)))
         controls.objects = model.manifest.channels - 1
         controls.about = _about(model)
         if interactive and not request.live and not request.prompts and not source.has_truth:
@@ -151,6 +156,7 @@ def run_session(request: SessionRequest) -> None:
                     frames=request.options.frames,
                     prompt_from_truth=not request.prompts,
                     interactive=interactive,
+                    prompts=request.prompts.later,
                 ),
                 controls,
                 observe,
@@ -161,6 +167,22 @@ def run_session(request: SessionRequest) -> None:
     print_report(request, report, sinks, watch, model, size_reason, assumed)
     if report.lost is not None:
         raise report.lost
+    _raise_refused(request, report)
+
+
+def _raise_refused(request: SessionRequest, report: "RunReport") -> None:
+    """Raise what became of prompts that could not be followed."""
+    refused = list(report.refused)
+    if report.ended == "end" and (left := [i for i in request.prompts.later if i >= report.frames]):
+        refused.append(f"There are prompts for frame {left[0]}, and {report.frames} frames came")
+    for why in refused[1:]:
+        print(why, file=sys.stderr, flush=True)
+    if refused:
+        raise PromptError(
+            refused[0].rstrip(". "),
+            "",
+            f"The other prompts of {request.prompts.file} were followed; correct it and run again",
+        )
 
 
 def _notice(controls: "Controls") -> Callable[[str], None]:
@@ -315,11 +337,18 @@ def _return_large_blocks() -> None:
 def _check_prompts(request: SessionRequest, source: "Source", interactive: bool) -> None:
     from edge_vos.runtime.sources.stream import without_secrets
 
+    if request.live and request.prompts.later:
+        frame = min(request.prompts.later)
+        raise UsageError(
+            f"{request.prompts.file} has prompts for frame {frame} of a live source",
+            "prompts for frame 0 alone: which frames come later is not known beforehand",
+            "Use `edge-vos segment` for a file, or correct it in the window or on the page",
+        )
     if not request.prompts and not source.has_truth and not interactive:
         raise PromptError(
             f"Nothing says what to follow in {without_secrets(request.source)}",
             "a mask, a box or a point in the first frame",
-            "Add --mask FILE, --box X,Y,W,H or --point X,Y",
+            "Add --mask FILE, --box X,Y,W,H, --point X,Y or --prompts FILE.json",
         )
 
 

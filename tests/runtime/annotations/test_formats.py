@@ -216,6 +216,7 @@ def test_a_file_without_end_is_not_read(tmp_path: Path) -> None:
 def test_ids_of_any_size_get_a_channel() -> None:
     assert assign_channels([3, 1], 5) == {1: 1, 3: 3}
     assert assign_channels([300, 2, 11], 5) == {2: 2, 11: 1, 300: 3}
+    assert assign_channels([1, 3, 400], 5, {300: 1}) == {1: 2, 3: 3, 300: 1, 400: 4}
     with pytest.raises(MaskError, match=r"5 objects.*at most 4"):
         assign_channels(range(1, 6), 5)
     mapped = to_channels(np.array([[0, 300, 2]], np.int32), {2: 2, 300: 1})
