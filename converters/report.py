@@ -118,10 +118,10 @@ class PromptHeadSummary:
 
 
 @dataclass(frozen=True)
-class ConversionSummary:
+class ConversionSummary(Recipe):
     """Say what one conversion made, as ``edge-vos convert`` prints it.
 
-    Recipe, bundle and figures as ``Recipe``, ``Manifest`` and ``Verification`` have them.
+    Bundle and figures as ``Manifest`` and ``Verification`` have them.
 
     Args:
         evaluated_by: what stood in for the engine; empty where it ran itself, or nothing did.
@@ -134,13 +134,6 @@ class ConversionSummary:
     """
 
     path: str
-    target: str
-    backend: str
-    precision: str
-    reason: str
-    sampler: str
-    sampler_reason: str
-    size: tuple[int, int]
     size_bytes: int
     model_bytes: int
     executed: bool
@@ -173,14 +166,8 @@ class ConversionSummary:
         recipe, found, manifest = report.recipe, report.verification, bundle.manifest
         figures = manifest.report
         return cls(
+            **vars(recipe),
             path=str(bundle.path),
-            target=recipe.target,
-            backend=recipe.backend,
-            precision=recipe.precision,
-            reason=recipe.reason,
-            sampler=recipe.sampler,
-            sampler_reason=recipe.sampler_reason,
-            size=recipe.size,
             size_bytes=bundle.size_bytes,
             model_bytes=bundle.model_bytes,
             executed=manifest.executed,

@@ -23,6 +23,10 @@ class Engine:
         title: as people call it.
         install: the command that brings what runs its bundles.
         modules: what has to be importable to run one: any of these sets.
+        loads: the part of a set's first module that brings the engine's own code; empty where
+            that module does.
+        system_modules: of the modules, those that pip does not bring: the device's system does.
+        requires: what pip has to install to run one, beyond the extra of edge-vos.
         distributions: whose version is the engine's; the first that is installed.
         runner: the module that opens its bundles.
         converter: the module that makes its files.
@@ -38,6 +42,7 @@ class Engine:
         system: the only system it runs on, as ``platform.system`` says; empty for any.
         weights_only: precisions in which it leaves activations in float, where others do not.
         also_run_by: engines that run its bundles too, where it is not installed.
+        on_cpu: whether it computes on the CPU.
         executes: whether it runs on any machine that converts.
         stand_in: the module whose ``open_runner`` runs its bundles, for verification, where it does
             not run itself; empty where nothing does.
@@ -63,6 +68,10 @@ class Engine:
     system: str = ""
     weights_only: tuple[str, ...] = ()
     also_run_by: tuple[str, ...] = ()
+    loads: str = ""
+    system_modules: tuple[str, ...] = ()
+    requires: tuple[str, ...] = ()
+    on_cpu: bool = True
     executes: bool = True
     stand_in: str = ""
     stand_in_name: str = ""
@@ -73,6 +82,17 @@ class Engine:
         if self.system and platform.system() != self.system:
             return False
         return any(all(map(_importable, names)) for names in self.modules)
+
+    @property
+    def kind(self) -> str:
+        """Return the family, or the name of an engine without one."""
+        return self.family or self.name
+
+    @property
+    def libraries(self) -> tuple[str, ...]:
+        """Return the modules that bring the engine's own code; one of them is enough."""
+        part = f".{self.loads}" if self.loads else ""
+        return tuple(names[0] + part for names in self.modules)
 
     @property
     def version(self) -> str:
@@ -143,6 +163,7 @@ _EXECUTORCH = Engine(
     title="ExecuTorch",
     install='pip install "edge-vos[executorch]"',
     modules=(("executorch", "torch"),),
+    loads="runtime",
     distributions=("executorch",),
     runner="edge_vos.runtime.backends.executorch",
     converter="edge_vos.converters.executorch.lower",
@@ -179,6 +200,7 @@ ENGINES: dict[str, Engine] = _by_name(
             title="LiteRT",
             install='pip install "edge-vos[litert]"',
             modules=(("ai_edge_litert",), ("tflite_runtime",)),
+            loads="interpreter",
             distributions=("ai-edge-litert", "tflite-runtime"),
             runner="edge_vos.runtime.backends.litert",
             converter="edge_vos.converters.litert.lower",
@@ -201,6 +223,7 @@ ENGINES: dict[str, Engine] = _by_name(
             target="ios",
             sampler_reason=_DENSE,
             delegate="CoreMLBackend",
+            on_cpu=False,
             executes=False,
         ),
         replace(
@@ -210,6 +233,7 @@ ENGINES: dict[str, Engine] = _by_name(
             precisions=("fp32",),
             sampler_reason=f"{_DENSE}; native sampling cuts the graph into three delegates",
             delegate="VulkanBackend",
+            on_cpu=False,
             executes=False,
         ),
         Engine(
@@ -229,6 +253,7 @@ ENGINES: dict[str, Engine] = _by_name(
             sampler_reason=f"{_DENSE}; resample is reported off the neural engine",
             system="Darwin",
             weights_only=("int8",),
+            on_cpu=False,
             executes=False,
             stand_in="edge_vos.converters.coreml.mil",
             stand_in_name="the MIL evaluator",
@@ -238,6 +263,8 @@ ENGINES: dict[str, Engine] = _by_name(
             title="TensorRT",
             install="pip install tensorrt cuda-python",
             modules=(("tensorrt", "cuda"),),
+            system_modules=("tensorrt",),
+            requires=("cuda-python",),
             distributions=("tensorrt", "tensorrt-cu12", "tensorrt-cu13"),
             runner="edge_vos.runtime.backends.tensorrt",
             converter="edge_vos.converters.tensorrt.lower",
@@ -251,6 +278,7 @@ ENGINES: dict[str, Engine] = _by_name(
                 f"{_DENSE}; GridSample needs TensorRT 8.5 and is reported broken from 10.14"
             ),
             also_run_by=("onnx",),
+            on_cpu=False,
             executes=False,
             stand_in="edge_vos.runtime.backends.onnx",
             stand_in_name="ONNX Runtime",

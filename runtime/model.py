@@ -216,9 +216,9 @@ def choose_engine(made_for: str, wanted: str | None = None) -> tuple[Engine, str
     own = find_engine(made_for)
     able = [own, *(ENGINES[name] for name in own.also_run_by)]
     if wanted is not None:
-        able = [engine for engine in able if wanted in (engine.name, engine.family)]
+        able = [engine for engine in able if wanted in (engine.name, engine.kind)]
     if not able:
-        if wanted not in {engine.family for engine in ENGINES.values()}:
+        if wanted not in {engine.kind for engine in ENGINES.values()}:
             find_engine(str(wanted))  # an unknown one is refused by name
         raise EngineError(
             f"A bundle for {made_for} cannot run on the engine {wanted!r}",

@@ -17,7 +17,7 @@ class Evaluator:
     """Hold what runs an engine's files on this machine.
 
     Args:
-        open_runner: as an engine's module offers it.
+        open_runner: as an engine's module has it.
         name: of what stands in for the engine; empty for the engine itself.
     """
 

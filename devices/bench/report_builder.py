@@ -16,10 +16,11 @@ from edge_vos.devices.bench.warnings import (
 from edge_vos.devices.cost.engine_profile import profile_onnx
 from edge_vos.devices.cost.model_parts import is_onnx_installed
 from edge_vos.devices.cost.operators import sum_by_part
-from edge_vos.devices.cost.roofline import ELSEWHERE, Roofline, hold_against, measure_peak
+from edge_vos.devices.cost.roofline import Roofline, hold_against, measure_peak
 from edge_vos.devices.subject import subject_of
 from edge_vos.devices.telemetry.conditions import energy_mj
 from edge_vos.devices.telemetry.probe import probe_device
+from edge_vos.engines import find_engine
 from edge_vos.runtime.model import LoadedModel
 from edge_vos.runtime.timing.stage_timer import percentiles
 
@@ -89,7 +90,8 @@ def _hold_against_peak(
 ) -> Roofline | None:
     """Measure the machine's peak; None where it says nothing of the engine, or is not known."""
     manifest = bundle.manifest
-    peak = None if manifest.backend in ELSEWHERE else measure_peak(model.threads)
+    on_cpu = find_engine(manifest.backend).on_cpu  # whose peak says nothing of others
+    peak = measure_peak(model.threads) if on_cpu else None
     if peak is None:
         return None
     stages = None

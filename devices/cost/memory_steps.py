@@ -19,14 +19,6 @@ if TYPE_CHECKING:
 
 FRAME_HW = (480, 640)
 STEPS = 30
-LIBRARIES = {
-    "onnx": ("onnxruntime",),
-    "litert": ("ai_edge_litert.interpreter", "tflite_runtime.interpreter"),
-    "executorch": ("executorch.runtime",),
-    "coreml": ("coremltools",),
-    "tensorrt": ("tensorrt", "cuda"),
-}
-"""What an engine's backend imports, by the first word of its name; the first that is there."""
 
 
 def main(bundle: str, engine: str, threads: int | None, command_line: str) -> Iterator[str]:
@@ -48,11 +40,12 @@ def main(bundle: str, engine: str, threads: int | None, command_line: str) -> It
     import cv2  # noqa: F401
 
     yield "OpenCV"
+    from edge_vos.engines import find_engine
     from edge_vos.runtime.model import open_bundle
     from edge_vos.runtime.segmenter import Segmenter
 
     yield "edge-vos"
-    _import_first(LIBRARIES[engine.partition("-")[0]])
+    _import_first(find_engine(engine).libraries)
     yield "engine library"
     model = open_bundle(bundle, engine, threads)
     yield "weights and model"

@@ -20,8 +20,6 @@ SIDE = 768
 PRODUCTS = {"fp32": ("product-fp32.onnx", np.float32), "int8": ("product-int8.onnx", np.uint8)}
 """The file of a product, and the dtype of its input ``a``, (SIDE, SIDE)."""
 SECONDS = 0.15
-ELSEWHERE = ("tensorrt", "coreml", "executorch-coreml", "executorch-vulkan")
-"""Backends that do not compute on the CPU: its peak says nothing of them."""
 
 
 @dataclass(frozen=True)

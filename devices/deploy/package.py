@@ -11,21 +11,13 @@ import re
 import zipfile
 from pathlib import Path
 
+from edge_vos.engines import find_engine
+
 ROOTS = ("edge_vos", "edge_vos.converters", "edge_vos.devices", "edge_vos.runtime")
 """Folders that are packed with all that is below them."""
 LEFT_OUT = ("edge_vos/distill/", "edge_vos/evaluate/", "edge_vos/weights/")
 MODULES = ("numpy", "cv2", "onnxruntime", "packaging", "PIL", "typer", "rich", "psutil")
 """What the base install imports."""
-
-ENGINES = {
-    "litert": ("ai_edge_litert", ()),
-    "executorch": ("executorch", ()),
-    "coreml": ("coremltools", ()),
-    "tensorrt": ("cuda", ("cuda-python",)),
-}
-"""What an engine imports beside, and what pip has to install beyond its extra."""
-SYSTEM_MODULES = {"tensorrt": ("tensorrt",)}
-"""What an engine imports that pip does not bring: JetPack does, for the system's own Python."""
 
 OLDEST_PYTHON = (3, 11)
 _MAIN = b"from edge_vos.cli.packed import main\n\nmain()\n"
@@ -49,8 +41,9 @@ def modules(engine: str) -> tuple[str, ...]:
     Args:
         engine: the manifest's backend.
     """
-    family = engine.partition("-")[0]
-    return (*MODULES, ENGINES[family][0]) if family in ENGINES else MODULES
+    row = find_engine(engine)
+    beside = [name for name in row.modules[0] if name not in (*MODULES, *row.system_modules)]
+    return (*MODULES, *beside)
 
 
 def system_modules(engine: str) -> tuple[str, ...]:
@@ -59,7 +52,7 @@ def system_modules(engine: str) -> tuple[str, ...]:
     Args:
         engine: the manifest's backend.
     """
-    return SYSTEM_MODULES.get(engine.partition("-")[0], ())
+    return find_engine(engine).system_modules
 
 
 def requirements(engine: str) -> list[str]:
@@ -68,11 +61,11 @@ def requirements(engine: str) -> list[str]:
     Args:
         engine: the manifest's backend; ``executorch-xnnpack`` takes the extra ``executorch``.
     """
-    extra = engine.partition("-")[0]
-    found = list(ENGINES[extra][1]) if extra in ENGINES else []
+    row = find_engine(engine)
+    found = list(row.requires)
     for line in importlib.metadata.requires("edge-vos") or []:
         optional = _EXTRA.match(line)
-        if optional is None or optional[2] == extra:
+        if optional is None or optional[2] == row.kind:
             found.append(optional[1] if optional else line)
     return found
 

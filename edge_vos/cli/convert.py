@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from edge_vos.cli.options import JsonOption, OverwriteOption
+from edge_vos.engines import ENGINES
 from edge_vos.errors import UsageError
 
 if TYPE_CHECKING:
@@ -30,8 +31,7 @@ def convert(
         list[str] | None,
         typer.Option(
             metavar="BACKEND",
-            help="Engine, by default the target's: onnx, litert, executorch-xnnpack, "
-            "executorch-coreml, executorch-vulkan, coreml or tensorrt; repeat, or all.",
+            help=f"Engine, by default the target's: {', '.join(ENGINES)}; repeat, or all.",
         ),
     ] = None,
     device: Annotated[
@@ -111,7 +111,6 @@ def convert(
     from rich.console import Console
 
     from edge_vos.converters.recipe import choose_all, parse_size
-    from edge_vos.engines import ENGINES
 
     if prompt_head is not None and without_prompt_head:
         raise UsageError(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from edge_vos.cli.options import EngineOption, JsonOption, ThreadsOption
+from edge_vos.cli.options import EngineOption, JsonOption, ModelOption, ThreadsOption
 from edge_vos.errors import MissingPackageError, ShapeError, UsageError
 
 if TYPE_CHECKING:
@@ -32,9 +32,7 @@ def evaluate(
         str | None,
         typer.Option(metavar="A,B|FILE", help="Only these; a file has one a line."),
     ] = None,
-    model: Annotated[
-        Path | None, typer.Option(help="A bundle's folder or zip; the shipped one by default.")
-    ] = None,
+    model: ModelOption = None,
     weights: Annotated[
         Path | None, typer.Option(help="Safetensors file to run in PyTorch instead of a bundle.")
     ] = None,

@@ -1,12 +1,11 @@
 """``edge-vos inspect``: what is inside a bundle."""
 
 import json
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
-from edge_vos.cli.options import JsonOption
+from edge_vos.cli.options import BundleArgument, JsonOption
 
 if TYPE_CHECKING:
     from edge_vos.bundle import Bundle
@@ -14,10 +13,7 @@ if TYPE_CHECKING:
 
 
 def inspect(
-    bundle: Annotated[
-        Path | None,
-        typer.Argument(help="Bundle folder or zip.", show_default="the bundle that ships"),
-    ] = None,
+    bundle: BundleArgument = None,
     json_output: JsonOption = False,
 ) -> None:
     """Print a bundle's tensors, size, work and reports, without an engine.

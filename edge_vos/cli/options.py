@@ -23,6 +23,13 @@ MaskOption = Annotated[
 BoxOption = Annotated[
     list[str] | None, typer.Option(metavar="X,Y,W,H", help="A box around an object; repeat.")
 ]
+BundleArgument = Annotated[
+    Path | None,
+    typer.Argument(help="Bundle folder or zip.", show_default="the bundle that ships"),
+]
+ModelOption = Annotated[
+    Path | None, typer.Option(help="A bundle's folder or zip; the shipped one by default.")
+]
 EngineOption = Annotated[str | None, typer.Option(help="The engine; the bundle's by default.")]
 ThreadsOption = Annotated[int | None, typer.Option(min=1, help="Threads of the engine.")]
 OverwriteOption = Annotated[bool, typer.Option(help="Replace outputs that exist.")]

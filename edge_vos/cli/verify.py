@@ -1,19 +1,14 @@
 """``edge-vos verify``: repeat a bundle's verification on this machine."""
 
 import json
-from pathlib import Path
-from typing import Annotated
 
 import typer
 
-from edge_vos.cli.options import JsonOption, ThreadsOption
+from edge_vos.cli.options import BundleArgument, JsonOption, ThreadsOption
 
 
 def verify(
-    bundle: Annotated[
-        Path | None,
-        typer.Argument(help="Bundle folder or zip.", show_default="the bundle that ships"),
-    ] = None,
+    bundle: BundleArgument = None,
     threads: ThreadsOption = None,
     json_output: JsonOption = False,
 ) -> None:

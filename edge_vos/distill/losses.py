@@ -52,9 +52,9 @@ def soft_jaccard(probability: Tensor, target: Tensor, active: Tensor) -> Tensor:
 def edge_emphasis(probability: Tensor, target: Tensor, weight: float) -> Tensor:
     """Weigh cells more where the target has an edge and the prediction is unsure.
 
-    ``1 + weight * edge * doubt``: the edge is the largest change of coverage among a cell and its
-    eight neighbours, the doubt is one minus the lead of the likeliest id over the next. No gradient
-    flows through it.
+    ``1 + weight * edge * uncertainty``: the edge is the largest change of coverage among a cell and
+    its eight neighbours, the uncertainty is one minus the lead of the likeliest id over the next.
+    No gradient flows through it.
 
     Args:
         probability: (B, K, h, w) float32.

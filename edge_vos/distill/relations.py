@@ -57,11 +57,7 @@ def intra_object_relation(
     DIST, eqs. 6 and 10: ``mean over active ids, then clips, of 1 - rho(s[k, :], t[k, :])`` with
     ``s = softmax(student / temperature)`` over the active ids, and ``t`` alike.
 
-    Args:
-        student: (B, K, h, w) logits.
-        teacher: (B, K, h, w) logits.
-        active: (B, K) float32, 1 for an id in use; the others have no influence at all.
-        temperature: divides the logits.
+    Takes what ``inter_object_relation`` takes.
 
     Returns:
         A scalar in [0, 2].

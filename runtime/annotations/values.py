@@ -2,13 +2,15 @@
 
 import json
 import math
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edge_vos.errors import MaskError
 from edge_vos.manifest_json import MAX_DEPTH, json_depth
+
+T = TypeVar("T")
 
 FURTHEST_PX = 1e6
 """No coordinate is larger: no picture is."""
@@ -38,30 +40,22 @@ def record(value: Any, what: str) -> dict[str, Any]:
     Raises:
         MaskError: if it is something else.
     """
-    if not isinstance(value, dict):
-        raise MaskError(f"{what} is {_shown(value)}", "an object in braces")
-    return value
+    return _of(dict, value, what, "an object in braces")
 
 
 def entries(value: Any, what: str) -> list[Any]:
-    """Return a list of JSON.
-
-    Raises:
-        MaskError: if it is something else.
-    """
-    if not isinstance(value, list):
-        raise MaskError(f"{what} is {_shown(value)}", "a list in brackets")
-    return value
+    """Return a list of JSON; errors as ``record``'s."""
+    return _of(list, value, what, "a list in brackets")
 
 
 def text(value: Any, what: str) -> str:
-    """Return a string of JSON.
+    """Return a string of JSON; errors as ``record``'s."""
+    return _of(str, value, what, "text")
 
-    Raises:
-        MaskError: if it is something else.
-    """
-    if not isinstance(value, str):
-        raise MaskError(f"{what} is {_shown(value)}", "text")
+
+def _of(kind: type[T], value: Any, what: str, expected: str) -> T:
+    if not isinstance(value, kind):
+        raise MaskError(f"{what} is {_shown(value)}", expected)
     return value
 
 

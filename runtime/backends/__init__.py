@@ -8,7 +8,7 @@ from edge_vos.runtime.backends.runner import ModelSpec, Runner
 
 
 class OpenRunner(Protocol):
-    """What an engine's module offers as ``open_runner``."""
+    """What an engine's module has as ``open_runner``."""
 
     def __call__(self, model_path: Path, manifest: ModelSpec, threads: int | None) -> Runner:
         """Load a model file.

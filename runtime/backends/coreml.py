@@ -16,13 +16,11 @@ from numpy.typing import NDArray
 from edge_vos.engines import ENGINES
 from edge_vos.errors import EngineError
 from edge_vos.runtime.backends.runner import (
+    EngineRunner,
     ModelSpec,
     Runner,
     Tensors,
-    check_inputs,
     check_tensors,
-    closed,
-    failed,
     refused,
 )
 
@@ -65,33 +63,14 @@ def open_runner(model_path: Path, manifest: ModelSpec, threads: int | None) -> R
     except Exception as error:  # its exceptions share no base class but this one
         raise refused(ENGINE, model_path, error) from error
     check_specification(model.get_spec(), manifest)
-    return CoreMLRunner(model, manifest)
+    names = [spec.name for spec in manifest.outputs]
 
+    def call(inputs: Tensors) -> dict[str, NDArray[np.float32]]:
+        given = {name: np.ascontiguousarray(array) for name, array in inputs.items()}
+        found = model.predict(given)
+        return {name: np.array(found[name], np.float32) for name in names}
 
-class CoreMLRunner:
-    """Hold a loaded package. Inputs are only read, outputs are new arrays."""
-
-    def __init__(self, model: Any, manifest: ModelSpec) -> None:
-        self._model = model
-        self._specs = manifest.inputs
-        self._outputs = [spec.name for spec in manifest.outputs]
-
-    def run(self, inputs: Tensors) -> dict[str, NDArray[np.float32]]:
-        """Run one step, as ``Runner.run`` says."""
-        if self._model is None:
-            raise closed("coreml")
-        check_inputs(inputs, self._specs)
-        try:
-            found = self._model.predict(
-                {name: np.ascontiguousarray(array) for name, array in inputs.items()}
-            )
-        except Exception as error:
-            raise failed(ENGINE, error) from error
-        return {name: np.array(found[name], np.float32) for name in self._outputs}
-
-    def close(self) -> None:
-        """Let go of the model."""
-        self._model = None
+    return EngineRunner(ENGINE, manifest, call)
 
 
 def check_specification(specification: Any, manifest: ModelSpec) -> None:

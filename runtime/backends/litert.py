@@ -14,13 +14,11 @@ from edge_vos.engines import ENGINES
 from edge_vos.errors import EngineError
 from edge_vos.runtime.backends.native_output import muted_stderr
 from edge_vos.runtime.backends.runner import (
+    EngineRunner,
     ModelSpec,
     Runner,
     Tensors,
-    check_inputs,
     check_tensors,
-    closed,
-    failed,
     refused,
 )
 
@@ -52,51 +50,19 @@ def open_runner(model_path: Path, manifest: ModelSpec, threads: int | None) -> R
     inputs, outputs = signature.get_input_details(), signature.get_output_details()
     check_tensors(ENGINE, _tensors(inputs), manifest.inputs, "input")
     check_tensors(ENGINE, _tensors(outputs), manifest.outputs, "output")
-    return LiteRtRunner(
-        interpreter,
-        manifest,
-        {spec.name: int(inputs[spec.name]["index"]) for spec in manifest.inputs},
-        {spec.name: int(outputs[spec.name]["index"]) for spec in manifest.outputs},
-    )
+    input_places = {spec.name: int(inputs[spec.name]["index"]) for spec in manifest.inputs}
+    output_places = {spec.name: int(outputs[spec.name]["index"]) for spec in manifest.outputs}
 
+    # Inputs are copied into its tensors, outputs are new arrays. One copy each is the least here:
+    # its Python interface takes no memory of ours for a tensor, and a view of its own (`tensor()`)
+    # would be copied to or from as well, and must not be held during a call.
+    def call(inputs: Tensors) -> dict[str, NDArray[np.float32]]:
+        for name, place in input_places.items():
+            interpreter.set_tensor(place, inputs[name])
+        interpreter.invoke()
+        return {name: interpreter.get_tensor(place) for name, place in output_places.items()}
 
-class LiteRtRunner:
-    """Hold an interpreter. Inputs are copied into its tensors, outputs are new arrays.
-
-    One copy each is the least here: its Python interface takes no memory of ours for a tensor, and
-    a view of its own (``tensor()``) would be copied to or from as well, and must not be held
-    during a call.
-    """
-
-    def __init__(
-        self,
-        interpreter: Any,
-        manifest: ModelSpec,
-        inputs: dict[str, int],
-        outputs: dict[str, int],
-    ) -> None:
-        self._interpreter = interpreter
-        self._specs = manifest.inputs
-        self._inputs = inputs
-        self._outputs = outputs
-
-    def run(self, inputs: Tensors) -> dict[str, NDArray[np.float32]]:
-        """Run one step, as ``Runner.run`` says."""
-        interpreter = self._interpreter
-        if interpreter is None:
-            raise closed("litert")
-        check_inputs(inputs, self._specs)
-        try:
-            for name, index in self._inputs.items():
-                interpreter.set_tensor(index, inputs[name])
-            interpreter.invoke()
-            return {name: interpreter.get_tensor(index) for name, index in self._outputs.items()}
-        except (ValueError, RuntimeError) as error:
-            raise failed(ENGINE, error) from error
-
-    def close(self) -> None:
-        """Free the interpreter."""
-        self._interpreter = None
+    return EngineRunner(ENGINE, manifest, call, (ValueError, RuntimeError))
 
 
 def _import_interpreter() -> Any:
@@ -112,7 +78,7 @@ def _import_interpreter() -> Any:
             ENGINE.install,
         )
     try:
-        return importlib.import_module(f"{package}.interpreter").Interpreter
+        return importlib.import_module(f"{package}.{ENGINE.loads}").Interpreter
     except ImportError as error:
         raise ENGINE.missing(error) from error
 

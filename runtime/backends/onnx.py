@@ -8,13 +8,11 @@ from numpy.typing import NDArray
 
 from edge_vos.engines import ENGINES
 from edge_vos.runtime.backends.runner import (
+    EngineRunner,
     ModelSpec,
     Runner,
     Tensors,
-    check_inputs,
     check_tensors,
-    closed,
-    failed,
     refused,
 )
 
@@ -58,36 +56,16 @@ def open_runner(model_path: Path, manifest: ModelSpec, threads: int | None) -> R
         raise refused(ENGINE, model_path, error) from error
     check_tensors(ENGINE, _tensors(session.get_inputs()), manifest.inputs, "input")
     check_tensors(ENGINE, _tensors(session.get_outputs()), manifest.outputs, "output")
-    return OnnxRunner(session, manifest)
+    names = [spec.name for spec in manifest.outputs]
 
+    # No tensor is copied: inputs are read where they lie, and outputs lie in the arena's blocks,
+    # which come back to it when the caller lets go of them, so a steady loop asks for no memory.
+    # Outputs bound to buffers of our own make no step faster, and what a caller keeps would have
+    # to be copied out of them.
+    def call(inputs: Tensors) -> dict[str, NDArray[np.float32]]:
+        return dict(zip(names, session.run(names, inputs), strict=True))
 
-class OnnxRunner:
-    """Hold a session of ONNX Runtime; no tensor is copied.
-
-    Inputs are read where they lie. Outputs lie in the arena's blocks, which come back to it when
-    the caller lets go of them, so a steady loop asks for no memory. Outputs bound to buffers of
-    our own make no step faster, and what a caller keeps would have to be copied out of them.
-    """
-
-    def __init__(self, session: Any, manifest: ModelSpec) -> None:
-        self._session = session
-        self._specs = manifest.inputs
-        self._outputs = [spec.name for spec in manifest.outputs]
-
-    def run(self, inputs: Tensors) -> dict[str, NDArray[np.float32]]:
-        """Run one step, as ``Runner.run`` says."""
-        if self._session is None:
-            raise closed("onnx")
-        check_inputs(inputs, self._specs)
-        try:
-            arrays = self._session.run(self._outputs, inputs)
-        except Exception as error:
-            raise failed(ENGINE, error) from error
-        return dict(zip(self._outputs, arrays, strict=True))
-
-    def close(self) -> None:
-        """Free the session."""
-        self._session = None
+    return EngineRunner(ENGINE, manifest, call)
 
 
 def _tensors(found: list[Any]) -> dict[str, tuple[tuple[int, ...], str]]:

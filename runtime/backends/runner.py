@@ -82,6 +82,44 @@ class CallableRunner:
         self._function = None
 
 
+class EngineRunner:
+    """Run an open model; what its library raises becomes an ``EngineError``.
+
+    Args:
+        engine: its row.
+        manifest: of the model.
+        call: takes the inputs, which were checked, and returns the outputs by name. It holds the
+            model, which is freed with it.
+        errors: what the library raises.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        manifest: ModelSpec,
+        call: Callable[[Tensors], dict[str, NDArray[np.float32]]],
+        errors: tuple[type[Exception], ...] = (Exception,),
+    ) -> None:
+        self._engine = engine
+        self._specs = manifest.inputs
+        self._call: Callable[[Tensors], dict[str, NDArray[np.float32]]] | None = call
+        self._errors = errors
+
+    def run(self, inputs: Tensors) -> dict[str, NDArray[np.float32]]:
+        """Run one step, as ``Runner.run`` says."""
+        if self._call is None:
+            raise closed(self._engine.kind)
+        check_inputs(inputs, self._specs)
+        try:
+            return self._call(inputs)
+        except self._errors as error:
+            raise failed(self._engine, error) from error
+
+    def close(self) -> None:
+        """Free the model."""
+        self._call = None
+
+
 def closed(engine: str) -> EngineError:
     """Make the error for a call to an engine that was closed."""
     return EngineError(f"The {engine} engine was closed", "an open engine", "Open the bundle again")

@@ -8,15 +8,14 @@ same to real sequences.
 Run ``python tests/benchmarks/occlusion.py --seeds 10``.
 """
 
-import argparse
 import json
 import sys
 from collections import defaultdict
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 import cv2
 import numpy as np
+from options import make_parser
 
 from edge_vos.errors import EdgeVosError
 from edge_vos.evaluate.stability import FALSE_AREA, FOUND
@@ -90,11 +89,8 @@ def follow(model: LoadedModel, seed: int) -> Found:
 
 def main() -> int:
     """Parse the command line and run."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = make_parser(__doc__)
     parser.add_argument("--seeds", type=int, default=10, help="scenes")
-    parser.add_argument("--bundle", type=Path, help="the shipped one by default")
-    parser.add_argument("--threads", type=int, help="of the engine, not its own choice")
-    parser.add_argument("--json", action="store_true", help="print one JSON document")
     options = parser.parse_args()
     cv2.setNumThreads(1)
     try:

@@ -100,13 +100,9 @@ def deaot_t(
             logits = engine.decode_current_logits(image.shape[-2:])
             probability = torch.softmax(logits, dim=1)
             engine.update_memory(torch.argmax(probability, dim=1, keepdim=True).float())
-            elapsed_ms = milliseconds_since(start)
-            refuse_not_finite(bool(probability.isfinite().all()))
-        return {"step_ms": elapsed_ms}
+            return measured(start, probability)
 
-    for index in range(MEMORY_FRAMES):
-        step(index)
-    return f"torch {torch.__version__}", step
+    return filled(step)
 
 
 def cutie_small(
@@ -143,13 +139,25 @@ def cutie_small(
         with torch.inference_mode():
             start = time.perf_counter()
             probability = core.step(image)
-            elapsed_ms = milliseconds_since(start)
-            refuse_not_finite(bool(probability.isfinite().all()))
-        return {"step_ms": elapsed_ms}
+            return measured(start, probability)
+
+    return filled(step)
+
+
+def filled(step: Step) -> tuple[str, Step]:
+    """Fill the memory, and return torch's version and the step."""
+    import torch
 
     for index in range(MEMORY_FRAMES):
         step(index)
     return f"torch {torch.__version__}", step
+
+
+def measured(start: float, probability: Any) -> dict[str, float]:
+    """Return the milliseconds of a step that gave a tensor of probabilities."""
+    elapsed_ms = milliseconds_since(start)
+    refuse_not_finite(bool(probability.isfinite().all()))
+    return {"step_ms": elapsed_ms}
 
 
 def refuse_not_finite(finite: bool) -> None:

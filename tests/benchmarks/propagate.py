@@ -7,7 +7,6 @@ J and F are means over the same frames, all but the first and the last, and are 
 Run ``python tests/benchmarks/propagate.py DAVIS --sequences bus,swing``.
 """
 
-import argparse
 import json
 import sys
 from collections.abc import Sequence
@@ -16,6 +15,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from options import make_parser
 
 from edge_vos.errors import EdgeVosError
 from edge_vos.evaluate.davis import read_davis
@@ -81,12 +81,9 @@ def score(
 
 def main() -> int:
     """Parse the command line and run."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = make_parser(__doc__)
     parser.add_argument("davis", type=Path, help="the folder of DAVIS")
     parser.add_argument("--sequences", help="only these: A,B")
-    parser.add_argument("--bundle", type=Path, help="the shipped one by default")
-    parser.add_argument("--threads", type=int, help="of the engine, not its own choice")
-    parser.add_argument("--json", action="store_true", help="print one JSON document")
     options = parser.parse_args()
     cv2.setNumThreads(1)
     try:

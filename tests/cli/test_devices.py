@@ -2,17 +2,15 @@
 
 import json
 import re
-import shlex
 from pathlib import Path
 
 import pytest
-from typer.main import get_command
 from typer.testing import CliRunner
 
-from edge_vos.cli import app as whole
 from edge_vos.cli.devices import app
 from edge_vos.devices.profiles.profile import load_profile, profile_names
 from edge_vos.errors import UsageError
+from tests.cli.running import parse
 
 PAGE = Path(__file__).parents[2] / "docs" / "raspberrypi.md"
 COMMANDS = [
@@ -40,7 +38,7 @@ def test_show_tells_why_and_what_goes_wrong(name: str) -> None:
         assert text in result.stdout
     for trap in profile.traps:
         assert trap.what in result.stdout
-    _parse(re.findall(r"(edge-vos convert .*?) *$", result.stdout, re.MULTILINE)[-1])
+    parse(re.findall(r"(edge-vos convert .*?) *$", result.stdout, re.MULTILINE)[-1])
 
 
 def test_alone_it_lists() -> None:
@@ -59,20 +57,10 @@ def test_an_unknown_device_is_refused_with_those_that_there_are() -> None:
     assert "raspberry-pi-5" in str(result.exception)
 
 
-def _parse(line: str) -> None:
-    """Parse a line down to the last command; a misspelt option or value raises."""
-    rest = shlex.split(line)[1:]
-    command = get_command(whole)
-    context = command.make_context("edge-vos", list(rest))
-    while hasattr(command, "commands"):
-        name, command, rest = command.resolve_command(context, rest)
-        context = command.make_context(name, list(rest), parent=context)
-
-
 @pytest.mark.parametrize("line", COMMANDS)
 def test_a_command_of_the_raspberry_pi_page_is_understood(line: str) -> None:
     assert line.startswith("edge-vos ")
-    _parse(line)
+    parse(line)
 
 
 def test_the_page_goes_from_doctor_to_bench() -> None:

@@ -22,21 +22,15 @@ from edge_vos.runtime.prompts.find_object import FALLBACK
 from edge_vos.runtime.segmenter import FrameResult, Segmenter
 from edge_vos.runtime.sources.frame import RawFrame, Source
 from edge_vos.runtime.sources.opening import open_source
+from tests.contracts.blocked import BLOCK_TORCH
 
 REPOSITORY = Path(__file__).parents[2]
 PAGE = REPOSITORY / "docs/python.md"
 EXAMPLES = REPOSITORY / "docs/examples"
 Draw = Callable[..., tuple[NDArray[np.uint8], NDArray[np.uint8]]]
 
-WITHOUT_TORCH = """
-import runpy, sys
-
-class Blocked:
-    def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in {"torch", "typer"}:
-            raise ImportError(f"{name} is blocked")
-
-sys.meta_path.insert(0, Blocked())
+WITHOUT_TORCH = f"""{BLOCK_TORCH}
+import runpy
 del sys.argv[0]
 runpy.run_path(sys.argv[0], run_name="__main__")
 """

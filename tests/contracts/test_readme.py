@@ -8,9 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from typer.main import get_command
 
-from edge_vos.cli import app
+from tests.cli.running import parse
 
 REPOSITORY = Path(__file__).parents[2]
 PAGES = sorted(
@@ -47,13 +46,7 @@ def test_there_is_something_to_try() -> None:
 
 @pytest.mark.parametrize("line", COMMANDS)
 def test_a_command_is_understood(line: str) -> None:
-    """Parse the line down to the last command; a misspelt option or value raises."""
-    rest = shlex.split(line, comments=True)[1:]
-    command = get_command(app)
-    context = command.make_context("edge-vos", list(rest))
-    while hasattr(command, "commands"):
-        name, command, rest = command.resolve_command(context, rest)
-        context = command.make_context(name, list(rest), parent=context)
+    parse(line)
 
 
 @pytest.mark.parametrize("line", CHEAP)

@@ -2,22 +2,16 @@
 
 import subprocess
 import sys
-import textwrap
 from pathlib import Path
 
 import pytest
 
 from edge_vos.bundle import Bundle
+from tests.contracts.blocked import BLOCK_TORCH
 
 PROGRAM = """
-import importlib, pkgutil, sys
+import importlib, pkgutil
 
-class Blocked:
-    def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in {"torch", "typer"}:
-            raise ImportError(f"{name} is blocked")
-
-sys.meta_path.insert(0, Blocked())
 try:
     import torch
 except ImportError:
@@ -50,7 +44,7 @@ print("stepped", found.frame_index)
 def test_the_runtime_steps_without_torch(tiny_bundle: Bundle, tmp_path: Path) -> None:
     pytest.importorskip("onnxruntime")
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", textwrap.dedent(PROGRAM), str(tiny_bundle.path)],
+        [sys.executable, "-W", "error", "-c", BLOCK_TORCH + PROGRAM, str(tiny_bundle.path)],
         capture_output=True,
         text=True,
         cwd=tmp_path,

@@ -1,16 +1,18 @@
 """A small student that no layer leaves cold, exported once for all tests of this folder."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
+from edge_vos.bundle import Manifest
 from edge_vos.converters.clip import Clip, load_clip
 from edge_vos.converters.convert import Conversion, Converted, Options
 from edge_vos.converters.recipe import choose
 from edge_vos.engines import ENGINES
-from edge_vos.model.checkpoint import save_student
+from edge_vos.model.checkpoint import default_weights_path, load_student, save_student
 from edge_vos.model.config import PRESETS
 from edge_vos.model.student import Student
 from edge_vos.runtime.backends import load_opener
@@ -39,6 +41,26 @@ def student() -> Student:
         elif name == "decoder.logits.weight":
             tensor.mul_(50.0)  # without training all objects would be about equally likely
     return made.eval()
+
+
+@pytest.fixture(scope="session")
+def shipped_student() -> Student:
+    """The student that ships: on random weights a closed loop in int8 says nothing."""
+    return load_student(default_weights_path())
+
+
+@pytest.fixture(scope="module")
+def manifest(request: pytest.FixtureRequest, student: Student, tiny_manifest: Manifest) -> Manifest:
+    """What the student's file for a module's BACKEND and SIZE has to offer."""
+    size = request.module.SIZE
+    graph = student.config.graph(size)
+    return replace(
+        tiny_manifest,
+        backend=request.module.BACKEND,
+        size=size,
+        inputs=graph.inputs,
+        outputs=graph.outputs,
+    )
 
 
 @pytest.fixture(scope="session")

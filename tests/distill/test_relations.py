@@ -8,19 +8,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from edge_vos.distill.relations import (
-    attention_kl,
-    cka,
-    inter_object_relation,
-    intra_object_relation,
-    logit_kl,
-    pool_keys,
-    pool_queries,
-)
+from edge_vos.distill import relations
 from edge_vos.errors import ShapeError
 
 LogitLoss = Callable[[Tensor, Tensor, Tensor, float], Tensor]
-LOGIT_LOSSES = [inter_object_relation, intra_object_relation, logit_kl]
+LOGIT_LOSSES = [
+    relations.inter_object_relation,
+    relations.intra_object_relation,
+    relations.logit_kl,
+]
 ACTIVE = torch.tensor([[1.0, 1, 1, 1, 0], [1, 1, 0, 1, 0], [1, 0, 0, 1, 0]])
 TEMPERATURE = 2.0
 
@@ -89,9 +85,9 @@ def _naive_kl(student: Tensor, teacher: Tensor) -> float:
 @pytest.mark.parametrize(
     ("loss", "naive"),
     [
-        (inter_object_relation, _naive_inter),
-        (intra_object_relation, _naive_intra),
-        (logit_kl, _naive_kl),
+        (relations.inter_object_relation, _naive_inter),
+        (relations.intra_object_relation, _naive_intra),
+        (relations.logit_kl, _naive_kl),
     ],
 )
 def test_logit_losses_agree_with_a_naive_loop(
@@ -143,25 +139,25 @@ def test_relations_do_not_change_with_an_affine_change_of_the_probabilities() ->
     p = torch.rand(1, 1, 8, 8, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
     softer = 0.25 + 0.5 * p
     pair, softer_pair = (torch.cat([1 - q, q], 1).log() for q in (p, softer))
-    assert float(intra_object_relation(pair, softer_pair, torch.ones(1, 2))) < 1e-4
+    assert float(relations.intra_object_relation(pair, softer_pair, torch.ones(1, 2))) < 1e-4
     three = _logits(0)[:1, :3].softmax(1)
     mixed = (0.3 * three + 0.7 / 3).log()
-    assert float(inter_object_relation(three.log(), mixed, torch.ones(1, 3))) < 1e-3
+    assert float(relations.inter_object_relation(three.log(), mixed, torch.ones(1, 3))) < 1e-3
 
 
 def test_relations_of_independent_logits_are_near_one_and_of_opposites_above() -> None:
     generator = torch.Generator().manual_seed(0)
     a, b = (torch.randn(4, 6, 32, 32, generator=generator) for _ in range(2))
     active = torch.ones(4, 6)
-    for loss in (inter_object_relation, intra_object_relation):
+    for loss in (relations.inter_object_relation, relations.intra_object_relation):
         assert float(loss(a, b, active)) == pytest.approx(1, abs=0.03)
         assert float(loss(a, -a, active)) > 1.5
 
 
 def test_two_ids_have_no_relation_between_objects() -> None:
     one_object = torch.tensor([[1.0, 1, 0, 0, 0]] * 3)
-    assert float(inter_object_relation(_logits(0), _logits(1), one_object)) == 0
-    assert float(intra_object_relation(_logits(0), _logits(1), one_object)) > 0.5
+    assert float(relations.inter_object_relation(_logits(0), _logits(1), one_object)) == 0
+    assert float(relations.intra_object_relation(_logits(0), _logits(1), one_object)) > 0.5
 
 
 def _naive_hsic(k: Tensor, l: Tensor, unbiased: bool) -> float:  # noqa: E741
@@ -184,32 +180,34 @@ def test_cka_agrees_with_its_definition(keys: int) -> None:
         _naive_hsic(k, l, False) / math.sqrt(_naive_hsic(k, k, False) * _naive_hsic(l, l, False))
         for k, l in grams  # noqa: E741
     ]
-    assert float(cka(student, teacher)) == pytest.approx(1 - np.mean(biased), rel=1e-9)
+    assert float(relations.cka(student, teacher)) == pytest.approx(1 - np.mean(biased), rel=1e-9)
     # HSIC_1 scales with its maps, and the batch is averaged before the ratio: one scale for all.
     first, second = (m[:1] for m in (student, teacher))
     k, l = grams[0]  # noqa: E741
     ratio = _naive_hsic(k, l, True) / math.sqrt(_naive_hsic(k, k, True) * _naive_hsic(l, l, True))
-    assert float(cka(first, second, unbiased=True)) == pytest.approx(1 - ratio, rel=1e-9)
+    assert float(relations.cka(first, second, unbiased=True)) == pytest.approx(1 - ratio, rel=1e-9)
 
 
 @pytest.mark.parametrize("unbiased", [False, True])
 def test_cka_ignores_rotation_scale_and_the_order_of_keys(unbiased: bool) -> None:
     student, teacher = _map(0, keys=7), _map(1, keys=5)
-    expected = float(cka(student, teacher, unbiased))
+    expected = float(relations.cka(student, teacher, unbiased))
     assert 0.1 < expected < 1.3
     order = torch.randperm(7, generator=torch.Generator().manual_seed(3))
     for changed in (3 * student @ _rotation(7), student[:, :, order], student + 0.2):
-        assert float(cka(changed, teacher, unbiased)) == pytest.approx(expected, rel=1e-9)
+        assert float(relations.cka(changed, teacher, unbiased)) == pytest.approx(expected, rel=1e-9)
     shuffled_queries = student[:, torch.arange(8, -1, -1)]
-    assert float(cka(shuffled_queries, teacher, unbiased)) != pytest.approx(expected, rel=1e-3)
+    assert float(relations.cka(shuffled_queries, teacher, unbiased)) != pytest.approx(
+        expected, rel=1e-3
+    )
 
 
 def test_cka_of_equal_maps_is_zero_and_of_independent_ones_near_one() -> None:
-    assert abs(float(cka(_map(0), _map(0)))) < 1e-12
-    assert abs(float(cka(_map(0), _map(0), unbiased=True))) < 1e-12
+    assert abs(float(relations.cka(_map(0), _map(0)))) < 1e-12
+    assert abs(float(relations.cka(_map(0), _map(0), unbiased=True))) < 1e-12
     wide = _map(0, 200, 40), _map(1, 200, 30)
-    assert float(cka(*wide, unbiased=True)) == pytest.approx(1, abs=0.03)
-    assert float(cka(*wide)) == pytest.approx(0.85, abs=0.1)  # what the bias is
+    assert float(relations.cka(*wide, unbiased=True)) == pytest.approx(1, abs=0.03)
+    assert float(relations.cka(*wide)) == pytest.approx(0.85, abs=0.1)  # what the bias is
 
 
 def test_few_queries_estimate_the_unbiased_form_but_not_the_biased_one() -> None:
@@ -220,16 +218,16 @@ def test_few_queries_estimate_the_unbiased_form_but_not_the_biased_one() -> None
         .softmax(1).unsqueeze(0)
         for keys in (12, 20)
     ]  # fmt: skip
-    whole = [float(cka(*maps, unbiased=unbiased)) for unbiased in (False, True)]
+    whole = [float(relations.cka(*maps, unbiased=unbiased)) for unbiased in (False, True)]
     parts = [m.reshape(24, 10, -1) for m in maps]
-    split = [float(cka(*parts, unbiased=unbiased)) for unbiased in (False, True)]
+    split = [float(relations.cka(*parts, unbiased=unbiased)) for unbiased in (False, True)]
     assert abs(split[1] - whole[1]) < 0.05
     assert abs(split[0] - whole[0]) > 2 * abs(split[1] - whole[1])
 
 
 def test_a_map_that_ignores_the_query_aligns_with_nothing() -> None:
     flat = torch.full((2, 9, 7), 1 / 7, requires_grad=True)
-    loss = cka(flat, _map(0).float())
+    loss = relations.cka(flat, _map(0).float())
     loss.backward()
     assert float(loss.detach()) == pytest.approx(1)
     assert flat.grad is not None
@@ -240,15 +238,15 @@ def test_a_map_that_ignores_the_query_aligns_with_nothing() -> None:
 @pytest.mark.parametrize("keys", [3, 12])
 def test_cka_passes_gradcheck(unbiased: bool, keys: int) -> None:
     student, teacher = _map(0, 5, keys).requires_grad_(), _map(1, 5, keys)
-    assert torch.autograd.gradcheck(lambda m: cka(m, teacher, unbiased), student)
+    assert torch.autograd.gradcheck(lambda m: relations.cka(m, teacher, unbiased), student)
 
 
 def test_cka_keeps_float32_under_autocast() -> None:
     student, teacher = _map(0, 64, 32).float(), _map(1, 64, 24).float()
     with torch.autocast("cpu", torch.bfloat16):
-        inside = cka(student, teacher)
+        inside = relations.cka(student, teacher)
     assert inside.dtype == torch.float32
-    assert torch.equal(inside, cka(student, teacher))
+    assert torch.equal(inside, relations.cka(student, teacher))
 
 
 def test_attention_kl_agrees_with_a_naive_loop_and_is_zero_for_equal_maps() -> None:
@@ -258,21 +256,25 @@ def test_attention_kl_agrees_with_a_naive_loop_and_is_zero_for_equal_maps() -> N
         for clip in range(2)
         for pair in zip(student[clip], teacher[clip], strict=True)
     ]
-    assert float(attention_kl(student, teacher)) == pytest.approx(np.mean(rows), rel=1e-5)
-    assert float(attention_kl(student, student)) == 0
+    assert float(relations.attention_kl(student, teacher)) == pytest.approx(np.mean(rows), rel=1e-5)
+    assert float(relations.attention_kl(student, student)) == 0
     empty_slot = torch.cat([student, torch.zeros_like(student)], 2).requires_grad_()
-    attention_kl(empty_slot, torch.cat([teacher, torch.zeros_like(teacher)], 2)).backward()
+    relations.attention_kl(
+        empty_slot, torch.cat([teacher, torch.zeros_like(teacher)], 2)
+    ).backward()
     assert empty_slot.grad is not None
     assert torch.isfinite(empty_slot.grad).all()
-    assert torch.autograd.gradcheck(lambda m: attention_kl(m, teacher), student.requires_grad_())
+    assert torch.autograd.gradcheck(
+        lambda m: relations.attention_kl(m, teacher), student.requires_grad_()
+    )
 
 
 def test_pooling_averages_queries_and_sums_keys() -> None:
     attention = _map(0, queries=4 * 6, keys=2 * 4 * 6)
-    coarse = pool_queries(attention, (4, 6), (2, 3))
+    coarse = relations.pool_queries(attention, (4, 6), (2, 3))
     top_left = attention[:, [0, 1, 6, 7]].mean(1)
     assert torch.allclose(coarse[:, 0], top_left)
-    fewer = pool_keys(attention, 2, (4, 6), (2, 3))
+    fewer = relations.pool_keys(attention, 2, (4, 6), (2, 3))
     assert fewer.shape == (2, 24, 12)
     assert torch.allclose(fewer[:, :, 6], attention[:, :, [24, 25, 30, 31]].sum(2))
 
@@ -280,19 +282,22 @@ def test_pooling_averages_queries_and_sums_keys() -> None:
 @pytest.mark.parametrize("to", [(3, 4), (5, 7), (4, 6)])
 def test_pooled_rows_sum_to_one_on_grids_that_do_not_divide(to: tuple[int, int]) -> None:
     attention = _map(0, queries=4 * 6, keys=2 * 4 * 6)
-    for pooled in (pool_queries(attention, (4, 6), to), pool_keys(attention, 2, (4, 6), to)):
+    for pooled in (
+        relations.pool_queries(attention, (4, 6), to),
+        relations.pool_keys(attention, 2, (4, 6), to),
+    ):
         assert torch.allclose(pooled.sum(2), torch.ones((), dtype=torch.float64))
-    assert pool_queries(attention, (4, 6), to).shape[1] == to[0] * to[1]
+    assert relations.pool_queries(attention, (4, 6), to).shape[1] == to[0] * to[1]
 
 
 def test_maps_that_do_not_fit_are_refused() -> None:
     with pytest.raises(ShapeError, match="pool_queries"):
-        cka(_map(0), _map(0, queries=8))
+        relations.cka(_map(0), _map(0, queries=8))
     with pytest.raises(ShapeError, match="3 queries"):
-        cka(_map(0, queries=3), _map(0, queries=3), unbiased=True)
+        relations.cka(_map(0, queries=3), _map(0, queries=3), unbiased=True)
     with pytest.raises(ShapeError, match="pool_keys"):
-        attention_kl(_map(0), _map(0, keys=8))
+        relations.attention_kl(_map(0), _map(0, keys=8))
     with pytest.raises(ShapeError, match="9 queries"):
-        pool_queries(_map(0), (2, 4), (1, 2))
+        relations.pool_queries(_map(0), (2, 4), (1, 2))
     with pytest.raises(ShapeError, match="7 keys"):
-        pool_keys(_map(0), 2, (2, 2), (1, 1))
+        relations.pool_keys(_map(0), 2, (2, 2), (1, 1))

@@ -19,6 +19,7 @@ from edge_vos.errors import MaskError
 from edge_vos.runtime.annotations.annotation import FrameName
 from edge_vos.runtime.annotations.reading import read_annotation
 from edge_vos.runtime.masks import write_palette_png
+from tests.fuzz.mutation import change_one, copied
 from tests.runtime.annotation_files import MAKERS, SIZE, content, labels
 
 CHANGES = 2500
@@ -76,22 +77,12 @@ def _places(node: Any) -> list[tuple[Any, Any]]:
 
 
 def _mutated(document: Any, rng: random.Random) -> Any:
-    changed = json.loads(json.dumps(document))
+    changed = copied(document)
     for _ in range(rng.randrange(1, 3)):
         places = _places(changed)
         if not places:
             return changed
-        (node, key), (other, other_key) = rng.choice(places), rng.choice(places)
-        action = rng.randrange(4)
-        if action == 0:
-            node[key] = rng.choice(ODD)
-        elif action == 1:
-            del node[key]
-        elif action == 2:
-            node[key] = json.loads(json.dumps(other[other_key]))
-        else:
-            value = node[key]
-            node[key] = value * 2 if isinstance(value, int | str | list) else rng.choice(ODD)
+        change_one(places, ODD, rng)
     return changed
 
 

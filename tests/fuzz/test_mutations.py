@@ -31,6 +31,7 @@ from edge_vos.errors import BundleError
 from edge_vos.manifest_json import parse, serialize
 from edge_vos.runtime.golden import Golden, Script
 from edge_vos.runtime.model import LoadedModel
+from tests.fuzz.mutation import change_one, copied
 
 SIGNED, UNSIGNED, ZIPS, FILES, GOLDENS = 3500, 1500, 2500, 1500, 1000
 ODD = (None, True, -1, 0, 1.5, 1e300, 2**70, "", "..", "x" * 99, [], {}, [[]], "\ud800")
@@ -80,21 +81,9 @@ def _sign(data: dict[str, Any]) -> bytes:
 
 def _mutated(data: dict[str, Any], rng: random.Random) -> dict[str, Any]:
     """Change, remove, copy or double one value anywhere in the manifest."""
-    changed = json.loads(json.dumps(data))
-    places = list(_places(changed))
-    node, key = rng.choice(places)
-    other, other_key = rng.choice(places)
-    action = rng.randrange(4)
-    if action == 0:
-        node[key] = rng.choice(ODD)
-    elif action == 1:
-        del node[key]
-    elif action == 2:
-        node[key] = json.loads(json.dumps(other[other_key]))
-    else:
-        value = node[key]
-        node[key] = value * 2 if isinstance(value, int | str | list) else rng.choice(ODD)
-    return changed  # type: ignore[no-any-return]
+    changed: dict[str, Any] = copied(data)
+    change_one(list(_places(changed)), ODD, rng)
+    return changed
 
 
 def _places(node: Any) -> Iterator[tuple[Any, Any]]:

@@ -6,6 +6,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 
@@ -106,3 +107,31 @@ def probe(path: Path) -> Found:
                     sound_s = float(frame.pts * frame.time_base) + frame.samples / frame.sample_rate
                     levels.append(int(np.median(frame.to_ndarray())))
     return Found(*found, times_s, sound, sound_s, levels)
+
+
+def count_frames(path: Path) -> int:
+    """Return how many frames of a video can be read."""
+    capture = cv2.VideoCapture(str(path))
+    count = 0
+    while capture.read()[0]:
+        count += 1
+    capture.release()
+    return count
+
+
+def add_h264(container: Any) -> Any:
+    """Add a stream of 25 frames a second to a file, and return it."""
+    stream = container.add_stream("libx264", rate=25)
+    stream.height, stream.width = SIZE
+    stream.pix_fmt = "yuv420p"
+    return stream
+
+
+def encode(container: Any, stream: Any, count: int) -> None:
+    """Write some frames, 25 a second, and end the stream."""
+    av = import_av()
+    for index in range(count):
+        frame = av.VideoFrame.from_ndarray(picture(index), format="bgr24")
+        frame.pts, frame.time_base = index, Fraction(1, 25)
+        container.mux(stream.encode(frame))
+    container.mux(stream.encode(None))

@@ -14,6 +14,7 @@ from edge_vos.cli.training.options import (
     ConfigOption,
     DavisOption,
     StillsOption,
+    TeacherOption,
     TorchThreadsOption,
 )
 from edge_vos.cli.training.run import (
@@ -32,10 +33,7 @@ def ablate(
         str, typer.Option(help="Sequences to score on, as A,B; training leaves them out.")
     ],
     stills: StillsOption = None,
-    teacher: Annotated[
-        Path | None,
-        typer.Option(help="The teacher's weights; by default those of the shipped student."),
-    ] = None,
+    teacher: TeacherOption = None,
     footage: Annotated[
         Path | None, typer.Option(help="Footage that this teacher labelled; FOLDER/footage else.")
     ] = None,

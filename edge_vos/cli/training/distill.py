@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from edge_vos.cli.options import takes
-from edge_vos.cli.training.options import PresetOption, RunOption, TrainingOptions
+from edge_vos.cli.training.options import PresetOption, RunOption, TeacherOption, TrainingOptions
 from edge_vos.cli.training.run import (
     Material,
     load_footage,
@@ -33,10 +33,7 @@ def distill(
         list[Path] | None,
         typer.Option(help="Folder with footage that nobody labelled; may be repeated."),
     ] = None,
-    teacher: Annotated[
-        Path | None,
-        typer.Option(help="The teacher's weights; by default those of the shipped student."),
-    ] = None,
+    teacher: TeacherOption = None,
     footage: Annotated[
         Path | None,
         typer.Option(help="Footage that a teacher labelled, or is to label; RUN/footage else."),

@@ -23,6 +23,10 @@ ConfigOption = Annotated[
         "two-sizes, memory, full-memory or pyramid.",
     ),
 ]
+TeacherOption = Annotated[
+    Path | None,
+    typer.Option(help="The teacher's weights; by default those of the shipped student."),
+]
 RunOption = Annotated[Path, typer.Option(help="Folder of the run.")]
 PresetOption = Annotated[str, typer.Option(help="Shape of the student: small or nano.")]
 

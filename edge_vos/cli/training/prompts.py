@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -67,8 +68,10 @@ def prompts(
     if options.resume:
         state, config = load_prompt_state(run, encoder)
     else:
-        given = {"steps": options.steps, "seed": options.seed}
-        config = PromptTrainConfig(**{k: v for k, v in given.items() if v is not None})
+        config = PromptTrainConfig()
+        for name in ("steps", "seed"):
+            if (given := getattr(options, name)) is not None:
+                config = replace(config, **{name: given})
         initial = load_prompt_head(from_head)[0] if from_head else None
         state = new_prompt_state(config, encoder, initial)
     footage = material_of(options).load(max(360, config.sizes[-1][0]))

@@ -63,16 +63,6 @@ def live(
         typer.Option(help="Record the overlay: clip.mkv (crash-safe), .mp4, .mov, .webm or .avi."),
     ] = None,
     mask: MaskOption = None,
-    output: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--output",
-            "-o",
-            metavar="URI",
-            help="More outputs: clip.mkv|mp4|mov|webm|avi, matte:|green:|blur: before one, a "
-            "folder, masks.jsonl, vcam: (a camera for other programs; vcam:blur) or none; repeat.",
-        ),
-    ] = None,
     loop: Annotated[
         bool, typer.Option("--loop", help="Play a file or a folder again at its end.")
     ] = False,
@@ -112,7 +102,7 @@ def live(
             source,
             options,
             masks=() if mask is None else (str(mask),),
-            outputs=(*shown, *recording, *(output or ())),
+            outputs=(*shown, *recording, *(options.output or ())),
             live=True,
             # Like a camera it goes on until it is told to stop, unless `frames` are asked for.
             loop=loop or source.startswith("synthetic://"),

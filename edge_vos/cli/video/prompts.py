@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Self
 
 import typer
 
@@ -93,6 +93,13 @@ class Prompts:
                 "a --box or a --point as well",
             )
         _ = self.first, self.later  # wrong ones are refused before anything is opened
+
+    @classmethod
+    def of(cls, options: PromptOptions, masks: tuple[str, ...]) -> Self:
+        """Return the prompts among a command's options, and those that are files."""
+        given = (options.box, options.point, options.negative, options.name)
+        box, point, negative, name = (tuple(each or ()) for each in given)
+        return cls(masks, box, point, negative, name, options.prompts)
 
     def __bool__(self) -> bool:
         return bool(self.masks or self.boxes or self.points or self.file)

@@ -102,12 +102,11 @@ def run_propagation(
         EdgeVosError: if anything that was asked for is wrong or fails.
     """
     from edge_vos.cli.video.run_report import Watch, print_report
-    from edge_vos.cli.video.session import open_model, progress, stop_on_signals
+    from edge_vos.cli.video.session import open_model, open_outputs, progress, stop_on_signals
     from edge_vos.runtime.interactive.controls import Controls
     from edge_vos.runtime.pipeline import RunReport
     from edge_vos.runtime.propagation.propagate import propagate
-    from edge_vos.runtime.sinks.labels.label_file import FrameFiles
-    from edge_vos.runtime.sinks.opening import is_interactive, open_sinks
+    from edge_vos.runtime.sinks.opening import is_interactive
     from edge_vos.runtime.timing.stage_times import StageTimes
 
     source.close()
@@ -122,16 +121,8 @@ def run_propagation(
         stack.enter_context(folder)
     controls, watch, times = Controls(), Watch(), StageTimes()
     stack.enter_context(stop_on_signals(controls))
-    sinks = open_sinks(
-        request.outputs,
-        source.fps,
-        source.size,
-        overwrite=request.options.overwrite,
-        controls=controls,
-        inputs=(*files, *given.values()),
-        frame_files=FrameFiles(tuple(files)),
-        begun=folder.begun if folder is not None else (),
-    )
+    begun = folder.begun if folder is not None else ()
+    sinks = open_outputs(request, source, controls, files, list(given.values()), begun)
     count, started_s, numbers = 0, time.perf_counter(), set[int]()
     last_s = started_s
     total = (
@@ -169,18 +160,8 @@ def run_propagation(
         object_ids=tuple(sorted(numbers)),
         ended=ended,
     )
-    print_report(
-        report,
-        [file for sink in sinks for file in sink.files],
-        [*notes, *(_tell_folder(folder, request.resume) if folder is not None else ())],
-        watch,
-        model,
-        size_reason,
-        live=False,
-        json_output=request.options.json_output,
-        hint=not request.outputs,
-        assumed=assumed,
-    )
+    notes = _tell_folder(folder, request.resume) if folder is not None else []
+    print_report(request, report, sinks, watch, model, size_reason, assumed, notes)
 
 
 def open_folder(

@@ -9,9 +9,11 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from edge_vos.cli.video.session import SessionRequest
     from edge_vos.runtime.model import LoadedModel
     from edge_vos.runtime.pipeline import RunReport
     from edge_vos.runtime.segmenter import FrameResult
+    from edge_vos.runtime.sinks.output import Sink
     from edge_vos.runtime.sources.frame import Frame
 
 SETTLED_FRAMES = 500
@@ -55,31 +57,26 @@ class Watch:
 
 
 def print_report(
+    request: "SessionRequest",
     report: "RunReport",
-    files: list[str],
-    notes: list[str],
+    sinks: "Sequence[Sink]",
     watch: Watch,
     model: "LoadedModel",
     size_reason: str,
-    *,
-    live: bool,
-    json_output: bool,
-    hint: bool,
     assumed: Sequence[str] = (),
+    notes: Sequence[str] = (),
 ) -> None:
     """Print what a run did, as a table for people or as one JSON document.
 
     Args:
+        request: what was asked for.
         report: of the run.
-        files: that hold results.
-        notes: what was said of how they are written.
+        sinks: that took the results.
         watch: what was seen meanwhile.
         model: that did it.
         size_reason: why it has that size.
-        live: frames may have been dropped.
-        json_output: print JSON.
-        hint: tell people how to keep the results.
         assumed: what was taken for granted in reading masks.
+        notes: what was said of the run, beside what the sinks say of how they write.
     """
     from edge_vos.devices.telemetry.memory import peak_rss_bytes
 
@@ -89,8 +86,11 @@ def print_report(
         "fps": round(report.fps, 3),
         "objects": len(report.object_ids),
         "object_ids": list(report.object_ids),
-        "outputs": files,
-        "notes": notes,
+        "outputs": [file for sink in sinks for file in sink.files],
+        "notes": [
+            *(note for sink in sinks for note in getattr(sink, "notes", ())),
+            *notes,
+        ],
         "ended": report.ended,
         "assumed": list(assumed),
         "refused": list(report.refused),
@@ -105,11 +105,11 @@ def print_report(
         "size": list(model.manifest.size),
         "size_reason": size_reason,
     }
-    if json_output:
+    if request.options.json_output:
         print(json.dumps(document))
         return
-    _print_table(document, live)
-    if hint:
+    _print_table(document, request.live)
+    if not request.outputs:
         print("Nothing was written: add `-o overlay.mkv` or `-o masks/`.", file=sys.stderr)
 
 

@@ -29,17 +29,6 @@ def segment(
             "folder that the files are named after.",
         ),
     ] = None,
-    output: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--output",
-            "-o",
-            metavar="URI",
-            help="clip.mkv|mp4|mov|webm|avi, matte:|green:|blur: before one, ?codec=av1 after "
-            "one, a folder (palette PNGs), masks.jsonl, coco:|ytvis:FILE.json, mots:FILE.txt, "
-            "cvat:FILE.xml, yolo:|labelme:FOLDER, vcam:, window or none; repeat.",
-        ),
-    ] = None,
     start: Annotated[
         str | None,
         typer.Option(
@@ -88,7 +77,7 @@ def segment(
             source,
             options,
             masks=tuple(mask or ()),
-            outputs=tuple(output or ()),
+            outputs=tuple(options.output or ()),
             start_s=0.0 if start is None else parse_time("--start", start),
             end_s=None if end is None else parse_time("--end", end),
             resume=resume,

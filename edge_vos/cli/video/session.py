@@ -5,10 +5,11 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from edge_vos.runtime.model import LoadedModel
     from edge_vos.runtime.pipeline import RunReport
     from edge_vos.runtime.segmenter import FrameResult
+    from edge_vos.runtime.sinks.output import Sink
     from edge_vos.runtime.sources.frame import Frame, Source
 
 _M_MMAP_THRESHOLD = -3  # of glibc's malloc.h
@@ -64,11 +66,7 @@ class SessionRequest:
     @cached_property
     def prompts(self) -> Prompts:
         """Check the prompts as they were typed."""
-        asked = self.options
-        box, point, negative, name = (
-            tuple(each or ()) for each in (asked.box, asked.point, asked.negative, asked.name)
-        )
-        return Prompts(self.masks, box, point, negative, name, asked.prompts)
+        return Prompts.of(self.options, self.masks)
 
 
 def run_session(request: SessionRequest) -> None:
@@ -90,8 +88,7 @@ def run_session(request: SessionRequest) -> None:
     from edge_vos.runtime.interactive.controls import Controls
     from edge_vos.runtime.pipeline import RunOptions, segment
     from edge_vos.runtime.segmenter import Segmenter
-    from edge_vos.runtime.sinks.labels.label_file import FrameFiles
-    from edge_vos.runtime.sinks.opening import is_interactive, open_sinks
+    from edge_vos.runtime.sinks.opening import is_interactive
     from edge_vos.runtime.sources.opening import open_source
 
     interactive = any(is_interactive(uri) for uri in request.outputs)
@@ -134,22 +131,11 @@ def run_session(request: SessionRequest) -> None:
         controls.about = _about(model)
         if interactive and not request.live and not request.prompts and not source.has_truth:
             controls.paused.set()  # at the first frame, until it is prompted in the window
+        masks = [mask] if (mask := request.prompts.mask) else []
         watch = Watch()
         # Before the sinks: from here on Ctrl-C completes or removes what they began.
         stack.enter_context(stop_on_signals(controls))
-        sinks = open_sinks(
-            request.outputs,
-            source.fps,
-            source.size,
-            overwrite=request.options.overwrite,
-            controls=controls,
-            inputs=(*source.files, *((mask,) if (mask := request.prompts.mask) else ())),
-            original=source.original,
-            frame_files=FrameFiles(files),
-        )
-        notes = [note for sink in sinks for note in getattr(sink, "notes", ())]
-        for note in notes:
-            print(note, file=sys.stderr, flush=True)
+        sinks = open_outputs(request, source, controls, files, masks)
         for sink in sinks:
             if url := getattr(sink, "url", None):
                 print(f"Open {url}", file=sys.stderr, flush=True)
@@ -175,22 +161,10 @@ def run_session(request: SessionRequest) -> None:
                 controls,
                 observe,
             )
-    written = [file for sink in sinks for file in sink.files]
     for sink in sinks:
         for failure in getattr(sink, "failures", ()):
             print(failure, file=sys.stderr, flush=True)
-    print_report(
-        report,
-        written,
-        notes,
-        watch,
-        model,
-        size_reason,
-        live=request.live,
-        json_output=request.options.json_output,
-        hint=not request.outputs,
-        assumed=assumed,
-    )
+    print_report(request, report, sinks, watch, model, size_reason, assumed)
     if report.lost is not None:
         raise report.lost
     _raise_refused(request, report)
@@ -219,6 +193,47 @@ def _notice(controls: "Controls") -> Callable[[str], None]:
         print(message, file=sys.stderr, flush=True)
 
     return notice
+
+
+def open_outputs(
+    request: SessionRequest,
+    source: "Source",
+    controls: "Controls",
+    files: Sequence[Path],
+    masks: Sequence[Path] = (),
+    begun: Collection[str] = (),
+) -> "list[Sink]":
+    """Open what a run writes to and shows on, and say on stderr how it is written.
+
+    Args:
+        request: names the outputs.
+        source: gives the frames.
+        controls: of the run.
+        files: of the frames, in order; none where they are no files.
+        masks: that are read, so that no output replaces them.
+        begun: the outputs that a run began which now goes on: they are replaced.
+
+    Raises:
+        SinkError: if one cannot be opened, or would replace what is read or exists.
+    """
+    from edge_vos.runtime.sinks.labels.label_file import FrameFiles
+    from edge_vos.runtime.sinks.opening import open_sinks
+
+    sinks = open_sinks(
+        request.outputs,
+        source.fps,
+        source.size,
+        overwrite=request.options.overwrite,
+        controls=controls,
+        inputs=(*source.files, *masks),
+        original=source.original,
+        frame_files=FrameFiles(tuple(files)),
+        begun=begun,
+    )
+    for sink in sinks:
+        for note in getattr(sink, "notes", ()):
+            print(note, file=sys.stderr, flush=True)
+    return sinks
 
 
 def open_model(request: SessionRequest, fps: float) -> "tuple[LoadedModel, str]":

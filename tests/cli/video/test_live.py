@@ -15,28 +15,18 @@ from edge_vos.bundle import Bundle
 from edge_vos.cli import app
 from edge_vos.cli.video import session
 from edge_vos.errors import EdgeVosError, PromptError, SinkError, SourceError, UsageError
+from tests.cli.running import invoke, refused, start, stop, wait_until
+from tests.runtime.videos import count_frames
 
 SCENE = "synthetic://?size=64x96&objects=2&fps=500"
 
 
 def _live(bundle: Bundle, *arguments: str) -> Result:
-    return CliRunner().invoke(app, ["live", *arguments, "--model", str(bundle.path)])
+    return invoke("live", *arguments, "--model", bundle.path)
 
 
 def _refused(bundle: Bundle, *arguments: str) -> EdgeVosError:
-    result = _live(bundle, *arguments)
-    assert isinstance(result.exception, EdgeVosError), result.exception
-    assert result.stdout == ""
-    return result.exception
-
-
-def _count(path: Path) -> int:
-    capture = cv2.VideoCapture(str(path))
-    count = 0
-    while capture.read()[0]:
-        count += 1
-    capture.release()
-    return count
+    return refused(bundle, "live", *arguments)
 
 
 def test_json_is_one_document(tiny_bundle: Bundle, tmp_path: Path) -> None:
@@ -52,33 +42,24 @@ def test_json_is_one_document(tiny_bundle: Bundle, tmp_path: Path) -> None:
     assert document["outputs"] == [str(recording)]
     sizes = (document["peak_rss_bytes"], *document["rss_bytes"].values())
     assert [size > 1e7 for size in sizes] == [True] * 3
-    assert _count(recording) == 510
+    assert count_frames(recording) == 510
 
 
 def test_an_endless_scene_ends_by_ctrl_c(tiny_bundle: Bundle, tmp_path: Path) -> None:
     recording = tmp_path / "a.mkv"
-    code = "from edge_vos.cli import main; main()"
-    process = subprocess.Popen(
-        [sys.executable, "-c", code, "live", SCENE, "--headless", "--threads", "1", "--json",
-         "--model", str(tiny_bundle.path), "--record", str(recording),
-         "-o", str(tmp_path / "masks")],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    masks = tmp_path / "masks"
+    process = start(
+        "live", SCENE, "--headless", "--threads", 1, "--json", "--model", tiny_bundle.path,
+        "--record", recording, "-o", masks,
     )  # fmt: skip
     try:
-        deadline_s = time.monotonic() + 120
-        while time.monotonic() < deadline_s and process.poll() is None:
-            if len(list((tmp_path / "masks").glob("*.png"))) > 5:
-                break
-            time.sleep(0.05)
-        process.send_signal(signal.SIGINT)
-        stdout, stderr = process.communicate(timeout=120)
+        wait_until(process, lambda: len(list(masks.glob("*.png"))) > 5)
+        document = stop(process)
     finally:
         process.kill()
-    assert process.returncode == 0, stderr
-    document = json.loads(stdout)
     assert document["ended"] == "stopped"
     assert document["frames"] > 5
-    assert _count(recording) == document["frames"]
+    assert count_frames(recording) == document["frames"]
     assert len(list((tmp_path / "masks").iterdir())) == document["frames"]
 
 
@@ -133,7 +114,7 @@ def test_a_signal_before_the_first_frame_leaves_nothing(
     # Python itself answers the first moments, then the command, then the run in good order.
     assert process.returncode in (0, 1, 130, -number, 128 + number), stderr
     if process.returncode == 0:
-        assert recording.exists() is (_count(recording) > 0)
+        assert recording.exists() is (count_frames(recording) > 0)
     else:
         assert not recording.exists()
     assert not (tmp_path / "a.partial.mkv").exists()
@@ -148,11 +129,9 @@ def test_a_page_takes_prompts_until_the_run_is_told_to_end(
         image[30:70, left : left + 40] = (30, 30, 220)
         cv2.imwrite(str(tmp_path / f"{index}.png"), image)
     lines = tmp_path / "masks.jsonl"
-    code = "from edge_vos.cli import main; main()"
-    process = subprocess.Popen(
-        [sys.executable, "-c", code, "live", str(tmp_path), "--loop", "--serve", "--port", "0",
-         "--threads", "1", "--json", "--model", str(tiny_bundle.path), "-o", str(lines)],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    process = start(
+        "live", tmp_path, "--loop", "--serve", "--port", 0, "--threads", 1, "--json",
+        "--model", tiny_bundle.path, "-o", lines,
     )  # fmt: skip
     try:
         assert process.stderr is not None
@@ -183,12 +162,9 @@ def test_a_page_takes_prompts_until_the_run_is_told_to_end(
         assert [(item["id"], item["lost"]) for item in followed] == [(1, False)]
         ask("do", {"action": "drop", "object_id": 1})
         until("objects", [])
-        process.send_signal(signal.SIGINT)
-        stdout, stderr = process.communicate(timeout=60)
+        document = stop(process)
     finally:
         process.kill()
-    assert process.returncode == 0, stderr
-    document = json.loads(stdout)
     assert (document["ended"], document["object_ids"]) == ("stopped", [1])
     assert document["outputs"] == [str(lines)]
     assert "display" in document["latency_ms"]

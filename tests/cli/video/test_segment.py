@@ -1,18 +1,14 @@
 import json
 import signal
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
-from typer.testing import CliRunner, Result
+from typer.testing import Result
 
 from edge_vos.bundle import Bundle
-from edge_vos.cli import app
 from edge_vos.cli.video import session
 from edge_vos.errors import (
     EdgeVosError,
@@ -24,29 +20,18 @@ from edge_vos.errors import (
 )
 from edge_vos.runtime.interactive.controls import Controls
 from edge_vos.runtime.masks import read_mask, write_palette_png
-from tests.runtime.videos import probe, write_video
+from tests.cli.running import invoke, refused, start, stop, wait_until
+from tests.runtime.videos import count_frames, probe, write_video
 
 SCENE = "synthetic://?size=128x192&objects=2"
 
 
 def _segment(bundle: Bundle, *arguments: str) -> Result:
-    return CliRunner().invoke(app, ["segment", *arguments, "--model", str(bundle.path)])
+    return invoke("segment", *arguments, "--model", bundle.path)
 
 
 def _refused(bundle: Bundle, *arguments: str) -> EdgeVosError:
-    result = _segment(bundle, *arguments)
-    assert isinstance(result.exception, EdgeVosError), result.exception
-    assert result.stdout == ""
-    return result.exception
-
-
-def _count(path: Path) -> int:
-    capture = cv2.VideoCapture(str(path))
-    count = 0
-    while capture.read()[0]:
-        count += 1
-    capture.release()
-    return count
+    return refused(bundle, "segment", *arguments)
 
 
 @pytest.fixture
@@ -82,7 +67,7 @@ def test_json_is_one_document_and_every_output_is_there(
     assert document["peak_rss_bytes"] > 1e7
     assert document["engine"] == "onnx"
     assert document["engine_reason"] == "which the bundle was made for"
-    assert _count(tmp_path / "a.mp4") == 12
+    assert count_frames(tmp_path / "a.mp4") == 12
     assert len(list((tmp_path / "masks").iterdir())) == 12
     assert len((tmp_path / "masks.jsonl").read_text().splitlines()) == 12
 
@@ -212,7 +197,7 @@ def test_an_output_that_exists_needs_overwrite(tiny_bundle: Bundle, tmp_path: Pa
     assert isinstance(_refused(tiny_bundle, *arguments), SinkError)
     assert path.read_text() == "precious"
     assert _segment(tiny_bundle, *arguments, "--overwrite").exit_code == 0
-    assert _count(path) == 4
+    assert count_frames(path) == 4
 
 
 @pytest.mark.parametrize("name", ["one.mkv", "one.partial.mkv"])
@@ -257,7 +242,7 @@ def test_a_source_that_breaks_off_keeps_what_came_before(
     assert isinstance(result.exception, SourceLost)
     document = json.loads(result.stdout)
     assert (document["frames"], document["ended"]) == (5, "lost")
-    assert _count(output) == 5
+    assert count_frames(output) == 5
 
 
 def test_a_window_needs_a_display(tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -272,28 +257,19 @@ def test_a_signal_completes_the_recording_and_prints_the_report(
 ) -> None:
     recording, lines = tmp_path / "a.mp4", tmp_path / "a.jsonl"
     partial = tmp_path / "a.partial.jsonl"
-    code = "from edge_vos.cli import main; main()"
-    process = subprocess.Popen(
-        [sys.executable, "-c", code, "segment", f"{SCENE}&frames=1000000", "--threads", "1",
-         "--model", str(tiny_bundle.path), "-o", str(recording), "-o", str(lines), "--json"],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    process = start(
+        "segment", f"{SCENE}&frames=1000000", "--threads", 1, "--model", tiny_bundle.path,
+        "-o", recording, "-o", lines, "--json",
     )  # fmt: skip
     try:
-        deadline_s = time.monotonic() + 120
-        while time.monotonic() < deadline_s and process.poll() is None:
-            if partial.exists() and partial.stat().st_size > 20_000:
-                break
-            time.sleep(0.05)
-        process.send_signal(number)
-        stdout, stderr = process.communicate(timeout=120)
+        wait_until(process, lambda: partial.exists() and partial.stat().st_size > 20_000)
+        document = stop(process, number)
     finally:
         process.kill()
-    assert process.returncode == 0, stderr
-    document = json.loads(stdout)
     assert document["ended"] == "stopped"
     assert document["frames"] > 0
     assert document["outputs"] == [str(recording), str(lines)]
-    assert _count(recording) == document["frames"]
+    assert count_frames(recording) == document["frames"]
     assert len(lines.read_text().splitlines()) == document["frames"]
     assert sorted(path.name for path in tmp_path.glob("a.*")) == ["a.jsonl", "a.mp4"]
 

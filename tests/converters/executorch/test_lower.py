@@ -21,7 +21,6 @@ from edge_vos.converters.quantization.quantize import kept_float
 from edge_vos.converters.rewrites import fold_batchnorm, set_sampler
 from edge_vos.errors import EngineError
 from edge_vos.graph import INPUT_NAMES, OUTPUT_NAMES, TensorSpec
-from edge_vos.model.checkpoint import default_weights_path, load_student
 from edge_vos.model.identity import merge_prompt, probability_from_logits
 from edge_vos.model.student import (
     Student,
@@ -43,28 +42,16 @@ from edge_vos.converters.executorch import lower as executorch  # noqa: E402
 from edge_vos.converters.graphs import pt2e as executorch_int8  # noqa: E402
 from edge_vos.converters.quiet import executorch_silenced  # noqa: E402
 
+BACKEND = "executorch-xnnpack"
 SIZE = (144, 256)
 FRAMES = 16
 KEPT = "decoder.block4"
 
 
 @pytest.fixture(scope="module")
-def student() -> Student:
-    """The shipped student: on random weights a closed loop in int8 says nothing."""
-    return load_student(default_weights_path())
-
-
-@pytest.fixture(scope="module")
-def manifest(student: Student, tiny_manifest: Manifest) -> Manifest:
-    """What the student's program has to offer."""
-    graph = student.config.graph(SIZE)
-    return replace(
-        tiny_manifest,
-        backend="executorch-xnnpack",
-        size=SIZE,
-        inputs=graph.inputs,
-        outputs=graph.outputs,
-    )
+def student(shipped_student: Student) -> Student:
+    """The one that every file is made from."""
+    return shipped_student
 
 
 @pytest.fixture(scope="module")

@@ -23,7 +23,6 @@ from edge_vos.converters.lowering import Calibration, Lowered, Request
 from edge_vos.converters.rewrites import fold_batchnorm, set_sampler
 from edge_vos.errors import EngineError
 from edge_vos.graph import INPUT_NAMES, OUTPUT_NAMES
-from edge_vos.model.checkpoint import default_weights_path, load_student
 from edge_vos.model.student import (
     Student,
     example_inputs,
@@ -39,6 +38,7 @@ for package in ("litert_torch", "ai_edge_litert", "ai_edge_quantizer"):
     if importlib.util.find_spec(package) is None:
         pytest.skip(f"{package} is not installed", allow_module_level=True)
 
+BACKEND = "litert"
 SIZE = (144, 256)
 FRAMES = 24
 KEPT = "decoder.block4"
@@ -46,18 +46,9 @@ PRECISIONS = ("fp32", "fp16", "int8")
 
 
 @pytest.fixture(scope="module")
-def student() -> Student:
-    """The shipped student: on random weights a closed loop in int8 says nothing."""
-    return load_student(default_weights_path())
-
-
-@pytest.fixture(scope="module")
-def manifest(student: Student, tiny_manifest: Manifest) -> Manifest:
-    """What the student's file has to offer."""
-    graph = student.config.graph(SIZE)
-    return replace(
-        tiny_manifest, backend="litert", size=SIZE, inputs=graph.inputs, outputs=graph.outputs
-    )
+def student(shipped_student: Student) -> Student:
+    """The one that every file is made from."""
+    return shipped_student
 
 
 @pytest.fixture(scope="module")

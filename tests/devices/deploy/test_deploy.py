@@ -297,7 +297,11 @@ def test_what_is_missing_is_installed_beside_and_kept_only_whole(
 def test_the_runtime_is_packed_to_the_same_bytes_without_torch() -> None:
     assert pack() == pack()
     assert requirements("tensorrt") == ["cuda-python", *requirements("onnx")]
-    assert package.modules("executorch-xnnpack") == (*package.modules("onnx"), "executorch")
+    assert package.modules("executorch-xnnpack") == (
+        *package.modules("onnx"),
+        "executorch",
+        "torch",
+    )
     assert not any("torch" in line for line in requirements("onnx"))
     with zipfile.ZipFile(io.BytesIO(pack())) as archive:
         names = archive.namelist()

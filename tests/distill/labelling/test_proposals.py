@@ -23,8 +23,9 @@ def encoder() -> Encoder:
 def clip() -> tuple[list[Image], list[Image]]:
     """A synthetic scene: two objects that move over a background."""
     with open_source("synthetic://?size=180x320&objects=2&frames=5&seed=3") as source:
-        shots = list(source)
-    return [shot.image for shot in shots], [shot.truth for shot in shots if shot.truth is not None]
+        frames = list(source)
+    truth = [frame.truth for frame in frames if frame.truth is not None]
+    return [frame.image for frame in frames], truth
 
 
 def test_objects_that_move_are_proposed(

@@ -217,8 +217,8 @@ def test_a_folder_without_clips_is_refused(tmp_path: Path) -> None:
 
 def test_the_shipped_student_labels_a_folder(tmp_path: Path) -> None:
     with open_source("synthetic://?size=180x320&objects=2&frames=10&seed=3") as source:
-        shots = list(source)
-    _write_clip(tmp_path / "scene", [shot.image for shot in shots])
+        frames = list(source)
+    _write_clip(tmp_path / "scene", [frame.image for frame in frames])
     config = TrackConfig(least_frames=6)
     videos = list(
         propose_tracks(load_student(default_weights_path()), tmp_path, config=config, seed=1)
@@ -226,7 +226,7 @@ def test_the_shipped_student_labels_a_folder(tmp_path: Path) -> None:
     start = track_starts(10, config, 1)[0]
     assert videos
     for video in videos:
-        truth = [shot.truth for shot in shots[start : start + len(video.masks)]]
+        truth = [frame.truth for frame in frames[start : start + len(video.masks)]]
         scores = [
             np.mean([jaccard(m > 0, t == i) for m, t in zip(video.masks, truth, strict=True)])
             for i in (1, 2)

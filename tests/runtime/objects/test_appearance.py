@@ -63,8 +63,8 @@ def test_another_look_is_one_far_from_the_shown_and_the_last() -> None:
 @pytest.mark.parametrize("pace", [0.004, 0.2])
 def test_a_look_may_change_slowly_but_not_fast(pace: float) -> None:
     appearance = Appearance(np.array([1, 0], np.float32))
-    doubts = [
+    unlike = [
         appearance.is_unlike(np.array([np.cos(angle), np.sin(angle)], np.float32))
         for angle in np.arange(0, np.pi, pace)
     ]
-    assert any(doubts) == (pace > 0.1)
+    assert any(unlike) == (pace > 0.1)

@@ -13,7 +13,7 @@ from edge_vos.runtime.segmenter import FrameResult
 from edge_vos.runtime.sinks.opening import open_sink, open_sinks
 from edge_vos.runtime.sources.frame import Original
 from edge_vos.runtime.sources.opening import open_source
-from tests.runtime.videos import SIZE, VARIABLE_S, picture, write_video
+from tests.runtime.videos import SIZE, VARIABLE_S, add_h264, encode, picture, write_video
 
 av = pytest.importorskip("av", reason='needs PyAV: pip install "edge-vos[video]"')
 
@@ -200,9 +200,7 @@ def test_a_songs_cover_is_no_video(tmp_path: Path) -> None:
     path = tmp_path / "a.mp4"
     jpeg = cv2.imencode(".jpg", np.zeros((300, 300, 3), np.uint8))[1].tobytes()
     with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", rate=25)
-        stream.height, stream.width = SIZE
-        stream.pix_fmt = "yuv420p"
+        stream = add_h264(container)
         cover = container.add_stream("mjpeg", rate=1)
         cover.height = cover.width = 300
         cover.pix_fmt = "yuvj420p"
@@ -211,11 +209,7 @@ def test_a_songs_cover_is_no_video(tmp_path: Path) -> None:
         packet = av.Packet(jpeg)
         packet.stream, packet.pts, packet.dts, packet.time_base = cover, 0, 0, Fraction(1, 25)
         container.mux(packet)
-        for index in range(5):
-            frame = av.VideoFrame.from_ndarray(picture(index), format="bgr24")
-            frame.pts, frame.time_base = index, Fraction(1, 25)
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode(None))
+        encode(container, stream, 5)
     with open_source(str(path)) as source:
         assert (source.size, len(list(source))) == (SIZE, 5)
 
@@ -334,15 +328,9 @@ def test_a_raw_stream_without_times_goes_by_its_rate(tmp_path: Path, install: st
 def test_pixels_that_are_not_square_keep_their_shape(tmp_path: Path) -> None:
     path = tmp_path / "a.mp4"
     with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", rate=25)
-        stream.height, stream.width = SIZE
-        stream.pix_fmt = "yuv420p"
+        stream = add_h264(container)
         stream.codec_context.sample_aspect_ratio = Fraction(64, 45)
-        for index in range(3):
-            frame = av.VideoFrame.from_ndarray(picture(index), format="bgr24")
-            frame.pts, frame.time_base = index, Fraction(1, 25)
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode(None))
+        encode(container, stream, 3)
     with open_source(str(path)) as source:
         assert source.original is not None
         assert source.original.pixel_aspect == Fraction(64, 45)

@@ -1,0 +1,26 @@
+"""Change a document of JSON somewhere."""
+
+import json
+import random
+from collections.abc import Sequence
+from typing import Any
+
+
+def copied(value: Any) -> Any:
+    """Return a deep copy."""
+    return json.loads(json.dumps(value))
+
+
+def change_one(places: Sequence[tuple[Any, Any]], odd: Sequence[Any], rng: random.Random) -> None:
+    """Change, remove, replace by another or double the value at one of some places."""
+    (node, key), (other, other_key) = rng.choice(places), rng.choice(places)
+    action = rng.randrange(4)
+    if action == 0:
+        node[key] = rng.choice(odd)
+    elif action == 1:
+        del node[key]
+    elif action == 2:
+        node[key] = copied(other[other_key])
+    else:
+        value = node[key]
+        node[key] = value * 2 if isinstance(value, int | str | list) else rng.choice(odd)
