@@ -131,6 +131,8 @@ const TASKS = {
     await page.click(".object [aria-label=Rename]");
     await page.type("#name", "the rider");
     await page.keyboard.press("Enter");
+    await page.waitForFunction(() => !document.querySelector("dialog[open]"), WAIT);
+    await page.waitForFunction(() => document.querySelector(".object b").textContent !== "Object 1", WAIT);
     const named = await page.$eval(".object b", (element) => element.textContent);
     await page.click(".object.add");
     await page.click("[data-tool=points]");
