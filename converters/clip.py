@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_vos.errors import SourceError
-from edge_vos.runtime.interactive.prompts import check_size
 from edge_vos.runtime.masks import read_mask
+from edge_vos.runtime.prompts.grabcut import check_size
 from edge_vos.runtime.sources.opening import open_source
 
 FRAMES = 100

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from edge_vos.converters.lowering import Calibration
 from edge_vos.runtime.backends.runner import CallableRunner, Runner, Tensors
-from edge_vos.runtime.interactive.prompt_head import Box, PromptHead
+from edge_vos.runtime.prompts.prompt_head import Box, PromptHead
 
 Frame = NDArray[np.uint8]
 Mask = NDArray[np.uint8]

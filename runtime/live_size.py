@@ -38,7 +38,7 @@ def largest_that_keeps_up(
         call_ms = median_call_ms(model)
         if call_ms <= SHARE * frame_ms or name == names[-1]:
             break
-        model.runner.close()
+        model.close()
         slower.append(f"{name} takes {call_ms:.0f} ms")
     reason = f"it takes {call_ms:.0f} ms of the {frame_ms:.0f} ms between two frames"
     return model, name, "; ".join([reason, *slower])

@@ -13,7 +13,7 @@ from edge_vos.errors import BundleError, EngineError, MissingPackageError, Usage
 from edge_vos.graph import GraphSpec
 from edge_vos.runtime.backends import load_opener
 from edge_vos.runtime.backends.runner import Runner
-from edge_vos.runtime.interactive.prompt_head import PromptHead
+from edge_vos.runtime.prompts.prompt_head import PromptHead
 
 _log = logging.getLogger(__name__)
 

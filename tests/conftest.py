@@ -26,9 +26,9 @@ from edge_vos.bundle import (
 from edge_vos.graph import GraphSpec
 from edge_vos.manifest import PromptHeadEntry
 from edge_vos.runtime.backends.runner import CallableRunner
-from edge_vos.runtime.interactive.prompt_head import PromptHead
 from edge_vos.runtime.masks import write_palette_png
 from edge_vos.runtime.model import LoadedModel, RunningGraph
+from edge_vos.runtime.prompts.prompt_head import PromptHead
 
 settings.register_profile("edge-vos", deadline=None, max_examples=40)
 settings.load_profile("edge-vos")

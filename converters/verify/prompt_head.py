@@ -1,6 +1,6 @@
 """Verify an engine's prompt head against eager PyTorch: every call, and the masks of real prompts.
 
-Masks are made by the class that ships, ``edge_vos.runtime.interactive.prompt_head.PromptHead``.
+Masks are made by the class that ships, ``edge_vos.runtime.prompts.prompt_head.PromptHead``.
 """
 
 from collections.abc import Sequence
@@ -13,12 +13,12 @@ import numpy as np
 from edge_vos.converters.prompt_cases import Recorded
 from edge_vos.converters.verify.parity import ComparingRunner, TensorError
 from edge_vos.converters.verify.tolerance import Tolerance
-from edge_vos.converters.verify.verification import finite, tensor_failures
+from edge_vos.converters.verify.verification import Verdict, finite, tensor_failures
 from edge_vos.graph import PromptGraphSpec
 from edge_vos.runtime.backends.runner import CallableRunner, Runner, Tensors
-from edge_vos.runtime.interactive.prompt_head import PromptHead
 from edge_vos.runtime.masks import jaccard
 from edge_vos.runtime.prompt_golden import PromptGolden, PromptGoldenReport, check_prompt_golden
+from edge_vos.runtime.prompts.prompt_head import PromptHead
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class PromptReference:
 
 
 @dataclass(frozen=True)
-class PromptVerification:
+class PromptVerification(Verdict):
     """Hold what the verification of a prompt head found.
 
     Args:
@@ -92,21 +92,6 @@ class PromptVerification:
                 "average)"
             )
         return tuple(f"the prompt head: {each}" for each in found)
-
-    @property
-    def agrees(self) -> bool:
-        """Return whether everything was met, by the engine or by what stood in for it."""
-        return not self.failures
-
-    @property
-    def executed(self) -> bool:
-        """Return whether the engine itself ran."""
-        return not self.evaluated_by
-
-    @property
-    def passed(self) -> bool:
-        """Return whether the engine itself ran and everything was met."""
-        return self.executed and self.agrees
 
     def to_json(self) -> dict[str, Any]:
         """Return all of it as JSON has it, except what differs from run to run."""

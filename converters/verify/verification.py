@@ -11,8 +11,34 @@ from edge_vos.converters.verify.tolerance import Tolerance
 from edge_vos.runtime.golden import GoldenReport
 
 
+class Verdict:
+    """Say whether what was verified passes, from what failed and what stood in for the engine."""
+
+    evaluated_by: str
+
+    @property
+    def failures(self) -> tuple[str, ...]:
+        """Return what was not met, in words; none if all was."""
+        raise NotImplementedError
+
+    @property
+    def agrees(self) -> bool:
+        """Return whether everything was met, by the engine or by what stood in for it."""
+        return not self.failures
+
+    @property
+    def executed(self) -> bool:
+        """Return whether the engine itself ran."""
+        return not self.evaluated_by
+
+    @property
+    def passed(self) -> bool:
+        """Return whether the engine itself ran and everything was met."""
+        return self.executed and self.agrees
+
+
 @dataclass(frozen=True)
-class Verification:
+class Verification(Verdict):
     """Hold what a verification found.
 
     Args:
@@ -84,21 +110,6 @@ class Verification:
                 f"({self.golden.entry_norm_error:.2g} as a whole)"
             )
         return tuple(found)
-
-    @property
-    def agrees(self) -> bool:
-        """Return whether everything was met, by the engine or by what stood in for it."""
-        return not self.failures
-
-    @property
-    def executed(self) -> bool:
-        """Return whether the engine itself ran."""
-        return not self.evaluated_by
-
-    @property
-    def passed(self) -> bool:
-        """Return whether the engine itself ran and everything was met."""
-        return self.executed and self.agrees
 
     def to_json(self) -> dict[str, Any]:
         """Return all of it as JSON has it, except what differs from run to run.

@@ -62,7 +62,7 @@ def main(bundle: str, engine: str, threads: int | None, command_line: str) -> It
     for index in range(STEPS):
         segmenter.step(_frame(index))
     yield "frames and the rest"
-    model.runner.close()
+    model.close()
 
 
 def _frame(index: int) -> "NDArray[np.uint8]":

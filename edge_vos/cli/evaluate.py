@@ -137,7 +137,7 @@ def evaluate(
         if shown is not None and not given:
             shown.try_frames(found, loaded)
     finally:
-        loaded.runner.close()
+        loaded.close()
     for told in measured.assumed:
         typer.echo(f"{told}.", err=True)
     title = _title(found, loaded, loop, restart, composite)

@@ -203,7 +203,9 @@ def train_step(
             logged.append(_backward(state, batch, config, objective))
     nn.utils.clip_grad_norm_(state.student.parameters(), config.clip_norm)
     state.optimizer.step()
-    _update_average(state, min(config.ema, (1 + state.step) / (10 + state.step)))
+    update_average(
+        state.average, state.student, min(config.ema, (1 + state.step) / (10 + state.step))
+    )
     state.step += 1
     values = torch.stack([torch.stack(list(terms.values())) for terms in logged]).mean(0)
     if dist.is_initialized():
@@ -354,10 +356,11 @@ def _training_mode(student: Student, config: TrainConfig) -> None:
             module.eval()
 
 
-def _update_average(state: TrainState, decay: float) -> None:
+def update_average(average: nn.Module, model: nn.Module, decay: float) -> None:
+    """Move an average of weights by ``1 - decay`` towards a model's, in place."""
     with torch.no_grad():
         for mean, value in zip(
-            state.average.state_dict().values(), state.student.state_dict().values(), strict=True
+            average.state_dict().values(), model.state_dict().values(), strict=True
         ):
             if mean.is_floating_point():
                 mean.lerp_(value, 1 - decay)

@@ -7,7 +7,7 @@ where.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import cv2
@@ -60,12 +60,12 @@ class Passage:
         return x - 0.3, self.height + self.sway * float(np.sin(index / 9))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ComposedSequence(VideoSequence):
     """A sequence over which a copy of its own object and that of another one pass."""
 
-    guest: VideoSequence | None = None
-    passages: Mapping[int, Passage] = field(default_factory=dict)
+    guest: VideoSequence
+    passages: Mapping[int, Passage]
 
     @property
     def scored(self) -> tuple[int, ...]:
@@ -89,7 +89,6 @@ class ComposedSequence(VideoSequence):
         Raises:
             DatasetError: if a picture cannot be read or sizes disagree.
         """
-        assert self.guest is not None
         frame, labels = _whole(self, index)
         there_and_back = max(2 * len(self.guest.frames) - 2, 1)
         place = index % there_and_back

@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_vos.errors import PromptError
-from edge_vos.runtime.interactive.prompt_head import PromptHead
-from edge_vos.runtime.interactive.prompts import correct_mask, mask_from_box, mask_from_point
 from edge_vos.runtime.preprocess import check_frame
 from edge_vos.runtime.prompts.checks import points_beside_only
+from edge_vos.runtime.prompts.grabcut import correct_mask, mask_from_box, mask_from_point
 from edge_vos.runtime.prompts.prompt import Box, Prompt
+from edge_vos.runtime.prompts.prompt_head import PromptHead
 
 FALLBACK = (
     "This model has no prompt head: boxes and clicks are cut out by their colours (GrabCut), "

@@ -82,7 +82,7 @@ def _score(dataset: "Dataset", bundle: Path | None, report: "BenchReport") -> "D
     try:
         found = measure_dataset(dataset, model, [])
     finally:
-        model.runner.close()
+        model.close()
     j, f, j_and_f = found.j_mean, found.f_mean, found.jf_mean
     if j is None or f is None or j_and_f is None:
         raise DatasetError(f"{dataset.root} gives no J and F", "masks of every sequence")

@@ -24,8 +24,8 @@ from edge_vos.distill.labelling.saliency import (
 )
 from edge_vos.errors import PromptError
 from edge_vos.model.encoder import Encoder
-from edge_vos.runtime.interactive.prompts import mask_from_guess
 from edge_vos.runtime.masks import jaccard
+from edge_vos.runtime.prompts.grabcut import mask_from_guess
 
 Image = NDArray[np.uint8]
 Field = NDArray[np.float32]

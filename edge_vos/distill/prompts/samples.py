@@ -13,7 +13,8 @@ from edge_vos.distill.data.layers import one_thing
 from edge_vos.distill.data.loader import from_thread
 from edge_vos.distill.data.motion import jitter_colour
 from edge_vos.evaluate.clicks import box_of, next_click
-from edge_vos.runtime.interactive.prompt_head import (
+from edge_vos.runtime.preprocess import Letterbox
+from edge_vos.runtime.prompts.prompt_head import (
     BESIDE,
     BOX,
     MASK,
@@ -22,7 +23,6 @@ from edge_vos.runtime.interactive.prompt_head import (
     draw_click,
     prompt_maps,
 )
-from edge_vos.runtime.preprocess import Letterbox
 
 _LEAST_CELLS = 6
 _TRIES = 20

@@ -6,7 +6,6 @@ Each step shows a batch and then corrects it with clicks, as RITM's iterative tr
 
 import copy
 import math
-import os
 import time
 from collections.abc import Callable
 from contextlib import closing
@@ -20,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from edge_vos.distill.data.footage import Footage
+from edge_vos.distill.losses import soft_jaccard
 from edge_vos.distill.prompts.samples import (
     PromptBatch,
     add_clicks,
@@ -28,14 +28,14 @@ from edge_vos.distill.prompts.samples import (
     sheet_of,
 )
 from edge_vos.distill.rollout import has_bfloat16
-from edge_vos.distill.run_folder import read_checkpoint, write_checkpoint
+from edge_vos.distill.run_folder import read_checkpoint, write_checkpoint, write_samples
+from edge_vos.distill.train import update_average
 from edge_vos.errors import CheckpointError, TrainingError
 from edge_vos.model.encoder import Encoder
 from edge_vos.model.prompt_checkpoint import save_prompt_head
 from edge_vos.model.prompt_head import PromptHead
 
 WEIGHTS = "prompt-head.safetensors"
-SAMPLES = "samples.png"
 
 
 @dataclass(frozen=True)
@@ -212,13 +212,7 @@ def _train_step(
     nn.utils.clip_grad_norm_(state.head.parameters(), 1.0)
     state.optimizer.step()
     state.step += 1
-    decay = min(config.ema, (1 + state.step) / (10 + state.step))
-    with torch.no_grad():
-        for mean, value in zip(
-            state.average.state_dict().values(), state.head.state_dict().values(), strict=True
-        ):
-            if mean.is_floating_point():
-                mean.lerp_(value, 1 - decay)
+    update_average(state.average, state.head, min(config.ema, (1 + state.step) / (10 + state.step)))
     return total
 
 
@@ -235,9 +229,8 @@ def prompt_loss(logits: Tensor, truth: Tensor) -> Tensor:
     # A small object's cells count for more: else the ground would be all that is learned.
     entropy = (cost.mean((1, 2, 3)) / area.sqrt()).mean() * 0.5
     probability = logits.sigmoid()
-    both = torch.minimum(probability, truth).sum((1, 2, 3))
-    either = torch.maximum(probability, truth).sum((1, 2, 3))
-    return entropy + (1 - (both + 1) / (either + 1)).mean()
+    found, wanted = (torch.cat([1 - x, x], dim=1) for x in (probability, truth))
+    return entropy + soft_jaccard(found, wanted, torch.ones(len(truth), 2))
 
 
 def _taps(encoder: Encoder, batch: PromptBatch) -> tuple[Tensor, ...]:
@@ -254,6 +247,4 @@ def _write_sheet(run: Path, batch: PromptBatch, encoder: Encoder, head: PromptHe
         for _ in range(3):
             rounds.append(head(*taps, torch.from_numpy(prompts)).sigmoid()[:, 0].numpy())
             add_clicks(prompts, batch.truth, rounds[-1], rng)
-    temporary = run / "samples.tmp.png"
-    temporary.write_bytes(cv2.imencode(".png", sheet_of(batch, rounds))[1].tobytes())
-    os.replace(temporary, run / SAMPLES)
+    write_samples(run, sheet_of(batch, rounds))

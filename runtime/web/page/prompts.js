@@ -1,5 +1,5 @@
 // @ts-check
-// Turn a box, points or a brush stroke into a mask of the content: runtime/interactive/prompts.py.
+// Turn a box, points or a brush stroke into a mask of the content: runtime/prompts/grabcut.py.
 // `makeMask` is the one way in: a learned head of the bundle takes its place where there is one.
 
 import { BACK, FORE, MAYBE_BACK, MAYBE_FORE, grabCut } from "./grab_cut.js";

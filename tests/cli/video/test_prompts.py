@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from edge_vos.cli.video.prompts import Prompts
 from edge_vos.errors import PromptError, UsageError
-from edge_vos.runtime.interactive.prompts import correct_mask
 from edge_vos.runtime.masks import jaccard, write_palette_png
 from edge_vos.runtime.model import LoadedModel
+from edge_vos.runtime.prompts.grabcut import correct_mask
 from edge_vos.runtime.segmenter import Segmenter
 
 Draw = Callable[..., tuple[NDArray[np.uint8], NDArray[np.uint8]]]

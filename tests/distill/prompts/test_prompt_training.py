@@ -15,7 +15,6 @@ from edge_vos.distill.prompts.samples import (  # noqa: E402
     prompt_batches,
 )
 from edge_vos.distill.prompts.train import (  # noqa: E402
-    SAMPLES,
     WEIGHTS,
     PromptTrainConfig,
     load_prompt_state,
@@ -26,7 +25,7 @@ from edge_vos.distill.prompts.train import (  # noqa: E402
 from edge_vos.errors import CheckpointError  # noqa: E402
 from edge_vos.model.encoder import Encoder  # noqa: E402
 from edge_vos.model.prompt_checkpoint import load_prompt_head  # noqa: E402
-from edge_vos.runtime.interactive.prompt_head import BESIDE, BOX, MASK, ON  # noqa: E402
+from edge_vos.runtime.prompts.prompt_head import BESIDE, BOX, MASK, ON  # noqa: E402
 
 FAST = PromptTrainConfig(
     steps=4, sizes=((64, 96), (64, 128)), pictures=2, rounds=2, warmup=1, checkpoint_every=2
@@ -123,7 +122,7 @@ def test_a_run_that_was_stopped_goes_on_as_if_it_had_not(
     del losses["parts"][2:]  # the checkpoint is that of step 2
     run("parts")
     assert losses["whole"] == losses["parts"]
-    assert (tmp_path / "whole" / SAMPLES).is_file()
+    assert (tmp_path / "whole" / "samples.png").is_file()
     whole, _ = load_prompt_head(tmp_path / "whole" / WEIGHTS)
     parts, _ = load_prompt_head(tmp_path / "parts" / WEIGHTS)
     for name, tensor in whole.state_dict().items():

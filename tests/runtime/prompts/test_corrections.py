@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from edge_vos import Prompt
 from edge_vos.errors import PromptError
-from edge_vos.runtime.interactive.prompt_head import BESIDE, BOX, MASK, ON, PromptHead
 from edge_vos.runtime.masks import jaccard
 from edge_vos.runtime.model import LoadedModel, RunningGraph
+from edge_vos.runtime.prompts.prompt_head import BESIDE, BOX, MASK, ON, PromptHead
 from edge_vos.runtime.segmenter import Segmenter
 
 Draw = Callable[..., tuple[NDArray[np.uint8], NDArray[np.uint8]]]

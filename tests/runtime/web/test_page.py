@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from edge_vos.bundle import Bundle
 from edge_vos.cli.demo import find_clip
-from edge_vos.runtime.interactive.prompts import mask_from_box, mask_from_guess, mask_from_point
 from edge_vos.runtime.masks import jaccard
 from edge_vos.runtime.model import open_bundle
+from edge_vos.runtime.prompts.grabcut import mask_from_box, mask_from_guess, mask_from_point
 from edge_vos.runtime.segmenter import Segmenter
 from edge_vos.runtime.web.package import engine_files
 from edge_vos.runtime.web.site import write_site

@@ -6,13 +6,13 @@ import pytest
 from numpy.typing import NDArray
 
 from edge_vos.errors import PromptError, ShapeError
-from edge_vos.runtime.interactive.prompts import (
+from edge_vos.runtime.masks import jaccard
+from edge_vos.runtime.prompts.grabcut import (
     check_mask,
     mask_from_box,
     mask_from_guess,
     mask_from_point,
 )
-from edge_vos.runtime.masks import jaccard
 
 Scene = Callable[..., tuple[NDArray[np.uint8], NDArray[np.uint8]]]
 
