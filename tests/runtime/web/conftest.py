@@ -5,13 +5,16 @@ import json
 import shutil
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from queue import Empty, Queue
 from typing import Any
 
 import cv2
 import numpy as np
+import psutil
 import pytest
 from numpy.typing import NDArray
 
@@ -27,6 +30,8 @@ CLIP = REPOSITORY / "edge_vos" / "weights" / "calibration.mp4"
 CONVERTED = REPOSITORY / "build" / "web-bundles"
 WIDE, TALL = (240, 432), (432, 240)
 FRAMES = 60
+LIMIT_S, PROBE_S, GRACE_S = 180.0, 30.0, 15.0
+"""A drive may take; the first look at the browser; and, beyond either, Node.js to end."""
 
 Drive = Callable[..., dict[str, Any]]
 
@@ -43,11 +48,19 @@ def tools() -> Path:
 
 
 @pytest.fixture(scope="session")
-def chromium(tools: Path) -> str:
-    """The browser."""
+def chromium(tools: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The browser, if it runs here: some sandboxes do not let it."""
     found = shutil.which("chromium") or shutil.which("google-chrome")
     if found is None:
         pytest.skip("no Chromium: apt-get install chromium")
+    out = str(tmp_path_factory.mktemp("probe"))
+    wish = {"task": "probe", "url": "", "tools": str(tools), "chromium": found, "out": out}
+    try:
+        answer = run_drive(wish, PROBE_S)
+    except pytest.fail.Exception as error:
+        answer = {"failed": str(error)}
+    if "failed" in answer:
+        pytest.skip(f"Chromium does not run here: {answer['failed'][:400]}")
     return found
 
 
@@ -108,6 +121,59 @@ def served(folder: Path, headers: dict[str, str] | None = None) -> Iterator[Site
         thread.join()
 
 
+def run_drive(
+    wish: dict[str, Any], seconds: float, close: Callable[[], None] | None = None
+) -> dict[str, Any]:
+    """Run drive.mjs, which ends by itself, and end it and the browser where it does not."""
+    command = ["node", str(Path(__file__).with_name("drive.mjs"))]
+    out = Path(wish["out"])
+    with (out / "drive.log").open("w+") as log:
+        process = subprocess.Popen(
+            [*command, json.dumps({**wish, "limit": seconds})], text=True,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, start_new_session=True,
+        )  # fmt: skip
+        assert process.stdin is not None
+        assert process.stdout is not None
+        lines: Queue[str] = Queue()
+        stream = process.stdout
+        threading.Thread(target=lambda: [lines.put(one) for one in stream], daemon=True).start()
+        end = time.monotonic() + seconds + GRACE_S
+        try:
+            line = lines.get(timeout=end - time.monotonic())
+            if close is not None and line == "close\n":
+                close()
+                process.stdin.write("closed\n")
+                process.stdin.flush()
+                line = lines.get(timeout=end - time.monotonic())
+            process.wait(timeout=GRACE_S)
+            answer: dict[str, Any] = json.loads(line)
+        except (Empty, subprocess.TimeoutExpired):
+            log.seek(0)
+            pytest.fail(f"{wish['task']}: Node.js did not end in {seconds} s: {log.read()[-2000:]}")
+        finally:
+            _kill(process, str(out / "chromium"))
+    return answer
+
+
+def _kill(node: subprocess.Popen[str], profile: str) -> None:
+    """End whatever is left; the browser leads a process group of its own."""
+    left = [psutil.Process(node.pid)] if node.poll() is None else []
+    for process in psutil.process_iter(["cmdline"]):
+        if f"--user-data-dir={profile}" in (process.info["cmdline"] or ()):
+            left.append(process)
+    for process in list(left):
+        with suppress(psutil.NoSuchProcess):
+            left += process.children(recursive=True)
+    for process in left:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
+    node.wait(timeout=GRACE_S)
+    for stream in (node.stdin, node.stdout):
+        if stream is not None:
+            with suppress(OSError):
+                stream.close()
+
+
 @pytest.fixture
 def drive(tools: Path, chromium: str, tmp_path: Path) -> Drive:
     """Do one of drive.mjs's tasks and return what it found."""
@@ -117,19 +183,7 @@ def drive(tools: Path, chromium: str, tmp_path: Path) -> Drive:
             "task": task, "url": url, "tools": str(tools), "chromium": chromium,
             "out": str(tmp_path), "query": "", **more,
         }  # fmt: skip
-        command = ["node", str(Path(__file__).with_name("drive.mjs")), json.dumps(wish)]
-        with subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        ) as process:
-            assert process.stdout is not None
-            assert process.stdin is not None
-            line = process.stdout.readline()
-            if close is not None and line == "close\n":
-                close()
-                process.stdin.write("closed\n")
-                process.stdin.flush()
-                line = process.stdout.readline()
-        answer = json.loads(line)
+        answer = run_drive(wish, LIMIT_S, close)
         assert "failed" not in answer, answer["failed"]
         assert answer["problems"] == []
         assert all(method == "GET" for method, _ in answer["asked"] if not _.startswith("blob:"))

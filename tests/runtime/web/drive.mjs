@@ -10,17 +10,38 @@ import { createInterface } from "node:readline";
 
 const wish = JSON.parse(process.argv[2]);
 const puppeteer = createRequire(join(wish.tools, "package.json"))("puppeteer-core");
-const WAIT = { timeout: 150000 };
+const WAIT = { timeout: 60000 };
+const CLOSE_MS = 5000;
 
-const browser = await (puppeteer.default ?? puppeteer).launch({
-  executablePath: wish.chromium,
-  headless: true,
-  args: [
-    "--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu", "--hide-scrollbars", "--use-fake-device-for-media-stream",
-    ...(wish.camera ? ["--use-fake-ui-for-media-stream", `--use-file-for-fake-video-capture=${wish.camera}`] : []),
-    ...(wish.flags ?? []),
-  ],
-});
+let browser = null;
+let doing = "start Chromium";
+
+/** Answer once, end the browser, by force where it must be, and leave. */
+async function leave(answer) {
+  process.stdout.write(`${JSON.stringify(answer)}\n`);
+  const late = new Promise((next) => setTimeout(next, CLOSE_MS));
+  await Promise.race([browser?.close().catch(() => {}), late]);
+  browser?.process()?.kill("SIGKILL");
+  process.exit();
+}
+setTimeout(() => leave({ failed: `nothing in ${wish.limit} s; it waited for: ${doing}` }), wish.limit * 1000);
+
+try {
+  browser = await (puppeteer.default ?? puppeteer).launch({
+    executablePath: wish.chromium,
+    userDataDir: join(wish.out, "chromium"),
+    headless: true,
+    timeout: 30000,
+    protocolTimeout: WAIT.timeout,
+    args: [
+      "--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu", "--hide-scrollbars", "--use-fake-device-for-media-stream",
+      ...(wish.camera ? ["--use-fake-ui-for-media-stream", `--use-file-for-fake-video-capture=${wish.camera}`] : []),
+      ...(wish.flags ?? []),
+    ],
+  });
+} catch (error) {
+  await leave({ failed: `${doing}: ${error.message}` });
+}
 const page = await browser.newPage();
 page.setDefaultTimeout(WAIT.timeout);
 await page.setViewport({ width: 390, height: 844, deviceScaleFactor: 1, ...wish.viewport });
@@ -28,6 +49,13 @@ const asked = [];
 page.on("request", (request) => asked.push([request.method(), request.url()]));
 const problems = [];
 page.on("pageerror", (error) => problems.push(error.message));
+for (const name of ["goto", "click", "evaluate", "waitForFunction"]) {
+  const original = page[name].bind(page);
+  page[name] = (...given) => {
+    doing = `${name} ${given[0]}`.replaceAll(/\s+/g, " ").slice(0, 200);
+    return original(...given);
+  };
+}
 
 const text = (id) => page.$eval(`#${id}`, (element) => element.textContent);
 const isSettled = () => document.body?.dataset.failed || globalThis.edgeVos?.session?.loaded;
@@ -102,6 +130,12 @@ async function keep(count, action, probabilities = false) {
 const check = () => page.evaluate(() => edgeVos.checkDevice());
 
 const TASKS = {
+  /** Whether the browser runs at all. */
+  async probe() {
+    await page.goto("about:blank");
+    return await page.evaluate(() => navigator.userAgent);
+  },
+
   /** The recording on each build; on the first one a whole run with a camera, recorded. */
   async builds() {
     const found = {};
@@ -300,12 +334,10 @@ const TASKS = {
 
 try {
   const found = await TASKS[wish.task]();
-  console.log(JSON.stringify({ found, asked, problems }));
+  await leave({ found, asked, problems });
 } catch (error) {
-  const where = await page.evaluate(() => document.body?.innerText ?? "").catch(() => "");
-  console.log(JSON.stringify({ failed: `${error.message}\n${problems.join("\n")}\n${where}` }));
-  process.exitCode = 1;
-} finally {
-  await browser.close();
+  const failed = `${error.message}\nit waited for: ${doing}`;
+  const late = new Promise((next) => setTimeout(next, CLOSE_MS, "(the page does not answer)"));
+  const where = await Promise.race([page.evaluate(() => document.body?.innerText ?? "").catch(() => ""), late]);
+  await leave({ failed: `${failed}\n${problems.join("\n")}\n${where}` });
 }
-process.exit();

@@ -11,6 +11,7 @@ from typing import Any
 import cv2
 import jsonschema
 import numpy as np
+import psutil
 import pytest
 from numpy.typing import NDArray
 
@@ -22,7 +23,15 @@ from edge_vos.runtime.prompts.grabcut import mask_from_box, mask_from_guess, mas
 from edge_vos.runtime.segmenter import Segmenter
 from edge_vos.runtime.web.package import engine_files
 from edge_vos.runtime.web.site import write_site
-from tests.runtime.web.conftest import FRAMES, REPOSITORY, Drive, clip_frames, served, write_y4m
+from tests.runtime.web.conftest import (
+    FRAMES,
+    REPOSITORY,
+    Drive,
+    clip_frames,
+    run_drive,
+    served,
+    write_y4m,
+)
 
 MOST_GZIP_BYTES = 6_000_000
 BOX_XYWH = (115, 25, 220, 290)
@@ -37,6 +46,16 @@ def _parts(box_xywh: tuple[int, int, int, int], height: int, width: int) -> list
 PLACE = _parts(BOX_XYWH, 360, 640)
 HEAD = {"wide": [[0.3, 0.08], [0.68, 0.72]], "tall": [[0.35, 0.08], [0.85, 0.72]]}
 """Around the driver's head in the demo's clip."""
+
+
+def test_a_browser_that_does_not_answer_ends_in_time(tools: Path, tmp_path: Path) -> None:
+    silent = tmp_path / "silent"
+    silent.write_text("#!/bin/sh\nexec sleep 987\n")
+    silent.chmod(0o755)
+    wish = {"task": "probe", "url": "", "tools": str(tools), "chromium": str(silent)}
+    answer = run_drive({**wish, "out": str(tmp_path)}, 4)
+    assert "nothing in 4 s; it waited for: start Chromium" in answer["failed"]
+    assert not [p for p in psutil.process_iter(["cmdline"]) if "987" in (p.info["cmdline"] or ())]
 
 
 def test_the_recording_passes_on_every_build(site: Path, drive: Drive, wide: Bundle) -> None:
