@@ -1,5 +1,6 @@
 """Write video with PyAV: H.264 that plays everywhere, every picture at its own time, with sound."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from fractions import Fraction
@@ -83,7 +84,8 @@ class PyavVideo:
                 if original.has_sound:
                     self._sound = SoundCopy(original, self._container)
             try:
-                self._container.start_encoding()
+                with _kept_scheduling():
+                    self._container.start_encoding()
             except (av.FFmpegError, OSError):
                 with suppress(av.FFmpegError, OSError):
                     self._container.close()
@@ -157,6 +159,33 @@ class PyavVideo:
                 f"pictures that {self.encoder} takes",
                 "Write .avi instead",
             ) from error
+
+
+@contextmanager
+def _kept_scheduling() -> Iterator[None]:
+    """Let no thread come out of this in real time that was not so before.
+
+    Run by root, SVT-AV1 4.1 gives the calling thread and its own the priority 99 of SCHED_FIFO.
+    They, and every process that is started later, then keep all others off the processor.
+    """
+    before = _real_time_threads()
+    try:
+        yield
+    finally:
+        for thread in _real_time_threads() - before:
+            with suppress(ProcessLookupError):
+                os.sched_setscheduler(thread, os.SCHED_OTHER, os.sched_param(0))
+
+
+def _real_time_threads() -> set[int]:
+    """Return this process's threads of a real-time class; none where there is no /proc."""
+    found = set()
+    with suppress(OSError):
+        for task in os.listdir("/proc/self/task"):
+            with suppress(ProcessLookupError):
+                if os.sched_getscheduler(int(task)) in (os.SCHED_FIFO, os.SCHED_RR):
+                    found.add(int(task))
+    return found
 
 
 def _choose_encoder(

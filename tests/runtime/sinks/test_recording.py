@@ -1,5 +1,6 @@
 """Videos as other programs see them: frames, times, codec, sound; with PyAV and without."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -75,6 +76,15 @@ def test_another_codec_is_one_option_away(tmp_path: Path, name: str, codec: str)
     assert sink.files == (str(path),)
     assert probe(path).codec in (codec, f"lib{codec}", "libdav1d")
     assert len(probe(path).times_s) == 3
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads Linux's classes of scheduling")
+def test_no_encoder_runs_in_real_time(tmp_path: Path) -> None:
+    with open_sink(f"{tmp_path}/a.mkv?codec=av1", 25.0, SIZE) as sink:
+        for index in range(3):
+            sink.write(*_pair(index))
+        classes = {os.sched_getscheduler(int(task)) for task in os.listdir("/proc/self/task")}
+    assert {*classes, os.sched_getscheduler(0)} == {os.SCHED_OTHER}
 
 
 @pytest.mark.parametrize(
