@@ -12,6 +12,7 @@ from edge_vos.engines import ENGINES, Engine, find_engine
 from edge_vos.errors import BundleError, EngineError, MissingPackageError, UsageError
 from edge_vos.graph import GraphSpec
 from edge_vos.runtime.backends import load_opener
+from edge_vos.runtime.backends.loaded_pages import release_loaded_pages
 from edge_vos.runtime.backends.runner import Runner
 from edge_vos.runtime.prompts.prompt_head import PromptHead
 
@@ -160,7 +161,10 @@ def open_bundle(
         _log.warning("%s: verification %s when it was made", bundle.path, manifest.verdict)
     chosen, reason = choose_engine(manifest.backend, engine)
     _log.info("%s: engine %s, %s", bundle.path, chosen.name, reason)
-    runner = load_opener(chosen.runner)(bundle.model_path, manifest, threads)
+    opener = load_opener(chosen.runner)
+    release_loaded_pages()  # those of imports, before the engine's add to them
+    runner = opener(bundle.model_path, manifest, threads)
+    release_loaded_pages()
     return LoadedModel(
         manifest=manifest,
         runner=runner,

@@ -15,6 +15,7 @@ from typing import Any, Literal
 import numpy as np
 
 from edge_vos.errors import PromptError, SourceLost, SourceTimeout
+from edge_vos.runtime.backends.loaded_pages import release_loaded_pages
 from edge_vos.runtime.frame_queue import FrameQueue, QueueEnd
 from edge_vos.runtime.interactive.controls import Controls
 from edge_vos.runtime.prompts.prompt_file import PromptsByFrame
@@ -216,6 +217,8 @@ def _infer(
                 segmenter.prompt(frame.truth)
             _prompt(frame, segmenter, options, controls)
         stepped.put((frame, _step(frame, segmenter, options, controls)))
+        if count == 0:
+            release_loaded_pages()  # those of what the first step alone does
         count += 1
 
 

@@ -29,6 +29,7 @@ WHAT = {
     "OpenCV": "import cv2",
     "edge-vos": "the runtime's own modules, and what else they import",
     "engine library": "the engine's library, without a model",
+    "given back": "library pages that imports alone used; the parts below bring some back",
     "weights and model": "weights, and what the engine makes of them when it loads",
     "arena": "what the engine keeps after its first call",
     "frames and the rest": f"{memory_steps.STEPS} steps on 480x640 frames: memory bank, masks",

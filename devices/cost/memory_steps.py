@@ -41,12 +41,15 @@ def main(bundle: str, engine: str, threads: int | None, command_line: str) -> It
 
     yield "OpenCV"
     from edge_vos.engines import find_engine
+    from edge_vos.runtime.backends.loaded_pages import release_loaded_pages
     from edge_vos.runtime.model import open_bundle
     from edge_vos.runtime.segmenter import Segmenter
 
     yield "edge-vos"
     _import_first(find_engine(engine).libraries)
     yield "engine library"
+    release_loaded_pages()
+    yield "given back"
     model = open_bundle(bundle, engine, threads)
     yield "weights and model"
     inputs = {
@@ -61,6 +64,8 @@ def main(bundle: str, engine: str, threads: int | None, command_line: str) -> It
     segmenter.prompt(mask)
     for index in range(STEPS):
         segmenter.step(_frame(index))
+        if index == 0:
+            release_loaded_pages()  # as the pipeline does
     yield "frames and the rest"
     model.close()
 

@@ -81,7 +81,7 @@ def convert_isolated(
 
 def main() -> None:
     """Run the command line of that process: an error is printed as JSON, part by part."""
-    from edge_vos.cli.main import app
+    from edge_vos.cli import app
 
     try:
         app()

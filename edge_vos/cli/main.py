@@ -1,41 +1,34 @@
 """Assemble the commands, map errors to exit codes, keep ``--help`` fast."""
 
 import sys
+from collections.abc import Collection
+from importlib import import_module
 
 import typer
 
 from edge_vos import __version__
-from edge_vos.cli import convert, demo, deploy, devices, doctor, evaluate, inspect, verify, web
-from edge_vos.cli.bench.command import bench
-from edge_vos.cli.bench.compare import compare
-from edge_vos.cli.training import ablate, distill, train
-from edge_vos.cli.video import live, segment
 from edge_vos.errors import EdgeVosError, UsageError
 
-app = typer.Typer(
-    name="edge-vos",
-    help="Video object segmentation that runs live on the device in your hand.",
-    no_args_is_help=True,
-    rich_markup_mode="rich",
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-app.command("demo")(demo.demo)
-app.command("live", cls=live.LiveCommand)(live.live)
-app.command("segment")(segment.segment)
-app.command("convert")(convert.convert)
-app.command("verify")(verify.verify)
-app.command("inspect")(inspect.inspect)
-app.command("bench")(bench)
-app.command("compare")(compare)
-app.command("deploy")(deploy.deploy)
-app.command("eval")(evaluate.evaluate)
-app.add_typer(train.app, name="train")
-app.command("distill")(distill.distill)
-app.command("doctor")(doctor.doctor)
-app.add_typer(devices.app, name="devices")
-app.command("web")(web.web)
-app.command("ablate")(ablate.ablate)
+COMMANDS = {
+    "demo": "demo",
+    "live": "video.live",
+    "segment": "video.segment",
+    "convert": "convert",
+    "verify": "verify",
+    "inspect": "inspect",
+    "bench": "bench.command",
+    "compare": "bench.compare",
+    "deploy": "deploy",
+    "eval": "evaluate",
+    "train": "training.train",
+    "distill": "training.distill",
+    "doctor": "doctor",
+    "devices": "devices",
+    "web": "web",
+    "ablate": "training.ablate",
+}
+"""The module of each command, in the order of the help."""
+_FUNCTIONS = {"eval": "evaluate"}  # the others are called as the command is
 
 
 def _print_version(value: bool) -> None:
@@ -44,7 +37,6 @@ def _print_version(value: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def _options(
     version: bool = typer.Option(
         False, "--version", callback=_print_version, is_eager=True, help="Print the version."
@@ -53,10 +45,37 @@ def _options(
     """Video object segmentation that runs live on the device in your hand."""
 
 
+def make_app(names: Collection[str] = COMMANDS) -> typer.Typer:
+    """Assemble the command line.
+
+    Args:
+        names: of the commands that it shall have; only their modules are imported.
+    """
+    app = typer.Typer(
+        name="edge-vos",
+        help="Video object segmentation that runs live on the device in your hand.",
+        no_args_is_help=True,
+        rich_markup_mode="rich",
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(_options)
+    for name in names:
+        module = import_module(f"edge_vos.cli.{COMMANDS[name]}")
+        if name in ("train", "devices"):
+            app.add_typer(module.app, name=name)
+        else:
+            command = getattr(module, _FUNCTIONS.get(name, name))
+            app.command(name, cls=getattr(module, "LiveCommand", None))(command)
+    return app
+
+
 def main() -> None:
     """Run the command line; a user's mistake becomes one paragraph on stderr and an exit code."""
+    # Another command's modules would only take memory from a camera's: 3 MB.
+    asked = COMMANDS.keys() & sys.argv[1:2]
     try:
-        app()
+        make_app(asked or COMMANDS)()
     except EdgeVosError as error:
         typer.secho(f"error: {error}", fg=typer.colors.RED, err=True)
         sys.exit(2 if isinstance(error, UsageError) else 1)

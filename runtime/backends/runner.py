@@ -91,6 +91,7 @@ class EngineRunner:
         call: takes the inputs, which were checked, and returns the outputs by name. It holds the
             model, which is freed with it.
         errors: what the library raises.
+        release: gives back what outlives the model; it is called once.
     """
 
     def __init__(
@@ -99,11 +100,13 @@ class EngineRunner:
         manifest: ModelSpec,
         call: Callable[[Tensors], dict[str, NDArray[np.float32]]],
         errors: tuple[type[Exception], ...] = (Exception,),
+        release: Callable[[], None] | None = None,
     ) -> None:
         self._engine = engine
         self._specs = manifest.inputs
         self._call: Callable[[Tensors], dict[str, NDArray[np.float32]]] | None = call
         self._errors = errors
+        self._release = release
 
     def run(self, inputs: Tensors) -> dict[str, NDArray[np.float32]]:
         """Run one step, as ``Runner.run`` says."""
@@ -117,7 +120,9 @@ class EngineRunner:
 
     def close(self) -> None:
         """Free the model."""
-        self._call = None
+        release, self._call, self._release = self._release, None, None
+        if release is not None:
+            release()
 
 
 def closed(engine: str) -> EngineError:

@@ -8,7 +8,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from edge_vos.errors import SourceError, SourceLost
 from edge_vos.runtime.sources.frame import RawFrame, Source
@@ -88,6 +87,8 @@ def _read(path: Path) -> NDArray[np.uint8] | None:
 
 def _is_huge(path: Path, signature: bytes) -> bool:
     """Return whether an image may fill the memory, by what its head says."""
+    from PIL import Image
+
     try:
         with Image.open(path) as picture:
             return picture.width * picture.height > MOST_PX

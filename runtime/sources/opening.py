@@ -5,7 +5,6 @@ import os
 from pathlib import Path
 
 from edge_vos.errors import SourceError
-from edge_vos.runtime.sources.animation import is_animated, open_animation
 from edge_vos.runtime.sources.camera import CAMERA, open_camera, parse_mode
 from edge_vos.runtime.sources.frame import Frame, Source
 from edge_vos.runtime.sources.image_folder import IMAGE_SUFFIXES, open_images
@@ -14,8 +13,6 @@ from edge_vos.runtime.sources.reconnect import Notice, ReconnectPolicy
 from edge_vos.runtime.sources.span import Span
 from edge_vos.runtime.sources.stream import CSI, NETWORK, open_csi, open_network, without_secrets
 from edge_vos.runtime.sources.video_file import open_video
-from edge_vos.synthetic.source import SCHEME as SYNTHETIC
-from edge_vos.synthetic.source import open_synthetic
 
 __all__ = ["Frame", "Source", "open_source"]
 
@@ -62,7 +59,9 @@ def open_source(
             "Leave --start and --end out, or save it to a file first",
         )
     policy = ReconnectPolicy(reconnect_s=reconnect_s)
-    if uri.startswith(SYNTHETIC):
+    if uri.startswith("synthetic://"):
+        from edge_vos.synthetic.source import open_synthetic  # a camera needs no random numbers
+
         return open_synthetic(uri, loop)
     if camera := CAMERA.fullmatch(uri):
         mode = parse_mode(uri, camera[2] or "")
@@ -122,6 +121,8 @@ def _open_glob(uri: str, loop: bool, span: Span) -> Source:
 def _open_file(uri: str, path: Path, loop: bool, span: Span) -> Source:
     if not os.access(path, os.R_OK):
         raise SourceError(f"The file {uri!r} may not be read", "a readable file", f"ls -l {path}")
+    from edge_vos.runtime.sources.animation import is_animated, open_animation  # Pillow with it
+
     if is_animated(path):
         return open_animation(uri, path, loop, span)
     if path.suffix.lower() in IMAGE_SUFFIXES:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from edge_vos.runtime.sinks.output import Sink
     from edge_vos.runtime.sources.frame import Frame, Source
 
-_M_MMAP_THRESHOLD = -3  # of glibc's malloc.h
+_M_MMAP_THRESHOLD, _M_ARENA_MAX = -3, -8  # of glibc's malloc.h
 
 
 @dataclass(frozen=True)
@@ -325,13 +325,15 @@ def _quieten() -> None:
 
 
 def _return_large_blocks() -> None:
-    """Have the C library give a frame's memory back when it is freed.
+    """Have the C library give a frame's memory back when it is freed, and keep one heap.
 
-    glibc keeps it otherwise, for each thread anew: 10 MB more at 480x640.
+    glibc keeps it otherwise, for each thread anew: 12 MB more at 480x640.
     """
     if sys.platform.startswith("linux"):
         with suppress(OSError, AttributeError):  # another C library
-            ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, 1 << 18)
+            library = ctypes.CDLL(None)
+            library.mallopt(_M_MMAP_THRESHOLD, 1 << 18)
+            library.mallopt(_M_ARENA_MAX, 1)
 
 
 def _check_prompts(request: SessionRequest, source: "Source", interactive: bool) -> None:

@@ -2,11 +2,7 @@
 
 from pathlib import Path
 
-from edge_vos.runtime.sinks.labels.coco import Coco, YouTubeVis
-from edge_vos.runtime.sinks.labels.cvat import Cvat
 from edge_vos.runtime.sinks.labels.label_file import FrameFiles, LabelFile
-from edge_vos.runtime.sinks.labels.label_folder import LabelFolder, LabelMe, Yolo
-from edge_vos.runtime.sinks.labels.mots import Mots
 from edge_vos.runtime.sinks.output import Sink
 
 FILE_SUFFIXES = {"coco": ".json", "ytvis": ".json", "mots": ".txt", "cvat": ".xml"}
@@ -39,14 +35,22 @@ def open_labels(uri: str, path: Path, frame_files: FrameFiles, begun: bool = Fal
     Raises:
         SinkError: if it cannot be written.
     """
+    # Each is imported when it is asked for: live needs none of them, nor what they import.
     scheme = label_scheme(uri)
-    if scheme == "yolo":
-        return LabelFolder(uri, path, Yolo(frame_files), begun)
-    if scheme == "labelme":
-        return LabelFolder(uri, path, LabelMe(frame_files, path), begun)
+    if scheme in FOLDERS:
+        from edge_vos.runtime.sinks.labels.label_folder import LabelFolder, LabelMe, Yolo
+
+        kept = Yolo(frame_files) if scheme == "yolo" else LabelMe(frame_files, path)
+        return LabelFolder(uri, path, kept, begun)
     if scheme == "mots":
+        from edge_vos.runtime.sinks.labels.mots import Mots
+
         return LabelFile(uri, path, Mots())
     if scheme == "cvat":
+        from edge_vos.runtime.sinks.labels.cvat import Cvat
+
         return LabelFile(uri, path, Cvat(frame_files))
+    from edge_vos.runtime.sinks.labels.coco import Coco, YouTubeVis
+
     kind = Coco if scheme == "coco" else YouTubeVis
     return LabelFile(uri, path, kind(frame_files))
