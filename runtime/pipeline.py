@@ -216,9 +216,9 @@ def _infer(
             if count == 0 and options.prompt_from_truth and frame.truth is not None:
                 segmenter.prompt(frame.truth)
             _prompt(frame, segmenter, options, controls)
+        if count < 2:
+            release_loaded_pages()  # what opening the source used, and what the first step did
         stepped.put((frame, _step(frame, segmenter, options, controls)))
-        if count == 0:
-            release_loaded_pages()  # those of what the first step alone does
         count += 1
 
 
