@@ -204,6 +204,7 @@ def open_prompt_head(bundle: Bundle, opener: str, threads: int | None) -> Prompt
         )
     tensors = entry.tensors(bundle.manifest.backend)
     runner = load_opener(opener)(bundle.folder / entry.model_file, tensors, threads)
+    release_loaded_pages()
     return PromptHead(runner, entry.size)
 
 

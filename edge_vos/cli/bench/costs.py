@@ -63,11 +63,10 @@ def bench_memory(request: CostRequest) -> None:
         EngineError: if the engine is missing, or the process fails.
         SinkError: if the report cannot be written; it is printed before.
     """
-    from edge_vos.cli import main
     from edge_vos.devices.cost.memory import budget_rows, measure_memory, summary, to_markdown
 
     report = measure_memory(
-        request.bundle, request.engine, request.threads, command_line=main.__module__
+        request.bundle, request.engine, request.threads, command_line="edge_vos.cli.video.live"
     )
 
     def show() -> None:
