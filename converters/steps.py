@@ -7,8 +7,10 @@ differ in what ``prepare`` and ``prepare_prompt_head`` put together.
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
+from torch import Tensor, nn
+
 from edge_vos.converters.context import ConversionContext
-from edge_vos.converters.lowering import PROMPT_HEAD, Lowered, Request, load_lower
+from edge_vos.converters.lowering import PROMPT_HEAD, Calibration, Lowered, Request, load_lower
 from edge_vos.converters.quantization.quantize import Scheme, scheme_of
 from edge_vos.converters.recipe import Recipe
 from edge_vos.converters.report import ConversionReport, Quantization
@@ -19,7 +21,7 @@ from edge_vos.converters.verify.prompt_head import PromptVerification, verify_pr
 from edge_vos.converters.verify.tolerance import Tolerance, prompt_tolerance_for, tolerance_for
 from edge_vos.converters.verify.verification import Verification
 from edge_vos.engines import ENGINES, Engine
-from edge_vos.graph import PromptGraphSpec
+from edge_vos.graph import GraphSpec, PromptGraphSpec
 from edge_vos.manifest import ModelTensors
 from edge_vos.runtime.backends.runner import ModelSpec, Runner, Tensors
 
@@ -107,40 +109,25 @@ def prepare(
         max_drop: how many points of J&F may be lost; ``None`` is the tolerance's.
         score: judges masks where the clip has a truth.
     """
-    engine, size = ENGINES[recipe.backend], recipe.size
-    scheme, evaluator = scheme_of(engine, recipe.precision), find_evaluator(engine)
-    tolerance = tolerance_for(recipe.precision)
+    size = recipe.size
+    graph, tolerance = context.manifest(size).graph, tolerance_for(recipe.precision)
     if max_drop is not None:
         tolerance = replace(tolerance, jf_drop=max_drop)
-    graph, by = context.manifest(size).graph, evaluator.name if evaluator else ""
 
-    def compare(candidate: Runner) -> tuple[Verification, Tensors]:
-        return verify(
-            context.reference(size),
-            candidate,
-            graph,
-            tolerance,
-            score,
-            evaluated_by=by,
-            stride=STAND_IN_STRIDE if by else 1,
-        )
+    def compare(candidate: Runner, by: str, stride: int) -> tuple[Verification, Tensors]:
+        reference = context.reference(size)
+        return verify(reference, candidate, graph, tolerance, score, evaluated_by=by, stride=stride)
 
-    return Prepared(
+    return _prepared(
         recipe,
-        engine,
-        evaluator,
-        ModelTensors(engine.name, recipe.precision, graph.inputs, graph.outputs),
-        Request(
-            context.module(size, recipe.sampler),
-            context.examples(size),
-            recipe.precision,
-            context.calibration(size) if scheme else None,
-        ),
-        scheme,
+        graph,
         tolerance,
         compare,
-        lambda: f"{len(context.reference(size).results)} frames",
-        lambda how: context.ranking(size, recipe.sampler, how),
+        module=context.module(size, recipe.sampler),
+        examples=context.examples(size),
+        calibration=lambda: context.calibration(size),
+        over=lambda: f"{len(context.reference(size).results)} frames",
+        rank=lambda how: context.ranking(size, recipe.sampler, how),
     )
 
 
@@ -151,39 +138,57 @@ def prepare_prompt_head(recipe: Recipe, context: ConversionContext) -> Prepared:
         recipe: what the bundle is; its size is the step's.
         context: what its conversion shares with others; it has a prompt head.
     """
-    engine, size = ENGINES[recipe.backend], recipe.size
-    scheme, evaluator = scheme_of(engine, recipe.precision), find_evaluator(engine)
-    tolerance = prompt_tolerance_for(recipe.precision)
-    graph, by = PromptGraphSpec.beside(size), evaluator.name if evaluator else ""
+    size = recipe.size
+    graph, tolerance = PromptGraphSpec.beside(size), prompt_tolerance_for(recipe.precision)
 
-    def compare(candidate: Runner) -> tuple[PromptVerification, Tensors]:
+    def compare(candidate: Runner, by: str, stride: int) -> tuple[PromptVerification, Tensors]:
+        reference = context.prompt_reference(size)
         return verify_prompt_head(
-            context.prompt_reference(size),
-            candidate,
-            graph,
-            tolerance,
-            evaluated_by=by,
-            stride=STAND_IN_STRIDE if by else 1,
+            reference, candidate, graph, tolerance, evaluated_by=by, stride=stride
         )
 
+    prepared = _prepared(
+        recipe,
+        graph,
+        tolerance,
+        compare,
+        module=context.prompt_module(graph.size),
+        examples=context.prompt_examples(graph.size),
+        calibration=lambda: context.prompt_calibration(size),
+        over=lambda: f"{len(context.prompt_reference(size).recorded)} prompts",
+        rank=lambda how: context.prompt_ranking(size, how),
+    )
+    request = replace(prepared.request, names=PROMPT_HEAD)
+    return replace(prepared, request=request, title="the prompt head")
+
+
+def _prepared(
+    recipe: Recipe,
+    graph: GraphSpec | PromptGraphSpec,
+    tolerance: Tolerance,
+    compare: Callable[[Runner, str, int], tuple[Verification | PromptVerification, Tensors]],
+    *,
+    module: nn.Module,
+    examples: tuple[Tensor, ...],
+    calibration: Callable[[], Calibration],
+    over: Callable[[], str],
+    rank: Callable[[Scheme], tuple[str, ...]],
+) -> Prepared:
+    engine = ENGINES[recipe.backend]
+    scheme, evaluator = scheme_of(engine, recipe.precision), find_evaluator(engine)
+    by = evaluator.name if evaluator else ""
+    stride = STAND_IN_STRIDE if by else 1
     return Prepared(
         recipe,
         engine,
         evaluator,
         ModelTensors(engine.name, recipe.precision, graph.inputs, graph.outputs),
-        Request(
-            context.prompt_module(graph.size),
-            context.prompt_examples(graph.size),
-            recipe.precision,
-            context.prompt_calibration(size) if scheme else None,
-            names=PROMPT_HEAD,
-        ),
+        Request(module, examples, recipe.precision, calibration() if scheme else None),
         scheme,
         tolerance,
-        compare,
-        lambda: f"{len(context.prompt_reference(size).recorded)} prompts",
-        lambda how: context.prompt_ranking(size, how),
-        "the prompt head",
+        lambda candidate: compare(candidate, by, stride),
+        over,
+        rank,
     )
 
 

@@ -6,19 +6,25 @@ the runtime but the engine is under test. Needs neither torch nor the clip;
 ``edge_vos.converters.verify.golden`` makes one.
 """
 
-import io
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Self, TypedDict
 
 import numpy as np
-from numpy.lib.npyio import NpzFile
 from numpy.typing import NDArray
 
 from edge_vos.bundle import GOLDEN_FILE, Bundle
 from edge_vos.errors import BundleError
 from edge_vos.graph import GraphSpec
 from edge_vos.runtime.backends.runner import Runner
+from edge_vos.runtime.golden_file import (
+    AGAIN,
+    check_arrays,
+    enlarged,
+    golden_bytes,
+    kept_pixels,
+    read_golden,
+)
 
 PROBABILITY_STEPS = 65535
 """Probabilities are kept in 16 bits of fixed point: off by 7.6e-6, where float16 is by 2e-4."""
@@ -81,33 +87,20 @@ class Golden:
         Raises:
             BundleError: if there is none, or it does not fit the manifest.
         """
-        path = bundle.file(GOLDEN_FILE)
-        try:
-            with path.open("rb") as stream, NpzFile(stream, allow_pickle=False) as arrays:
-                golden = cls._from_arrays(dict(arrays))
-        except Exception as error:  # what its readers raise shares no other base class
-            raise BundleError(
-                f"{GOLDEN_FILE} of {bundle.path} cannot be read: {error}",
-                "the golden that convert wrote",
-                "Convert again: edge-vos convert --target cpu",
-            ) from error
+        names = [field.name for field in fields(Script)]
+        arrays = read_golden(bundle, GOLDEN_FILE, (*names, "probability", "key", "value"))
+        script = Script(**{name: arrays[name] for name in names})
+        golden = cls(script, arrays["probability"], arrays["key"], arrays["value"])
         _check(golden, bundle)
         return golden
 
     def to_bytes(self) -> bytes:
         """Return the golden as a compressed npz; the same golden gives the same bytes."""
-        stream = io.BytesIO()
-        np.savez_compressed(stream, **self._arrays())
-        return stream.getvalue()
+        return golden_bytes(self._arrays())
 
     def _arrays(self) -> dict[str, Any]:
         script = {entry.name: getattr(self.script, entry.name) for entry in fields(Script)}
         return {**script, "probability": self.probability, "key": self.key, "value": self.value}
-
-    @classmethod
-    def _from_arrays(cls, arrays: Mapping[str, Any]) -> Self:
-        script = Script(**{entry.name: arrays[entry.name] for entry in fields(Script)})
-        return cls(script, arrays["probability"], arrays["key"], arrays["value"])
 
 
 @dataclass(frozen=True)
@@ -139,11 +132,10 @@ def replay(
     """Run a script in a closed loop and yield each frame's outputs."""
     blank = graph.blank_inputs()
     key, value, valid = (blank[f"memory_{name}"] for name in ("key", "value", "valid"))
-    repeat = graph.size[0] // script.image.shape[2]
     for t, small in enumerate(script.image):
         outputs = runner.run(
             {
-                "image": small.repeat(repeat, 1).repeat(repeat, 2)[np.newaxis].astype(np.float32),
+                "image": enlarged(small, graph.size),
                 "prompt": script.prompt[t : t + 1],
                 "prompted": script.prompted[t].reshape(1, -1, 1, 1),
                 "active": script.active[t].reshape(1, -1, 1, 1),
@@ -245,7 +237,7 @@ def tolerance_of(bundle: Bundle, report: Mapping[str, Any] | None = None) -> Gol
         raise BundleError(
             f"The report in {bundle.path} states no tolerance",
             "numbers mask_iou and max_abs_error or mean_abs_error",
-            "Convert again: edge-vos convert --target cpu",
+            AGAIN,
         )
     return {"mask_iou": iou, "max_abs_error": worst, "mean_abs_error": mean, "norm_error": norm}
 
@@ -267,11 +259,10 @@ def _largest_error(found: NDArray[np.float32], expected: NDArray[np.float32]) ->
 
 
 def _check(golden: Golden, bundle: Bundle) -> None:
-    graph, script = bundle.manifest.graph, golden.script
-    frames = len(script.image) if script.image.ndim else 0
-    side = graph.size[0] // max(1, script.image.shape[2]) if script.image.ndim == 4 else 0
+    graph = bundle.manifest.graph
+    frames, *sides = kept_pixels(golden.script.image, graph.size)
     expected: dict[str, tuple[tuple[int, ...], type]] = {
-        "image": ((frames, 3, *(length // max(1, side) for length in graph.size)), np.uint8),
+        "image": ((frames, 3, *sides), np.uint8),
         "prompt": ((frames, *graph.shape("prompt")[1:]), np.float32),
         "prompted": ((frames, graph.channels), np.float32),
         "active": ((frames, graph.channels), np.float32),
@@ -280,11 +271,4 @@ def _check(golden: Golden, bundle: Bundle) -> None:
         "key": (graph.shape("key"), np.float16),
         "value": (graph.shape("value"), np.float16),
     }
-    for name, (shape, dtype) in expected.items():
-        array = golden._arrays()[name]
-        if frames < 1 or array.shape != shape or array.dtype != dtype:
-            raise BundleError(
-                f"{name} in {GOLDEN_FILE} of {bundle.path} is {array.dtype} of {array.shape}",
-                f"{dtype.__name__} of {shape}",
-                "Convert again: edge-vos convert --target cpu",
-            )
+    check_arrays(bundle, GOLDEN_FILE, golden._arrays(), expected)

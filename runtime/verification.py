@@ -12,7 +12,11 @@ from edge_vos.runtime.backends import load_opener
 from edge_vos.runtime.backends.runner import Runner
 from edge_vos.runtime.golden import Golden, GoldenReport, check_golden, tolerance_of
 from edge_vos.runtime.model import open_bundle, open_prompt_head
-from edge_vos.runtime.prompt_golden import PromptGolden, PromptGoldenReport, check_prompt_golden
+from edge_vos.runtime.prompts.prompt_golden import (
+    PromptGolden,
+    PromptGoldenReport,
+    check_prompt_golden,
+)
 
 
 @dataclass(frozen=True)
@@ -137,14 +141,7 @@ def _check_prompt_head(
     limits = tolerance_of(bundle, entry.report)
     head = open_prompt_head(bundle, opener, threads)
     try:
-        return check_prompt_golden(
-            head.runner,
-            entry.graph,
-            PromptGolden.load(bundle),
-            mask_iou=limits["mask_iou"],
-            max_abs_error=limits["max_abs_error"],
-            mean_abs_error=limits["mean_abs_error"],
-        )
+        return check_prompt_golden(head.runner, entry.graph, PromptGolden.load(bundle), limits)
     finally:
         head.runner.close()
 

@@ -332,14 +332,17 @@ TAMPERED: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
 }
 
 
-@pytest.mark.parametrize("what", TAMPERED)
-def test_a_signed_manifest_that_is_wrong_is_refused_by_name(bundle: Bundle, what: str) -> None:
-    change, message = TAMPERED[what]
+def _is_refused(bundle: Bundle, change: Callable[[dict[str, Any]], Any], message: str) -> None:
     data = _data(bundle)
     change(data)
     (bundle.folder / MANIFEST_FILE).write_bytes(_sign(data))
     with pytest.raises(BundleError, match=message):
         read_bundle(bundle.path)
+
+
+@pytest.mark.parametrize("what", TAMPERED)
+def test_a_signed_manifest_that_is_wrong_is_refused_by_name(bundle: Bundle, what: str) -> None:
+    _is_refused(bundle, *TAMPERED[what])
 
 
 TAMPERED_HEAD: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
@@ -367,12 +370,7 @@ TAMPERED_HEAD: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
 def test_a_signed_prompt_head_that_is_wrong_is_refused_by_name(
     prompted_bundle: Bundle, what: str
 ) -> None:
-    change, message = TAMPERED_HEAD[what]
-    data = _data(prompted_bundle)
-    change(data)
-    (prompted_bundle.folder / MANIFEST_FILE).write_bytes(_sign(data))
-    with pytest.raises(BundleError, match=message):
-        read_bundle(prompted_bundle.path)
+    _is_refused(prompted_bundle, *TAMPERED_HEAD[what])
 
 
 def test_a_prompt_head_is_read_again(prompted_bundle: Bundle, prompted_manifest: Manifest) -> None:

@@ -61,15 +61,6 @@ def verify(
     overlaps = loop_overlaps(expected, found, clip.truth)
     pairs = zip(expected, found, strict=True)
     jf, jf_found = _mean_score(expected, reference, score), _mean_score(found, reference, score)
-    again = check_golden(
-        candidate,
-        graph,
-        reference.golden,
-        mask_iou=tolerance.golden_iou,
-        max_abs_error=tolerance.max_abs_error,
-        mean_abs_error=tolerance.mean_abs_error,
-        norm_error=tolerance.norm_error,
-    )
     verification = Verification(
         tolerance=tolerance,
         clip=clip.name,
@@ -81,7 +72,7 @@ def verify(
         drift=float(np.max([np.abs(a.probability - b.probability).max() for a, b in pairs])),
         jf=jf,
         jf_drop=None if jf is None or jf_found is None else jf - jf_found,
-        golden=again,
+        golden=check_golden(candidate, graph, reference.golden, **tolerance.golden),
         latency_ms=float(np.median([result.timings_ms["infer"] for result in found])),
         evaluated_by=evaluated_by,
     )

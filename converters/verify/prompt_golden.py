@@ -1,6 +1,6 @@
 """Make a prompt head's golden: eager PyTorch on a few pictures with prompts.
 
-``edge_vos.runtime.prompt_golden`` repeats it on an engine, on any machine.
+``edge_vos.runtime.prompts.prompt_golden`` repeats it on an engine, on any machine.
 """
 
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from edge_vos.converters.prompt_cases import Recorded
 from edge_vos.converters.verify.golden import shrinking
 from edge_vos.graph import PromptGraphSpec
 from edge_vos.runtime.backends.runner import Runner
-from edge_vos.runtime.prompt_golden import PromptGolden
+from edge_vos.runtime.prompts.prompt_golden import PromptGolden
 
 GOLDEN_PROMPTS = 4
 """One of each kind: a box, a click, a correction, a box with a click."""

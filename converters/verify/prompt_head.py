@@ -4,20 +4,24 @@ Masks are made by the class that ships, ``edge_vos.runtime.prompts.prompt_head.P
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
 
 import numpy as np
 
 from edge_vos.converters.prompt_cases import Recorded
-from edge_vos.converters.verify.parity import ComparingRunner, TensorError
+from edge_vos.converters.verify.parity import ComparingRunner
 from edge_vos.converters.verify.tolerance import Tolerance
-from edge_vos.converters.verify.verification import Verdict, finite, tensor_failures
+from edge_vos.converters.verify.verification import Verdict, tensor_failures
 from edge_vos.graph import PromptGraphSpec
 from edge_vos.runtime.backends.runner import CallableRunner, Runner, Tensors
 from edge_vos.runtime.masks import jaccard
-from edge_vos.runtime.prompt_golden import PromptGolden, PromptGoldenReport, check_prompt_golden
+from edge_vos.runtime.prompts.prompt_golden import (
+    PromptGolden,
+    PromptGoldenReport,
+    check_prompt_golden,
+)
 from edge_vos.runtime.prompts.prompt_head import PromptHead
 
 
@@ -36,38 +40,21 @@ class PromptReference:
     golden: PromptGolden
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class PromptVerification(Verdict):
     """Hold what the verification of a prompt head found.
 
     Args:
-        tolerance: what was allowed.
-        clip: the clip's name.
-        prompts: how many prompts.
-        tensors: the worst of every output over all calls.
-        mask_iou: mean overlap of the masks with eager PyTorch's.
+        prompts: how many prompts; ``mask_iou`` is the mean overlap of their masks.
         worst_prompt: the prompt whose masks overlap least.
         worst_prompt_iou: their overlap.
         golden: how it did on the golden that goes along.
-        latency_ms: median time of a call with one thread, on this machine.
-        evaluated_by: what stood in for the engine; empty where the engine itself ran.
     """
 
-    tolerance: Tolerance
-    clip: str
     prompts: int
-    tensors: dict[str, TensorError]
-    mask_iou: float
     worst_prompt: int
     worst_prompt_iou: float
     golden: PromptGoldenReport
-    latency_ms: float
-    evaluated_by: str = ""
-
-    @property
-    def max_abs_error(self) -> float:
-        """Return the largest error of a probability in one call."""
-        return self.tensors["probability"].max_abs_error
 
     @property
     def frames(self) -> int:
@@ -95,22 +82,11 @@ class PromptVerification(Verdict):
 
     def to_json(self) -> dict[str, Any]:
         """Return all of it as JSON has it, except what differs from run to run."""
-        report = {
-            "executed": self.executed,
-            "evaluated_by": self.evaluated_by,
-            "passed": self.passed,
-            "failures": list(self.failures),
-            "tolerance": asdict(self.tolerance),
-            "clip": self.clip,
-            "prompts": self.prompts,
-            "parity": {name: asdict(error) for name, error in self.tensors.items()},
-            "golden": asdict(self.golden),
-            "max_abs_error": self.max_abs_error,
-            "mask_iou": self.mask_iou,
-            "worst_prompt": self.worst_prompt,
-            "worst_prompt_iou": self.worst_prompt_iou,
-        }
-        return finite(report)  # type: ignore[no-any-return]
+        return self.report(
+            prompts=self.prompts,
+            worst_prompt=self.worst_prompt,
+            worst_prompt_iou=self.worst_prompt_iou,
+        )
 
 
 def verify_prompt_head(
@@ -151,14 +127,7 @@ def verify_prompt_head(
         mask_iou=float(np.mean(overlaps)),
         worst_prompt=worst * stride,
         worst_prompt_iou=float(overlaps[worst]),
-        golden=check_prompt_golden(
-            candidate,
-            graph,
-            reference.golden,
-            mask_iou=tolerance.golden_iou,
-            max_abs_error=tolerance.max_abs_error,
-            mean_abs_error=tolerance.mean_abs_error,
-        ),
+        golden=check_prompt_golden(candidate, graph, reference.golden, tolerance.golden),
         latency_ms=float(np.median(times_ms)),
         evaluated_by=evaluated_by,
     )

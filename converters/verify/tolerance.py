@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, replace
 
+from edge_vos.runtime.golden import GoldenLimits
+
 
 @dataclass(frozen=True)
 class Tolerance:
@@ -27,6 +29,16 @@ class Tolerance:
     max_abs_error: float | None
     jf_drop: float
     golden_iou: float
+
+    @property
+    def golden(self) -> GoldenLimits:
+        """Return what holds for the golden that goes along."""
+        return {
+            "mask_iou": self.golden_iou,
+            "max_abs_error": self.max_abs_error,
+            "mean_abs_error": self.mean_abs_error,
+            "norm_error": self.norm_error,
+        }
 
 
 FP32 = Tolerance(0.999, 1e-5, norm_error=1e-4, max_abs_error=1e-4, jf_drop=0.1, golden_iou=0.999)

@@ -9,12 +9,35 @@ import numpy as np
 from edge_vos.converters.verify.parity import TensorError
 from edge_vos.converters.verify.tolerance import Tolerance
 from edge_vos.runtime.golden import GoldenReport
+from edge_vos.runtime.prompts.prompt_golden import PromptGoldenReport
 
 
+@dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """Say whether what was verified passes, from what failed and what stood in for the engine."""
+    """Hold what both graphs are verified by, and say whether it passes.
 
-    evaluated_by: str
+    Args:
+        tolerance: what was allowed.
+        clip: the clip's name.
+        tensors: the worst of every output over all calls.
+        mask_iou: mean overlap of the masks with eager PyTorch's.
+        golden: how it did on the golden that goes along.
+        latency_ms: median time of a call with one thread, on this machine.
+        evaluated_by: what stood in for the engine; empty where the engine itself ran.
+    """
+
+    tolerance: Tolerance
+    clip: str
+    tensors: dict[str, TensorError]
+    mask_iou: float
+    golden: GoldenReport | PromptGoldenReport
+    latency_ms: float
+    evaluated_by: str = ""
+
+    @property
+    def max_abs_error(self) -> float:
+        """Return the largest error of a probability in one call."""
+        return self.tensors["probability"].max_abs_error
 
     @property
     def failures(self) -> tuple[str, ...]:
@@ -36,45 +59,49 @@ class Verdict:
         """Return whether the engine itself ran and everything was met."""
         return self.executed and self.agrees
 
+    def report(self, **more: Any) -> dict[str, Any]:
+        """Return what both graphs have in JSON, and more, except what differs from run to run.
 
-@dataclass(frozen=True)
+        A figure that is no number is null.
+        """
+        report = {
+            "executed": self.executed,
+            "evaluated_by": self.evaluated_by,
+            "passed": self.passed,
+            "failures": list(self.failures),
+            "tolerance": asdict(self.tolerance),
+            "clip": self.clip,
+            "parity": {name: asdict(error) for name, error in self.tensors.items()},
+            "golden": asdict(self.golden),
+            "max_abs_error": self.max_abs_error,
+            "mask_iou": self.mask_iou,
+            **more,
+        }
+        return finite(report)  # type: ignore[no-any-return]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Verification(Verdict):
     """Hold what a verification found.
 
     Args:
-        tolerance: what was allowed.
-        clip: the clip's name.
-        frames: how many frames.
-        tensors: the worst of every output over all calls.
-        mask_iou: mean over the frames of the closed loop, and the objects followed in them.
+        frames: how many frames; ``mask_iou`` is the mean over those of the closed loop, and the
+            objects followed in them.
         worst_frame: the frame of the closed loop with the lowest overlap.
         worst_frame_iou: its overlap.
         drift: largest error of a probability in the closed loop; not judged.
         jf: eager PyTorch's J&F in percent, ``None`` where nobody knows the truth.
         jf_drop: what the engine loses of it, in points.
         golden: how it did on the golden that goes along.
-        latency_ms: median time of a call with one thread, on this machine.
-        evaluated_by: what stood in for the engine; empty where the engine itself ran.
     """
 
-    tolerance: Tolerance
-    clip: str
     frames: int
-    tensors: dict[str, TensorError]
-    mask_iou: float
     worst_frame: int
     worst_frame_iou: float
     drift: float
     jf: float | None
     jf_drop: float | None
     golden: GoldenReport
-    latency_ms: float
-    evaluated_by: str = ""
-
-    @property
-    def max_abs_error(self) -> float:
-        """Return the largest error of a probability in one call."""
-        return self.tensors["probability"].max_abs_error
 
     @property
     def worst_tensor(self) -> str:
@@ -112,10 +139,7 @@ class Verification(Verdict):
         return tuple(found)
 
     def to_json(self) -> dict[str, Any]:
-        """Return all of it as JSON has it, except what differs from run to run.
-
-        A figure that is no number is null.
-        """
+        """Return all of it as JSON has it, except what differs from run to run."""
         closed_loop = {
             "frames": self.frames,
             "mask_iou": self.mask_iou,
@@ -123,22 +147,7 @@ class Verification(Verdict):
             "worst_frame_iou": self.worst_frame_iou,
             "max_abs_error": self.drift,
         }
-        report = {
-            "executed": self.executed,
-            "evaluated_by": self.evaluated_by,
-            "passed": self.passed,
-            "failures": list(self.failures),
-            "tolerance": asdict(self.tolerance),
-            "clip": self.clip,
-            "parity": {name: asdict(error) for name, error in self.tensors.items()},
-            "closed_loop": closed_loop,
-            "golden": asdict(self.golden),
-            "max_abs_error": self.max_abs_error,
-            "mask_iou": self.mask_iou,
-            "jf": self.jf,
-            "jf_drop": self.jf_drop,
-        }
-        return finite(report)  # type: ignore[no-any-return]
+        return self.report(closed_loop=closed_loop, jf=self.jf, jf_drop=self.jf_drop)
 
 
 def tensor_failures(

@@ -6,7 +6,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from edge_vos.cli.options import EngineOption, JsonOption, ModelOption, ThreadsOption
+from edge_vos.cli.options import (
+    EngineOption,
+    JsonOption,
+    ModelOption,
+    SequencesOption,
+    ThreadsOption,
+)
 from edge_vos.errors import MissingPackageError, ShapeError, UsageError
 
 if TYPE_CHECKING:
@@ -28,10 +34,7 @@ def evaluate(
         str | None,
         typer.Option(help="A list in ImageSets, or a folder of YouTube-VOS; validation if there."),
     ] = None,
-    sequences: Annotated[
-        str | None,
-        typer.Option(metavar="A,B|FILE", help="Only these; a file has one a line."),
-    ] = None,
+    sequences: SequencesOption = None,
     model: ModelOption = None,
     weights: Annotated[
         Path | None, typer.Option(help="Safetensors file to run in PyTorch instead of a bundle.")

@@ -32,6 +32,9 @@ ModelOption = Annotated[
 ]
 EngineOption = Annotated[str | None, typer.Option(help="The engine; the bundle's by default.")]
 ThreadsOption = Annotated[int | None, typer.Option(min=1, help="Threads of the engine.")]
+SequencesOption = Annotated[
+    str | None, typer.Option(metavar="A,B|FILE", help="Only these; a file has one a line.")
+]
 OverwriteOption = Annotated[bool, typer.Option(help="Replace outputs that exist.")]
 
 

@@ -5,15 +5,15 @@ of what the user showed, as in RITM (https://arxiv.org/abs/2102.06583), where th
 what lets a click correct it.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from edge_vos.graph import PROMPT_INPUT_NAMES, PROMPT_OUTPUT_NAMES
+from edge_vos.model.as_callable import Arrays, as_callable
 from edge_vos.model.decoder import SeparableBlock
 from edge_vos.model.encoder import ConvBatchNorm, Encoder
 
@@ -106,16 +106,9 @@ class PromptNetwork(nn.Module):
 
 def prompt_network_as_callable(
     network: PromptNetwork,
-) -> Callable[[Mapping[str, NDArray[np.float32]]], dict[str, NDArray[np.float32]]]:
+) -> Callable[[Arrays], dict[str, NDArray[np.float32]]]:
     """Wrap an eager network as named arrays in, named arrays out, for the runtime."""
-
-    def run(inputs: Mapping[str, NDArray[np.float32]]) -> dict[str, NDArray[np.float32]]:
-        device = next(network.parameters()).device
-        with torch.inference_mode():
-            found = network(*(torch.from_numpy(inputs[n]).to(device) for n in PROMPT_INPUT_NAMES))
-        return {PROMPT_OUTPUT_NAMES[0]: found.cpu().numpy()}
-
-    return run
+    return as_callable(network, PROMPT_INPUT_NAMES, PROMPT_OUTPUT_NAMES)
 
 
 def _upsample(x: Tensor) -> Tensor:

@@ -4,7 +4,7 @@ After https://arxiv.org/abs/2401.13937: DeAOT's skeleton with a mobile encoder, 
 propagation made deformable. No state hides in the module; the runtime owns the memory.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import cast
 
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from edge_vos.graph import INPUT_NAMES, OUTPUT_NAMES, GraphSpec
+from edge_vos.model.as_callable import Arrays, as_callable
 from edge_vos.model.config import StudentConfig
 from edge_vos.model.decoder import Decoder
 from edge_vos.model.encoder import ConvBatchNorm, Encoder
@@ -147,16 +148,6 @@ def example_inputs(graph: GraphSpec, seed: int = 0) -> tuple[Tensor, ...]:
     return tuple(values)
 
 
-def student_as_callable(
-    student: Student,
-) -> Callable[[Mapping[str, NDArray[np.float32]]], dict[str, NDArray[np.float32]]]:
+def student_as_callable(student: Student) -> Callable[[Arrays], dict[str, NDArray[np.float32]]]:
     """Wrap an eager student as named arrays in, named arrays out, for the runtime's loop."""
-
-    def run(inputs: Mapping[str, NDArray[np.float32]]) -> dict[str, NDArray[np.float32]]:
-        device = next(student.parameters()).device
-        with torch.inference_mode():
-            outputs = student(*(torch.from_numpy(inputs[name]).to(device) for name in INPUT_NAMES))
-        named = zip(OUTPUT_NAMES, outputs, strict=True)
-        return {name: tensor.cpu().numpy() for name, tensor in named}
-
-    return run
+    return as_callable(student, INPUT_NAMES, OUTPUT_NAMES)

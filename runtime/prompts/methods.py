@@ -193,16 +193,15 @@ class PromptMethods:
 
         Args:
             xy: a pixel of the next frame, or several of one object.
-            object_id: the object; ``None`` is a new one.
-            beside: pixels, as (x, y), that are not on the object.
-            name: what it is called; ``None`` leaves its name as it is.
+            object_id: as of :meth:`prompt_box`, like ``beside`` and ``name``.
+            beside: see there.
+            name: see there.
 
         Returns:
             the object's id.
 
         Raises:
-            PromptError: if the id is not one of the model's, all are in use, it cannot be called
-                so, or a point is no two whole numbers.
+            PromptError: for the same reasons.
         """
         on, off = _pixels(xy), _pixels(beside)
         return self.prompt_points((*on, *off), [1] * len(on) + [0] * len(off), object_id, name)

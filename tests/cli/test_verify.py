@@ -15,7 +15,7 @@ from edge_vos.converters.verify.golden import run_script
 from edge_vos.errors import BundleError
 from edge_vos.runtime.golden import Script
 from edge_vos.runtime.model import LoadedModel
-from edge_vos.runtime.prompt_golden import PromptGolden
+from edge_vos.runtime.prompts.prompt_golden import PromptGolden
 
 TOLERANCE = {"max_abs_error": 1e-4, "mask_iou": 0.999}
 

@@ -24,3 +24,15 @@ def change_one(places: Sequence[tuple[Any, Any]], odd: Sequence[Any], rng: rando
     else:
         value = node[key]
         node[key] = value * 2 if isinstance(value, int | str | list) else rng.choice(odd)
+
+
+def places(node: Any) -> list[tuple[Any, Any]]:
+    """Return every place in a JSON document, as its container and its key there."""
+    found, waiting = [], [node]
+    while waiting:
+        one = waiting.pop()
+        for key in list(one) if isinstance(one, dict) else range(len(one)):
+            found.append((one, key))
+            if isinstance(one[key], dict | list) and len(one[key]) < 64:
+                waiting.append(one[key])
+    return found

@@ -19,7 +19,7 @@ from edge_vos.errors import MaskError
 from edge_vos.runtime.annotations.annotation import FrameName
 from edge_vos.runtime.annotations.reading import read_annotation
 from edge_vos.runtime.masks import write_palette_png
-from tests.fuzz.mutation import change_one, copied
+from tests.fuzz.mutation import change_one, copied, places
 from tests.runtime.annotation_files import MAKERS, SIZE, content, labels
 
 CHANGES = 2500
@@ -65,24 +65,13 @@ def guard(tmp_path: Path) -> _Guard:
     return _Guard(tmp_path / "mask")
 
 
-def _places(node: Any) -> list[tuple[Any, Any]]:
-    found, waiting = [], [node]
-    while waiting:
-        one = waiting.pop()
-        for key in list(one) if isinstance(one, dict) else range(len(one)):
-            found.append((one, key))
-            if isinstance(one[key], dict | list) and len(one[key]) < 64:
-                waiting.append(one[key])
-    return found
-
-
 def _mutated(document: Any, rng: random.Random) -> Any:
     changed = copied(document)
     for _ in range(rng.randrange(1, 3)):
-        places = _places(changed)
-        if not places:
+        found = places(changed)
+        if not found:
             return changed
-        change_one(places, ODD, rng)
+        change_one(found, ODD, rng)
     return changed
 
 

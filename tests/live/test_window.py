@@ -81,14 +81,23 @@ class Person:
         return cv2.imread(str(path))
 
 
-def test_a_box_is_drawn_followed_recorded_and_left(
-    start: Callable[..., Live], clip: Path, tmp_path: Path, artefacts: Path, display: str
-) -> None:
+@pytest.fixture
+def begun(
+    start: Callable[..., Live], clip: Path, artefacts: Path, display: str
+) -> tuple[Live, Person]:
+    """A run in a loop whose window shows the first frames, and who looks at it."""
     run = start(str(clip), "--loop", DISPLAY=display, QT_QPA_PLATFORM="xcb")
     person = Person(display, artefacts)
     run.wait(lambda: run.lines.exists() and run.lines.read_text().count("\n") > 3)
     run.wait(person.finds_window)
     run.wait(lambda: person.look("before").max() > 0)
+    return run, person
+
+
+def test_a_box_is_drawn_followed_recorded_and_left(
+    begun: tuple[Live, Person], tmp_path: Path
+) -> None:
+    run, person = begun
     before = person.look("before")
     assert before.shape[:2] == FRAME_SIZE
 
@@ -134,14 +143,8 @@ def test_a_box_is_drawn_followed_recorded_and_left(
     assert np.abs(tinted - before[inside]).max() > 20
 
 
-def test_what_is_drawn_is_previewed_corrected_and_undone(
-    start: Callable[..., Live], clip: Path, artefacts: Path, display: str
-) -> None:
-    run = start(str(clip), "--loop", DISPLAY=display, QT_QPA_PLATFORM="xcb")
-    person = Person(display, artefacts)
-    run.wait(lambda: run.lines.exists() and run.lines.read_text().count("\n") > 3)
-    run.wait(person.finds_window)
-    run.wait(lambda: person.look("before").max() > 0)
+def test_what_is_drawn_is_previewed_corrected_and_undone(begun: tuple[Live, Person]) -> None:
+    run, person = begun
     before = person.look("before").astype(int)
     red, green = (100, 100), (270, 120)
 

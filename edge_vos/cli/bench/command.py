@@ -14,7 +14,7 @@ from edge_vos.cli.bench.options import (
     read_number,
     read_numbers,
 )
-from edge_vos.cli.options import BoxOption, EngineOption, JsonOption, MaskOption
+from edge_vos.cli.options import BoxOption, EngineOption, JsonOption, MaskOption, SequencesOption
 from edge_vos.cli.video.prompts import Prompts
 from edge_vos.errors import UsageError
 
@@ -60,10 +60,7 @@ def bench(
     davis: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Then measure J and F on DAVIS 2016.")
     ] = None,
-    sequences: Annotated[
-        str | None,
-        typer.Option(metavar="A,B|FILE", help="Only these of it; a file has one a line."),
-    ] = None,
+    sequences: SequencesOption = None,
     matrix: Annotated[
         bool,
         typer.Option("--matrix", help="Measure every combination: --objects 1,10 --threads 1,2."),

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from edge_vos.errors import PromptError
 from edge_vos.runtime.prompts.prompt import Prompt
 from edge_vos.runtime.prompts.prompt_file import prompt_file_text, read_prompt_file
+from tests.fuzz.mutation import places
 
 SCHEMA = json.loads(
     files("edge_vos.runtime.prompts").joinpath("prompts.schema.json").read_text(encoding="utf-8")
@@ -148,7 +149,7 @@ def test_files_that_were_changed_anywhere_are_read_or_refused(tmp_path: Path) ->
     for index in range(CHANGES):
         if index % 2:
             document = json.loads(text)
-            node, key = rng.choice(_places(document))
+            node, key = rng.choice(places(document))
             node[key] = rng.choice(ODD)
             path.write_bytes(json.dumps(document).encode())
         else:
@@ -171,14 +172,3 @@ def _try(path: Path) -> PromptError | None:
     except PromptError as error:
         return error
     return None
-
-
-def _places(node: Any) -> list[tuple[Any, Any]]:
-    found, waiting = [], [node]
-    while waiting:
-        one = waiting.pop()
-        for key in list(one) if isinstance(one, dict) else range(len(one)):
-            found.append((one, key))
-            if isinstance(one[key], dict | list):
-                waiting.append(one[key])
-    return found

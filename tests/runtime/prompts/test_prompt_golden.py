@@ -10,7 +10,8 @@ from edge_vos.bundle import PROMPT_GOLDEN_FILE, Bundle, Manifest, write_bundle
 from edge_vos.errors import BundleError
 from edge_vos.graph import PromptGraphSpec
 from edge_vos.runtime.backends.runner import CallableRunner, Tensors
-from edge_vos.runtime.prompt_golden import PromptGolden, check_prompt_golden
+from edge_vos.runtime.golden import GoldenLimits
+from edge_vos.runtime.prompts.prompt_golden import PromptGolden, check_prompt_golden
 
 SIZE = (64, 96)
 GRAPH = PromptGraphSpec(SIZE)
@@ -82,14 +83,8 @@ def _found(golden: PromptGolden, change: float, cells: int = 0) -> CallableRunne
 def test_an_engine_that_is_off_does_not_pass(
     golden: PromptGolden, change: float, cells: int, passed: bool
 ) -> None:
-    found = check_prompt_golden(
-        _found(golden, change, cells),
-        GRAPH,
-        golden,
-        mask_iou=0.95,
-        max_abs_error=1e-3,
-        mean_abs_error=None,
-    )
+    limits = GoldenLimits(mask_iou=0.95, max_abs_error=1e-3, mean_abs_error=None, norm_error=None)
+    found = check_prompt_golden(_found(golden, change, cells), GRAPH, golden, limits)
     assert found.passed == passed
     assert found.prompts == 2
     assert (found.mask_iou < 0.95) == (cells > 0 or change != change)

@@ -4,27 +4,31 @@ It lies in a bundle beside the step's (``edge_vos.runtime.golden``), in a file o
 neither torch nor the clip; ``edge_vos.converters.verify.prompt_golden`` makes one.
 """
 
-import io
 from dataclasses import dataclass, fields
 from typing import Self
 
 import numpy as np
-from numpy.lib.npyio import NpzFile
 from numpy.typing import NDArray
 
 from edge_vos.bundle import PROMPT_GOLDEN_FILE, Bundle
 from edge_vos.errors import BundleError
 from edge_vos.graph import PromptGraphSpec
 from edge_vos.runtime.backends.runner import Runner
-from edge_vos.runtime.golden import within
+from edge_vos.runtime.golden import GoldenLimits, within
+from edge_vos.runtime.golden_file import (
+    AGAIN,
+    check_arrays,
+    enlarged,
+    golden_bytes,
+    kept_pixels,
+    read_golden,
+)
 
 PRESENT = 0.5
 """From this probability on, a cell counts as the object's."""
 
 FLOAT16_TOLERANCE = 2.0**-11
 """What a probability may differ by for being kept in float16."""
-
-_AGAIN = "Convert again: edge-vos convert --target cpu"
 
 
 @dataclass(frozen=True)
@@ -48,56 +52,34 @@ class PromptGolden:
         Raises:
             BundleError: if there is none, or it does not fit the manifest.
         """
-        path = bundle.file(PROMPT_GOLDEN_FILE)
-        try:
-            with path.open("rb") as stream, NpzFile(stream, allow_pickle=False) as arrays:
-                golden = cls(**{entry.name: arrays[entry.name] for entry in fields(cls)})
-        except Exception as error:  # what its readers raise shares no other base class
-            raise BundleError(
-                f"{PROMPT_GOLDEN_FILE} of {bundle.path} cannot be read: {error}",
-                "the golden that convert wrote",
-                _AGAIN,
-            ) from error
+        names = tuple(field.name for field in fields(cls))
+        golden = cls(**read_golden(bundle, PROMPT_GOLDEN_FILE, names))
         golden._check(bundle)
         return golden
 
     def to_bytes(self) -> bytes:
         """Return the golden as a compressed npz; the same golden gives the same bytes."""
-        stream = io.BytesIO()
-        np.savez_compressed(
-            stream, image=self.image, prompt=self.prompt, probability=self.probability
-        )
-        return stream.getvalue()
+        return golden_bytes(vars(self))
 
     def inputs(self, call: int, size: tuple[int, int]) -> dict[str, NDArray[np.float32]]:
         """Return what goes into a call of the graph, float32."""
-        small = self.image[call]
-        repeat = size[0] // small.shape[1]
-        image = small.repeat(repeat, 1).repeat(repeat, 2)[np.newaxis].astype(np.float32)
-        return {"image": image, "prompt": self.prompt[call][np.newaxis].astype(np.float32)}
+        return {
+            "image": enlarged(self.image[call], size),
+            "prompt": self.prompt[call][np.newaxis].astype(np.float32),
+        }
 
     def _check(self, bundle: Bundle) -> None:
         entry = bundle.manifest.prompt_head
         if entry is None:
-            raise BundleError(f"{bundle.path} holds no prompt head", "one with its golden", _AGAIN)
-        calls = len(self.image) if self.image.ndim == 4 else 0
-        repeat = max(1, entry.size[0] // max(1, self.image.shape[2])) if calls else 1
+            raise BundleError(f"{bundle.path} holds no prompt head", "one with its golden", AGAIN)
+        calls, *sides = kept_pixels(self.image, entry.size)
         shapes = {spec.name: spec.shape for spec in (*entry.graph.inputs, *entry.graph.outputs)}
-        sides = tuple(side // repeat for side in entry.size)
         expected: dict[str, tuple[tuple[int, ...], type]] = {
             "image": ((calls, 3, *sides), np.uint8),
             "prompt": ((calls, *shapes["prompt"][1:]), np.float16),
             "probability": ((calls, *shapes["probability"][1:]), np.float16),
         }
-        for name, (shape, dtype) in expected.items():
-            array = getattr(self, name)
-            if calls < 1 or array.shape != shape or array.dtype != dtype:
-                raise BundleError(
-                    f"{name} in {PROMPT_GOLDEN_FILE} of {bundle.path} is {array.dtype} of "
-                    f"{array.shape}",
-                    f"{dtype.__name__} of {shape}",
-                    _AGAIN,
-                )
+        check_arrays(bundle, PROMPT_GOLDEN_FILE, vars(self), expected)
 
 
 @dataclass(frozen=True)
@@ -120,13 +102,7 @@ class PromptGoldenReport:
 
 
 def check_prompt_golden(
-    runner: Runner,
-    graph: PromptGraphSpec,
-    golden: PromptGolden,
-    *,
-    mask_iou: float,
-    max_abs_error: float | None,
-    mean_abs_error: float | None,
+    runner: Runner, graph: PromptGraphSpec, golden: PromptGolden, limits: GoldenLimits
 ) -> PromptGoldenReport:
     """Repeat a golden on an engine and compare.
 
@@ -134,9 +110,7 @@ def check_prompt_golden(
         runner: the engine with the prompt head's graph.
         graph: what it takes and returns.
         golden: to be repeated.
-        mask_iou: what the masks must overlap by, all together.
-        max_abs_error: what a probability may be off by at any place; ``None`` is any amount.
-        mean_abs_error: what a call's probabilities may be off by on average; ``None`` likewise.
+        limits: what is allowed, as ``check_golden`` describes; there is no key or value.
     """
     worst, means = [], []
     common = covered = 0
@@ -153,8 +127,8 @@ def check_prompt_golden(
     error, mean = float(np.max(worst)), float(np.max(means))
     overlap = common / covered if covered else 1.0
     passed = (
-        overlap >= mask_iou
-        and within(error, max_abs_error, FLOAT16_TOLERANCE)
-        and within(mean, mean_abs_error, FLOAT16_TOLERANCE)
+        overlap >= limits["mask_iou"]
+        and within(error, limits["max_abs_error"], FLOAT16_TOLERANCE)
+        and within(mean, limits["mean_abs_error"], FLOAT16_TOLERANCE)
     )
     return PromptGoldenReport(passed, len(worst), overlap, error, mean)
