@@ -35,10 +35,7 @@ def convert(
         ),
     ] = None,
     device: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME", help="What this device is best served with; see edge-vos devices list."
-        ),
+        str | None, typer.Option(metavar="NAME", help="What suits it; see edge-vos devices list.")
     ] = None,
     precision: Annotated[
         list[str] | None,

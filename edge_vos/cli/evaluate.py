@@ -11,6 +11,7 @@ from edge_vos.cli.options import (
     JsonOption,
     ModelOption,
     SequencesOption,
+    SizeOption,
     ThreadsOption,
 )
 from edge_vos.errors import MissingPackageError, ShapeError, UsageError
@@ -31,41 +32,24 @@ def evaluate(
         str, typer.Option(help="davis2016 (one object), davis2017 (several) or youtube-vos.")
     ] = "davis2016",
     split: Annotated[
-        str | None,
-        typer.Option(help="A list in ImageSets, or a folder of YouTube-VOS; validation if there."),
+        str | None, typer.Option(help="A list in ImageSets or a folder; validation if there.")
     ] = None,
     sequences: SequencesOption = None,
     model: ModelOption = None,
     weights: Annotated[
         Path | None, typer.Option(help="Safetensors file to run in PyTorch instead of a bundle.")
     ] = None,
-    size: Annotated[
-        str | None,
-        typer.Option(
-            metavar="fast|quality|HxW",
-            help="240x432, 352x640 (by default) or, for --weights, any; a bundle has its own.",
-        ),
-    ] = None,
+    size: SizeOption = None,
     engine: EngineOption = None,
     threads: ThreadsOption = None,
     loop: Annotated[
-        int | None,
-        typer.Option(
-            metavar="FRAMES", help="Play each to and fro for so long, with things in front."
-        ),
+        int | None, typer.Option(metavar="FRAMES", help="Play each to and fro, partly hidden.")
     ] = None,
     restart: Annotated[
-        int | None,
-        typer.Option(
-            metavar="FRAMES", help="Give the masks anew so often: steadier, to compare students."
-        ),
+        int | None, typer.Option(metavar="FRAMES", help="Give the masks anew so often: steadier.")
     ] = None,
     composite: Annotated[
-        int | None,
-        typer.Option(
-            metavar="SEED",
-            help="Let a look-alike and another object pass over each, and count identity swaps.",
-        ),
+        int | None, typer.Option(metavar="SEED", help="Let look-alikes pass; count swaps.")
     ] = None,
     prompt: Annotated[
         str | None,

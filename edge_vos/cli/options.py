@@ -32,6 +32,16 @@ ModelOption = Annotated[
 ]
 EngineOption = Annotated[str | None, typer.Option(help="The engine; the bundle's by default.")]
 ThreadsOption = Annotated[int | None, typer.Option(min=1, help="Threads of the engine.")]
+SizeOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="fast|quality|HxW",
+        help="A shipped size, 240x432 or 352x640, or the one that a bundle or --weights is run at.",
+    ),
+]
+PortOption = Annotated[
+    int, typer.Option(min=0, max=65535, help="The page's port; 0 is any free one.")
+]
 SequencesOption = Annotated[
     str | None, typer.Option(metavar="A,B|FILE", help="Only these; a file has one a line.")
 ]

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from edge_vos.cli.options import OverwriteOption
+from edge_vos.cli.options import OverwriteOption, PortOption
 
 SIZES = ((240, 432), (432, 240))
 """Of the bundles that are made: a phone on its side, and upright."""
@@ -30,11 +30,7 @@ def web(
         ),
     ] = None,
     engine: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FOLDER",
-            help="Where @litertjs/core was installed; npm fetches it by default.",
-        ),
+        Path | None, typer.Option(metavar="FOLDER", help="@litertjs/core; npm fetches it else.")
     ] = None,
     overwrite: OverwriteOption = False,
     serve: Annotated[
@@ -45,9 +41,7 @@ def web(
             "already is served as it is.",
         ),
     ] = False,
-    port: Annotated[
-        int, typer.Option(min=0, max=65535, help="Of --serve; 0 is any free one.")
-    ] = 8000,
+    port: PortOption = 8000,
 ) -> None:
     """Write a static page: the student in a browser, camera to mask, nothing uploaded.
 

@@ -51,6 +51,16 @@ class _Stretch:
         return (self.after.index - index) / (self.after.index - self.before.index)
 
 
+@dataclass(frozen=True)
+class _Run:
+    """Hold what a run has from its beginning to its end, as ``propagate`` takes it."""
+
+    model: LoadedModel
+    job: Job
+    stopped: Callable[[], bool]
+    folder: WorkingFolder | None
+
+
 def propagate(
     model: LoadedModel,
     job: Job,
@@ -73,25 +83,21 @@ def propagate(
     """
     for key in job.keyframes:
         check_mask(key.mask, model.manifest.channels)
+    run = _Run(model, job, stopped, folder)
     for before, after in pairwise([None, *job.keyframes, None]):
         if before is not None:
             yield _given(job, before, model)
         start = 0 if before is None else before.index + 1
         stop = len(job.frames) if after is None else after.index
         if start < stop and not stopped():
-            yield from _carry(model, job, _Stretch(start, stop, before, after), stopped, folder)
+            yield from _carry(run, _Stretch(start, stop, before, after))
 
 
-def _carry(
-    model: LoadedModel,
-    job: Job,
-    stretch: _Stretch,
-    stopped: Callable[[], bool],
-    folder: WorkingFolder | None,
-) -> Iterator[tuple[Frame, FrameResult]]:
+def _carry(run: _Run, stretch: _Stretch) -> Iterator[tuple[Frame, FrameResult]]:
+    model, job, stopped, folder = run.model, run.job, run.stopped, run.folder
     there = range(stretch.start, stretch.stop)
     if folder is None:
-        yield from _find(model, job, stretch, stopped, None)
+        yield from _find(run, stretch)
         return
     if folder.frames.issuperset(there):
         for index in there:
@@ -101,7 +107,7 @@ def _carry(
             if kept is not None:
                 yield frame, _take(model, job, frame, kept, {})
     else:
-        for frame, result in _find(model, job, stretch, stopped, folder):
+        for frame, result in _find(run, stretch):
             if frame.index not in folder.frames:
                 folder.put(result)
             yield frame, result
@@ -109,13 +115,8 @@ def _carry(
         folder.forget_way_back(stretch.start)
 
 
-def _find(
-    model: LoadedModel,
-    job: Job,
-    stretch: _Stretch,
-    stopped: Callable[[], bool],
-    folder: WorkingFolder | None,
-) -> Iterator[tuple[Frame, FrameResult]]:
+def _find(run: _Run, stretch: _Stretch) -> Iterator[tuple[Frame, FrameResult]]:
+    model, job, stopped, folder = run.model, run.job, run.stopped, run.folder
     object_ids, there = job.object_ids, range(stretch.start, stretch.stop)
     outlines = learn_outlines(model, job, stretch.keys)
     path = folder.way_back(stretch.start) if folder is not None and stretch.after else None

@@ -14,9 +14,9 @@ from edge_vos.converters.recipe import choose
 from edge_vos.engines import ENGINES
 from edge_vos.model.checkpoint import default_weights_path, load_student, save_student
 from edge_vos.model.config import PRESETS
-from edge_vos.model.student import Student
+from edge_vos.model.student import Student, student_as_callable
 from edge_vos.runtime.backends import load_opener
-from edge_vos.runtime.backends.runner import Runner
+from edge_vos.runtime.backends.runner import CallableRunner, Runner
 
 SIZE = (64, 96)
 CLIP = f"synthetic://?size={SIZE[0]}x{SIZE[1]}&objects=2&frames=8&seed=1"
@@ -47,6 +47,12 @@ def student() -> Student:
 def shipped_student() -> Student:
     """The student that ships: on random weights a closed loop in int8 says nothing."""
     return load_student(default_weights_path())
+
+
+@pytest.fixture(scope="module")
+def eager(student: Student) -> CallableRunner:
+    """The student that every file is compared with."""
+    return CallableRunner(student_as_callable(student))
 
 
 @pytest.fixture(scope="module")

@@ -43,6 +43,15 @@ def segmenter(tiny_model: LoadedModel, recorder: Recorder) -> Segmenter:
     return Segmenter(replace(tiny_model, runner=recorder))
 
 
+@pytest.fixture
+def followed(segmenter: Segmenter, scene: Scene) -> Segmenter:
+    """One that was shown an object and stepped once."""
+    frame, mask = scene((32, 32))
+    segmenter.prompt(mask)
+    segmenter.step(frame)
+    return segmenter
+
+
 def _ids(call: Arrays, name: str) -> list[int]:
     return [int(i) for i in np.flatnonzero(call[name])]
 
@@ -179,17 +188,14 @@ def test_memory_takes_confident_frames_only(
 
 
 def test_the_frame_may_change_its_size(
-    segmenter: Segmenter, recorder: Recorder, scene: Scene
+    followed: Segmenter, recorder: Recorder, scene: Scene
 ) -> None:
-    frame, mask = scene((32, 32))
-    segmenter.prompt(mask)
-    segmenter.step(frame)
     tall, truth = scene((32, 64), size=(192, 128))
-    result = segmenter.step(tall)
+    result = followed.step(tall)
     assert result.mask.shape == (192, 128)
     assert jaccard(result.mask == 1, truth == 1) > 0.6
     assert (recorder.calls[1]["image"][..., :24] == 127).all()
-    wide = segmenter.step(scene((32, 32), size=(256, 384))[0])
+    wide = followed.step(scene((32, 32), size=(256, 384))[0])
     assert wide.mask.shape == (256, 384)
     assert not (recorder.calls[2]["image"][..., :24] == 127).any()
 
@@ -264,36 +270,32 @@ def test_a_bad_mask_is_refused_at_once(segmenter: Segmenter, mask: NDArray[np.ui
 
 
 def test_a_step_that_is_refused_changes_nothing(
-    segmenter: Segmenter, recorder: Recorder, scene: Scene
+    followed: Segmenter, recorder: Recorder, scene: Scene
 ) -> None:
     frame, mask = scene((32, 32))
-    segmenter.prompt(mask)
-    segmenter.step(frame)
-    slots = segmenter.memory.slots
-    segmenter.prompt(mask[::2, ::2] * 2)
+    slots = followed.memory.slots
+    followed.prompt(mask[::2, ::2] * 2)
     with pytest.raises(PromptError, match=r"64x96.*128x192"):
-        segmenter.step(frame)
-    segmenter.prompt_box((500, 500, 10, 10))
+        followed.step(frame)
+    followed.prompt_box((500, 500, 10, 10))
     with pytest.raises(PromptError, match="500,500,10,10"):
-        segmenter.step(frame)
+        followed.step(frame)
     with pytest.raises(ShapeError):
-        segmenter.step(frame[..., 0])
-    assert (segmenter.object_ids, segmenter.memory.slots, len(recorder.calls)) == ((1,), slots, 1)
-    assert segmenter.step(frame).frame_index == 1
+        followed.step(frame[..., 0])
+    assert (followed.object_ids, followed.memory.slots, len(recorder.calls)) == ((1,), slots, 1)
+    assert followed.step(frame).frame_index == 1
 
 
 def test_an_engine_that_fails_leaves_the_state_as_it_was(
-    segmenter: Segmenter, recorder: Recorder, scene: Scene
+    followed: Segmenter, recorder: Recorder, scene: Scene
 ) -> None:
     frame, mask = scene((32, 32))
-    segmenter.prompt(mask)
-    segmenter.step(frame)
     recorder.close()
-    segmenter.prompt(mask * 2)
+    followed.prompt(mask * 2)
     with pytest.raises(EngineError):
-        segmenter.step(frame)
-    assert segmenter.object_ids == (1,)
-    assert segmenter.memory.slots == {0: 0, 1: 0}
+        followed.step(frame)
+    assert followed.object_ids == (1,)
+    assert followed.memory.slots == {0: 0, 1: 0}
 
 
 def test_objects_are_dropped_and_their_ids_come_last(segmenter: Segmenter, scene: Scene) -> None:

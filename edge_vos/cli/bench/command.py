@@ -14,7 +14,14 @@ from edge_vos.cli.bench.options import (
     read_number,
     read_numbers,
 )
-from edge_vos.cli.options import BoxOption, EngineOption, JsonOption, MaskOption, SequencesOption
+from edge_vos.cli.options import (
+    BoxOption,
+    EngineOption,
+    JsonOption,
+    MaskOption,
+    SequencesOption,
+    SizeOption,
+)
 from edge_vos.cli.video.prompts import Prompts
 from edge_vos.errors import UsageError
 
@@ -28,18 +35,9 @@ def bench(
         typer.Argument(metavar="[BUNDLE]...", help="Folder or zip; the shipped one by default."),
     ] = None,
     engine: EngineOption = None,
-    size: Annotated[
-        str | None,
-        typer.Option(
-            metavar="fast|quality|HxW", help="A shipped size, or what a bundle must have."
-        ),
-    ] = None,
-    objects: Annotated[
-        str | None, typer.Option(metavar="N", help="Objects to follow, 1 to 10; 1 by default.")
-    ] = None,
-    threads: Annotated[
-        str | None, typer.Option(metavar="N", help="Threads of the engine, not its own choice.")
-    ] = None,
+    size: SizeOption = None,
+    objects: Annotated[str | None, typer.Option(metavar="N", help="Followed: 1 to 10.")] = None,
+    threads: Annotated[str | None, typer.Option(metavar="N", help="Of the engine.")] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Measure for 10 seconds.")] = False,
     sustained: Annotated[
         str | None, typer.Option(metavar="10m", help="Measure for so long: 90s, 10m or 1h.")

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from edge_vos.cli.options import MaskOption, takes
+from edge_vos.cli.options import MaskOption, PortOption, takes
 from edge_vos.cli.video.options import VideoOptions
 from edge_vos.errors import UsageError
 
@@ -52,9 +52,7 @@ def live(
             "--serve", help="Show a page in the browser instead of a window; a port may follow."
         ),
     ] = False,
-    port: Annotated[
-        int, typer.Option(min=0, max=65535, help="The page's port; 0 is any free one.")
-    ] = 8080,
+    port: PortOption = 8080,
     host: Annotated[
         str, typer.Option(help="The page's address; 0.0.0.0 lets other machines see it.")
     ] = "127.0.0.1",

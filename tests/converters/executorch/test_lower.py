@@ -25,10 +25,9 @@ from edge_vos.model.identity import merge_prompt, probability_from_logits
 from edge_vos.model.student import (
     Student,
     example_inputs,
-    student_as_callable,
 )
 from edge_vos.runtime.backends.executorch import open_runner
-from edge_vos.runtime.backends.runner import CallableRunner, Runner
+from edge_vos.runtime.backends.runner import Runner
 from edge_vos.runtime.masks import jaccard
 from edge_vos.runtime.model import RunningGraph
 from edge_vos.runtime.segmenter import FrameResult, Segmenter
@@ -59,12 +58,6 @@ def scene() -> Clip:
     """A generated scene with exact masks."""
     uri = f"synthetic://?size={SIZE[0]}x{SIZE[1]}&objects=2&frames={FRAMES}&seed=3"
     return load_clip(uri, FRAMES)
-
-
-@pytest.fixture(scope="module")
-def eager(student: Student) -> CallableRunner:
-    """The student that every program is compared with."""
-    return CallableRunner(student_as_callable(student))
 
 
 @pytest.fixture(scope="module")

@@ -26,7 +26,6 @@ from edge_vos.graph import INPUT_NAMES, OUTPUT_NAMES
 from edge_vos.model.student import (
     Student,
     example_inputs,
-    student_as_callable,
 )
 from edge_vos.runtime.backends.litert import open_runner
 from edge_vos.runtime.backends.runner import CallableRunner, Runner, Tensors
@@ -49,12 +48,6 @@ PRECISIONS = ("fp32", "fp16", "int8")
 def student(shipped_student: Student) -> Student:
     """The one that every file is made from."""
     return shipped_student
-
-
-@pytest.fixture(scope="module")
-def eager(student: Student) -> CallableRunner:
-    """The student that every file is compared with."""
-    return CallableRunner(student_as_callable(student))
 
 
 @pytest.fixture(scope="module")

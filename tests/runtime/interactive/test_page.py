@@ -239,12 +239,19 @@ def test_a_port_in_use_is_named(page: Page) -> None:
         Page("127.0.0.1", page._server.server_port, page.interaction, Painter())
 
 
-def test_viewers_who_left_while_nothing_comes_make_room(
-    page: Page, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(serve, "_MOST_VIEWERS", 2)
+@pytest.fixture
+def soon_probed(page: Page, monkeypatch: pytest.MonkeyPatch) -> Page:
+    """A page with a picture that looks every 20 ms whether its viewers are still there."""
     monkeypatch.setattr(serve, "_PROBE_S", 0.02)
     page.write(*_pair(120))
+    return page
+
+
+def test_viewers_who_left_while_nothing_comes_make_room(
+    soon_probed: Page, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = soon_probed
+    monkeypatch.setattr(serve, "_MOST_VIEWERS", 2)
     for has_picture in (False, True):
         viewers = [Viewer(page), Viewer(page)]
         _until(lambda: page._viewers == 2)
@@ -258,11 +265,10 @@ def test_viewers_who_left_while_nothing_comes_make_room(
 
 
 def test_a_picture_is_sent_again_to_find_who_vanished(
-    page: Page, monkeypatch: pytest.MonkeyPatch
+    soon_probed: Page, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(serve, "_PROBE_S", 0.02)
+    page = soon_probed
     monkeypatch.setattr(serve, "_REPEAT_S", 0.1)
-    page.write(*_pair(120))
     viewer = Viewer(page)
     _until(lambda: page._viewers == 1)
     page.pump()
