@@ -65,9 +65,6 @@ def evaluate(
     report: Annotated[
         Path | None, typer.Option(help="New folder for JSON, Markdown and the worst frames.")
     ] = None,
-    sheet: Annotated[
-        Path | None, typer.Option(help="New PNG of each sequence's worst frame.")
-    ] = None,
     json_output: JsonOption = False,
 ) -> None:
     """Measure region similarity J and boundary accuracy F with the official protocols.
@@ -112,9 +109,9 @@ def evaluate(
         found = window_dataset(found, restart)
     if composite is not None:
         found = composite_dataset(found, composite)
-    if output is None or sheet is not None:
+    if output is None:
         found.require_truth()
-    for path in (output, report, sheet):
+    for path in (output, report):
         if path is not None:
             refuse_existing(path)
     worst, meter, swaps = WorstFrames(), StabilityMeter(), SwapMeter()
@@ -142,11 +139,8 @@ def evaluate(
         "composite": composite,
         "prompt": None if shown is None else shown.as_dict(),
         "masks": None if output is None else str(output),
-        "sheet": None if sheet is None else str(sheet),
         "report": None if report is None else str(report),
     }
-    if sheet is not None:
-        worst.write(sheet)
     if report is not None:
         write_report(report, title, measured, lines, document, worst)
     if json_output:

@@ -24,7 +24,6 @@ from edge_vos.runtime.sinks.drawing import Painter
 from edge_vos.runtime.sinks.output import Sink
 from edge_vos.runtime.sources.frame import Frame
 
-LOCALHOST = "127.0.0.1"
 _QUALITY = 80
 _MOST_VIEWERS = 8
 _LARGEST_BRUSH_PX = 500

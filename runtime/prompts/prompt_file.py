@@ -1,6 +1,5 @@
 """Prompts of several frames in a JSON file, so that corrections in mid-video can be scripted."""
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -48,20 +47,6 @@ def read_prompt_file(path: str | Path) -> dict[int, tuple[Prompt, ...]]:
         what = error.what[:1].lower() + error.what[1:]
         raise PromptError(f"{where}: {what}", error.expected, error.next_step or _PAGE) from error
     return joined
-
-
-def prompt_file_text(prompts: PromptsByFrame) -> str:
-    """Return what ``read_prompt_file`` reads.
-
-    Args:
-        prompts: by the place of the frame; each for an object with an id.
-    """
-    lines = [
-        json.dumps({"frame": frame, **prompt.to_json()}, ensure_ascii=False)
-        for frame in sorted(prompts)
-        for prompt in prompts[frame]
-    ]
-    return '{"prompts": [\n  ' + ",\n  ".join(lines) + "\n]}\n"
 
 
 def _entries(path: Path) -> list[Any]:

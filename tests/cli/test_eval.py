@@ -63,16 +63,16 @@ def test_json_is_one_document_with_the_promised_keys(davis: Path, tiny_bundle: B
 
 
 def test_the_table_and_the_pictures(davis: Path, tiny_bundle: Bundle, tmp_path: Path) -> None:
-    masks, sheet = tmp_path / "masks", tmp_path / "sheet.png"
+    masks, report = tmp_path / "masks", tmp_path / "report"
     result = _eval(
-        davis, "--model", tiny_bundle.path, "--sequences", "bus", "-o", masks, "--sheet", sheet
+        davis, "--model", tiny_bundle.path, "--sequences", "bus", "-o", masks, "--report", report
     )
     assert result.exit_code == 0, result.output
     assert "bus" in result.stdout
     assert "swing" not in result.stdout
     assert "J&F" in result.stdout
     assert len(list((masks / "bus").iterdir())) == 4
-    assert cv2.imread(str(sheet)) is not None
+    assert cv2.imread(str(report / "worst.png")) is not None
 
 
 def test_a_report_is_a_folder(davis: Path, tiny_bundle: Bundle, tmp_path: Path) -> None:
@@ -133,10 +133,9 @@ def test_without_truth_only_masks_can_be_had(
         for name in ("bus", "swing"):
             (davis / f"Annotations/480p/{name}/{index:05d}.png").unlink()
     arguments = (davis, "--model", tiny_bundle.path)
-    for more in ((), ("-o", tmp_path / "masks", "--sheet", tmp_path / "sheet.png")):
-        result = _eval(*arguments, *more)
-        assert isinstance(result.exception, DatasetError)
-        assert "nothing to score" in str(result.exception)
+    result = _eval(*arguments)
+    assert isinstance(result.exception, DatasetError)
+    assert "nothing to score" in str(result.exception)
     result = _eval(*arguments, "-o", tmp_path / "masks", "--report", tmp_path / "report", "--json")
     assert result.exit_code == 0, result.output
     document = json.loads(result.stdout)
@@ -194,7 +193,7 @@ def test_a_bundle_of_another_size_is_refused(davis: Path, tiny_bundle: Bundle) -
     assert "64x96" in str(result.exception)
 
 
-@pytest.mark.parametrize("option", ["-o", "--sheet", "--report"])
+@pytest.mark.parametrize("option", ["-o", "--report"])
 def test_an_existing_output_is_refused_before_anything_runs(
     davis: Path, tmp_path: Path, option: str
 ) -> None:

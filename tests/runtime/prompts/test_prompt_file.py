@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from edge_vos.errors import PromptError
 from edge_vos.runtime.prompts.prompt import Prompt
-from edge_vos.runtime.prompts.prompt_file import prompt_file_text, read_prompt_file
+from edge_vos.runtime.prompts.prompt_file import read_prompt_file
 from tests.fuzz.mutation import places
 
 SCHEMA = json.loads(
@@ -88,7 +88,12 @@ def test_what_is_written_is_read(
     tmp_path_factory: pytest.TempPathFactory, by_frame: dict[int, tuple[Prompt, ...]]
 ) -> None:
     path = tmp_path_factory.mktemp("prompts") / "p.json"
-    path.write_text(prompt_file_text(by_frame), encoding="utf-8")
+    entries = [
+        {"frame": frame, **prompt.to_json()}
+        for frame, prompts in by_frame.items()
+        for prompt in prompts
+    ]
+    path.write_text(json.dumps({"prompts": entries}, ensure_ascii=False), encoding="utf-8")
     assert _plain(read_prompt_file(path)) == _plain(dict(sorted(by_frame.items())))
     validator = pytest.importorskip("jsonschema").Draft202012Validator(SCHEMA)
     assert [error.message for error in validator.iter_errors(json.loads(path.read_text()))] == []
