@@ -44,11 +44,17 @@ _PACKAGES = {
         "adb": "winget install Google.PlatformTools",
     },
 }
+_GSTREAMER_ELEMENT = (
+    "sudo apt-get install python3-gst-1.0 gir1.2-gst-plugins-base-1.0, and make the environment "
+    "with `python3 -m venv --system-site-packages`"
+)
 _LIBRARIES = (  # package, what it is for, the command that brings it
     ("av", "video files with exact times, H.264 and sound", INSTALL_VIDEO),
     ("pyvirtualcam", "-o vcam:, a camera for other programs", virtual_camera.INSTALL),
     ("picamera2", "picamera2://, a Raspberry Pi's camera", picamera.INSTALL),
     ("supervision", "to_supervision(), results as Detections", supervision.INSTALL),
+    ("PyGObject", "the GStreamer element in docs/examples", _GSTREAMER_ELEMENT),
+    ("rclpy", "the ROS 2 node in docs/examples", "source /opt/ros/$ROS_DISTRO/setup.bash"),
 )
 _LABELS = (  # name, read, written; none of them takes a package
     ("PNG of ids", True, True),

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from edge_vos.engines import ENGINES
+
 REPOSITORY = Path(__file__).parents[2]
 FOLDERS = {
     "edge_vos": REPOSITORY / "edge_vos",
@@ -57,15 +59,29 @@ OTHERS = {
     "weights": set(),
     "__init__": set(),
 }
-# An engine, and what makes files for it, stands in the folder or modules of that name alone.
-ENGINES = {
-    "onnx": {"onnxruntime", "onnx", "onnx_ir", "onnxscript"},
-    "litert": {"ai_edge_litert", "litert_torch", "ai_edge_quantizer"},
-    "executorch": {"executorch", "torchao", "coremltools"},
-    "coreml": {"coremltools", "threadpoolctl"},
-    "tensorrt": {"tensorrt", "onnx"},
+# An engine, and what makes files for it, stands in the folder or modules of that name alone. What
+# these import is what the engine's row names, and what comes with that.
+COMES_ALONG = {
+    "onnx": {"onnx_ir"},
+    "executorch": {"coremltools"},
+    "coreml": {"threadpoolctl"},
     "pt2e": {"executorch", "torchao"},
 }
+
+
+def _packages_of_engines() -> dict[str, set[str]]:
+    """Return what may be imported by the folders and modules that each engine's row names."""
+    found = {part: set(names) for part, names in COMES_ALONG.items()}
+    for row in ENGINES.values():
+        named = {name.partition(".")[0] for names in row.modules for name in names}
+        named |= {name.replace("-", "_") for name in row.packages}
+        runs, makes = row.runner.split(".")[-1], row.converter.split(".")[2]
+        for part in (runs.partition("_")[0], makes.partition("_")[0]):
+            found.setdefault(part, set()).update(named - {"torch", "safetensors"})
+    return found
+
+
+PACKAGES_OF_ENGINES = _packages_of_engines()
 ENGINE_FOLDERS = {"onnx", "litert", "executorch", "coreml", "tensorrt"}
 """Of the converters. What several of them start from stands in ``graphs``."""
 
@@ -177,7 +193,7 @@ def test_other_packages_are_those_that_the_area_may_use(module: str) -> None:
     serves = _area(module) == "converters" or ".backends." in module
     allowed = OTHERS[_area(module)] | sys.stdlib_module_names
     for part in module.split(".")[2:] if serves else ():
-        allowed |= ENGINES.get(part.partition("_")[0], set())
+        allowed |= PACKAGES_OF_ENGINES.get(part.partition("_")[0], set())
     allowed |= {"torch"} if module == RUNS_TORCH else set()
     allowed |= {"av"} if module in DECODES_VIDEO else set()
     allowed |= {"supervision"} if module in HANDS_RESULTS_ON else set()
