@@ -2,7 +2,7 @@
 
 Run a pipeline with it:
 
-    python docs/examples/gstreamer_element.py "videotestsrc ! edgevos ! videoconvert ! autovideosink"
+    python docs/examples/gstreamer_element.py "videotestsrc ! edgevos ! fakesink"
 
 It takes and gives BGR. It paints each object's pixels, or with `output=mask` their ids as grey.
 It posts an element message `edge-vos` with the objects of each frame.
