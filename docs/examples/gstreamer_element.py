@@ -117,7 +117,8 @@ def run(pipeline: str) -> list[str]:
     Raises:
         RuntimeError: if an element fails.
     """
-    playing, told = Gst.parse_launch(pipeline), []
+    told: list[str] = []
+    playing = Gst.parse_launch(pipeline)
     playing.set_state(Gst.State.PLAYING)
     wanted = Gst.MessageType.EOS | Gst.MessageType.ERROR | Gst.MessageType.ELEMENT
     try:
