@@ -89,7 +89,7 @@ def _convert(folder: Path) -> list[Path]:
     """Make the page's bundles, and name them."""
     from rich.console import Console
 
-    from edge_vos.converters.convert import Conversion, Options
+    from edge_vos.converters.convert import Conversion, Options, prompt_head_beside
     from edge_vos.converters.recipe import choose_all
     from edge_vos.engines import ENGINES
     from edge_vos.errors import GateError
@@ -97,8 +97,10 @@ def _convert(folder: Path) -> list[Path]:
 
     ENGINES["litert"].require_packages()
     console = Console(stderr=True, highlight=False, soft_wrap=True)
+    weights = default_weights_path()
     conversion = Conversion(
-        Options(weights=default_weights_path()), progress=lambda step: console.print(f"  {step}")
+        Options(weights=weights, prompt_head=prompt_head_beside(weights)),
+        progress=lambda step: console.print(f"  {step}"),
     )
     paths = []
     for size in SIZES:

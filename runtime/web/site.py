@@ -7,7 +7,7 @@
       sw.js                 keeps it for use offline, and isolates it so that threads can run
       site.json             what is there
       engine/               LiteRT.js
-      models/NAME/          manifest.json, model.tflite and golden.npz of each bundle
+      models/NAME/          manifest.json, the two graphs and their recordings, of each bundle
       sample.mp4            a clip for a look without a camera
 """
 
@@ -21,7 +21,13 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from edge_vos import __version__
-from edge_vos.bundle import GOLDEN_FILE, MANIFEST_FILE, Bundle, read_bundle
+from edge_vos.bundle import (
+    GOLDEN_FILE,
+    MANIFEST_FILE,
+    PROMPT_GOLDEN_FILE,
+    Bundle,
+    read_bundle,
+)
 from edge_vos.errors import BundleError, SinkError
 from edge_vos.runtime.web.package import ENGINE_NAME, ENGINE_VERSION
 
@@ -66,7 +72,7 @@ def read_models(paths: Sequence[Path]) -> tuple[Bundle, ...]:
 
     Raises:
         BundleError: if one is broken, for another engine, failed when it was made, holds no
-            golden, or has another's size.
+            prompt head or no golden, or has another's size.
     """
     bundles = tuple(read_bundle(path) for path in paths)
     again = "edge-vos convert --target android --precision int8 --size {}x{}"
@@ -84,7 +90,14 @@ def read_models(paths: Sequence[Path]) -> tuple[Bundle, ...]:
                 "a bundle that passed",
                 f"Convert again: {again.format(*manifest.size)}",
             )
+        if manifest.prompt_head is None:
+            raise BundleError(
+                f"{bundle.path} has no prompt head, which the page finds objects with",
+                "a bundle with one",
+                f"Convert again: {again.format(*manifest.size)}",
+            )
         bundle.file(GOLDEN_FILE)
+        bundle.file(PROMPT_GOLDEN_FILE)
     sizes = [bundle.manifest.size for bundle in bundles]
     if len(set(sizes)) != len(sizes):
         raise BundleError(
@@ -127,10 +140,7 @@ def write_site(
     for bundle in bundles:
         folder = f"{MODELS_FOLDER}/{bundle.path.name.removesuffix('.zip').removesuffix('.bundle')}"
         manifest = bundle.manifest
-        model = {
-            name: (bundle.folder / name).read_bytes()
-            for name in (MANIFEST_FILE, manifest.model_file, GOLDEN_FILE)
-        }
+        model = {name: (bundle.folder / name).read_bytes() for name in _model_files(bundle)}
         contents |= {f"{folder}/{name}": data for name, data in model.items()}
         models.append(
             {
@@ -164,6 +174,13 @@ def write_site(
     contents[WORKER_FILE] = worker.encode()
     _write(output, contents)
     return site
+
+
+def _model_files(bundle: Bundle) -> tuple[str, ...]:
+    """Return what the page takes of a bundle."""
+    entry = bundle.manifest.prompt_head
+    second = () if entry is None else (entry.model_file, PROMPT_GOLDEN_FILE)
+    return (MANIFEST_FILE, bundle.manifest.model_file, GOLDEN_FILE, *second)
 
 
 def _own_files() -> dict[str, bytes]:

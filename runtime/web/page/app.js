@@ -32,6 +32,7 @@ let session;
 /** @type {number | null} the object that prompts go to; null is a new one */
 let chosen = null;
 let sign = "add";
+let isLooking = false;
 /** @type {string[]} what the browser denies */
 const denied = [];
 /** @type {object | null} */
@@ -68,6 +69,7 @@ gestures.onStart = () => {
   gestures.colour = COLOURS[((chosen ?? session.freeId()) - 1 + COLOURS.length) % COLOURS.length];
   session.isHeld = true;
 };
+gestures.onMove = () => void preview();
 gestures.onCancel = () => (session.isHeld = false);
 gestures.onEnd = (/** @type {[number, number][]} */ path, /** @type {boolean} */ isTap) => {
   const prompt = promptOf(path, isTap);
@@ -79,6 +81,18 @@ gestures.onEnd = (/** @type {[number, number][]} */ path, /** @type {boolean} */
   // The next one is a new object only where that is asked for: most people correct what they see.
   choose(prompt.id);
 };
+
+/** Show what the path would make, one look after the other, while it is drawn. */
+async function preview() {
+  if (isLooking || gestures.tool === "brush") return;
+  isLooking = true;
+  for (let seen = 0; seen < gestures.path.length; ) {
+    seen = gestures.path.length;
+    const prompt = promptOf(gestures.path, false);
+    gestures.show(prompt && (await session.preview(prompt)));
+  }
+  isLooking = false;
+}
 
 /**
  * @param {[number, number][]} path
@@ -94,7 +108,9 @@ function promptOf(path, isTap) {
     return null;
   }
   const erases = chosen !== null && sign === "erase";
-  const at = path.map(([x, y]) => /** @type {[number, number]} */ ([x * box.width, y * box.height]));
+  // Boxes and points lie in the frame, strokes in what the network sees of it.
+  const { height, width } = gestures.tool === "brush" ? box : session.frame;
+  const at = path.map(([x, y]) => /** @type {[number, number]} */ ([x * width, y * height]));
   const last = at[at.length - 1];
   if (gestures.tool === "brush") {
     const pen = penOf(canvasOf(box.height, box.width), true);
@@ -113,7 +129,7 @@ function promptOf(path, isTap) {
     say("Drag a box around the object, or choose Tap.");
     return null;
   }
-  const point = /** @type {[number, number]} */ ([Math.min(Math.floor(last[0]), box.width - 1), Math.min(Math.floor(last[1]), box.height - 1)]);
+  const point = /** @type {[number, number]} */ ([Math.min(Math.floor(last[0]), width - 1), Math.min(Math.floor(last[1]), height - 1)]);
   return { kind: "points", id, points: [point], labels: [erases ? 0 : 1] };
 }
 
@@ -317,7 +333,8 @@ async function checkDevice() {
     const { p50, p90 } = /** @type {any} */ (report).latency_ms.end_to_end;
     $("verdict").textContent =
       `${found.passed ? "Passed" : "FAILED"}: masks overlap the recording's by ${(100 * found.maskIou).toFixed(1)} % ` +
-      `(at least ${(100 * found.limitIou).toFixed(0)} %).\nA whole step takes ${p50.toFixed(0)} ms, 9 of 10 at most ${p90.toFixed(0)} ms.`;
+      `(at least ${(100 * found.limitIou).toFixed(0)} %), and those of boxes and taps by ${(100 * found.prompts.maskIou).toFixed(1)} % ` +
+      `(at least ${(100 * found.prompts.limitIou).toFixed(0)} %).\nA whole step takes ${p50.toFixed(0)} ms, 9 of 10 at most ${p90.toFixed(0)} ms.`;
     $("verdict").className = found.passed ? "passed" : "failed";
     $("copy").hidden = false;
     return { found, report };
@@ -391,7 +408,7 @@ async function main() {
   session = new Session(site, new WorkerClient("worker.js"), source, painter, wish);
   session.say = say;
   session.onChange = show;
-  Object.assign(globalThis, { edgeVos: { session, source, painter, checkDevice, denied, begin } });
+  Object.assign(globalThis, { edgeVos: { session, source, painter, gestures, checkDevice, denied, begin } });
   wire();
   const isUpright = matchMedia("(orientation: portrait)").matches;
   await session.load(session.choose(isUpright ? { height: 4, width: 3 } : { height: 3, width: 4 }));

@@ -2,8 +2,7 @@
 // LiteRT.js as the engine. Its threaded build comes first, then the one with a single thread, then
 // the one without relaxed SIMD; what a browser denies is said.
 
-/** @typedef {import("./types").Engine} Engine */
-/** @typedef {import("./types").Manifest} Manifest */
+/** @typedef {import("./types").TensorInfo} TensorInfo */
 /** @typedef {"threaded" | "single" | "compat"} Build */
 
 const FILES = { threaded: "litert_wasm_threaded_internal", single: "litert_wasm_internal", compat: "litert_wasm_compat_internal" };
@@ -78,15 +77,16 @@ export async function loadEngine(folder, wish) {
 
 /**
  * Open a model.
+ * @template {Record<string, Float32Array>} Found its outputs by name
  * @param {Uint8Array} model
- * @param {Manifest} manifest
- * @returns {Promise<Engine>}
+ * @param {{ inputs: TensorInfo[], outputs: TensorInfo[] }} graph
+ * @returns {Promise<import("./types").Engine<Found>>}
  */
-export async function openModel(model, manifest) {
+export async function openModel(model, graph) {
   const { lite, wasm, build, threads } = runtime;
   const compiled = await lite.loadAndCompile(model, { accelerator: "wasm", cpuOptions: { numThreads: threads } });
   /** @type {Record<string, number[]>} */
-  const shape = Object.fromEntries(manifest.inputs.map((one) => [one.name, one.shape]));
+  const shape = Object.fromEntries(graph.inputs.map((one) => [one.name, one.shape]));
   return {
     name: "LiteRT.js",
     build,
@@ -99,11 +99,11 @@ export async function openModel(model, manifest) {
       for (const tensor of Object.values(given)) tensor.delete();
       /** @type {Record<string, Float32Array>} */
       const outputs = {};
-      for (const { name } of manifest.outputs) {
+      for (const { name } of graph.outputs) {
         outputs[name] = await found[name].data();
         found[name].delete();
       }
-      return { probability: outputs.probability, key: outputs.key, value: outputs.value };
+      return /** @type {Found} */ (outputs);
     },
     memoryBytes: () => wasm.HEAPU8.buffer.byteLength,
     close: () => compiled.delete(),

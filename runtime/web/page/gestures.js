@@ -1,7 +1,7 @@
 // @ts-check
 // What a finger draws on the picture: a box, a tap, a stroke.
 
-import { fitCanvas, penOf } from "./painter.js";
+import { canvasOf, fitCanvas, penOf } from "./painter.js";
 
 /** @typedef {[number, number]} Point in [0, 1] of the picture */
 
@@ -22,7 +22,10 @@ export class Gestures {
     this.colour = "#ffffff";
     /** @type {Point[]} */
     this.path = [];
+    /** @type {HTMLCanvasElement | null} the mask that the path would make */
+    this.preview = null;
     this.onStart = () => {};
+    this.onMove = () => {};
     this.onCancel = () => {};
     /** @type {(path: Point[], isTap: boolean) => void} */
     this.onEnd = () => {};
@@ -59,6 +62,7 @@ export class Gestures {
     this.startPx = [event.clientX, event.clientY];
     this.onStart();
     this.#draw();
+    this.onMove();
   }
 
   /** @param {PointerEvent} event */
@@ -66,6 +70,13 @@ export class Gestures {
     if (!this.path.length) return;
     this.path.push(this.#place(event));
     this.#draw();
+    this.onMove();
+  }
+
+  /** @param {import("./types").Mask | null} mask to show below what is drawn; of the picture's aspect ratio */
+  show(mask) {
+    this.preview = mask && this.path.length ? coloured(mask, this.colour) : null;
+    if (this.path.length) this.#draw();
   }
 
   /** @param {PointerEvent} event */
@@ -81,6 +92,7 @@ export class Gestures {
   #end(isTap) {
     const path = this.path;
     this.path = [];
+    this.preview = null;
     penOf(this.canvas).clearRect(0, 0, this.canvas.width, this.canvas.height);
     if (isTap === null) this.onCancel();
     else this.onEnd(path, isTap);
@@ -91,6 +103,7 @@ export class Gestures {
     fitCanvas(this.canvas, height, width);
     const pen = penOf(this.canvas);
     pen.clearRect(0, 0, width, height);
+    if (this.preview) pen.drawImage(this.preview, 0, 0, width, height);
     const unit = Math.max(height, width) / 400;
     pen.strokeStyle = pen.fillStyle = this.colour;
     const at = this.path.map(([x, y]) => [x * width, y * height]);
@@ -113,6 +126,19 @@ export class Gestures {
     }
     pen.globalAlpha = 1;
   }
+}
+
+/** @param {import("./types").Mask} mask @param {string} colour @returns {HTMLCanvasElement} half transparent */
+function coloured({ height, width, data }, colour) {
+  const canvas = canvasOf(height, width);
+  const pen = penOf(canvas);
+  const pixels = new ImageData(width, height);
+  data.forEach((one, i) => (pixels.data[4 * i + 3] = one ? 140 : 0));
+  pen.putImageData(pixels, 0, 0);
+  pen.globalCompositeOperation = "source-in";
+  pen.fillStyle = colour;
+  pen.fillRect(0, 0, width, height);
+  return canvas;
 }
 
 /** @param {CanvasRenderingContext2D} pen @param {number[][]} path @param {number} radius */

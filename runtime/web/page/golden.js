@@ -6,6 +6,7 @@ import { Segmenter } from "./segmenter.js";
 /** @typedef {import("./types").Check} Check */
 
 const STEPS = 65535;
+const PRESENT = 0.5 - 2 ** -13; // what float16 rounds to a half
 
 /** @param {number} bits float16 @returns {number} */
 function half(bits) {
@@ -26,6 +27,55 @@ function relativeNorm(found, halves) {
     length += expected ** 2;
   }
   return Math.sqrt(difference) / Math.max(1e-6, Math.sqrt(length));
+}
+
+/** @param {import("./types").Report} report */
+function limitsOf(report) {
+  const stated = report.tolerance ?? {};
+  return { stated, limitIou: stated.golden_iou ?? stated.mask_iou ?? 1 };
+}
+
+/** @param {number} error @param {number | null | undefined} limit @param {number} least */
+const within = (error, limit, least = 0) => limit == null || error <= Math.max(limit, least);
+
+/**
+ * Repeat the recording of the network that takes boxes and taps: runtime/prompt_golden.py.
+ * @param {import("./prompt_head.js").PromptHead} head
+ * @param {Record<string, import("./npz.js").NpyArray>} golden
+ * @param {import("./types").Report} report
+ * @returns {Promise<import("./types").PromptCheck>}
+ */
+export async function checkPromptGolden(head, golden, report) {
+  const { height, width } = head.size;
+  const [calls, , h, w] = golden.image.shape;
+  const cells = golden.probability.shape[2] * golden.probability.shape[3];
+  const repeat = height / h;
+  let [worst, mean, common, covered] = [0, 0, 0, 0];
+  for (let t = 0; t < calls; t++) {
+    const image = new Float32Array(3 * height * width);
+    for (let y = 0, to = 0; y < 3 * height; y++) {
+      const row = (t * 3 * h + Math.floor(y / repeat)) * w;
+      for (let x = 0; x < width; x++, to++) image[to] = golden.image.data[row + Math.floor(x / repeat)];
+    }
+    const prompt = Float32Array.from(golden.prompt.data.subarray(4 * t * cells, 4 * (t + 1) * cells), half);
+    const { probability } = await head.engine.run({ image, prompt });
+    let sum = 0;
+    for (let i = 0; i < cells; i++) {
+      const expected = half(golden.probability.data[t * cells + i]);
+      const error = Math.abs(probability[i] - expected);
+      sum += error;
+      if (!(error <= worst)) worst = error;
+      const found = probability[i] >= PRESENT;
+      if (found && expected >= 0.5) common++;
+      if (found || expected >= 0.5) covered++;
+    }
+    mean = Math.max(mean, sum / cells);
+  }
+  const { stated, limitIou } = limitsOf(report);
+  const maskIou = covered ? common / covered : 1;
+  const passed =
+    maskIou >= limitIou && within(worst, stated.max_abs_error, 2 ** -11) && within(mean, stated.mean_abs_error, 2 ** -11);
+  return { passed, calls, maskIou, limitIou };
 }
 
 /**
@@ -84,14 +134,11 @@ export async function checkGolden(segmenter, golden, tell) {
     tell(t + 1, frames);
   }
   segmenter.reset();
-  const stated = segmenter.manifest.report.tolerance ?? {};
-  const limitIou = stated.golden_iou ?? stated.mask_iou ?? 1;
+  const { stated, limitIou } = limitsOf(segmenter.manifest.report);
   const maskIou = covered ? common / covered : 1;
   const norm = last
     ? Math.max(relativeNorm(last.key, golden.key.data), relativeNorm(last.value, golden.value.data))
     : Infinity;
-  /** @param {number} error @param {number | null | undefined} limit @param {number} least */
-  const within = (error, limit, least = 0) => limit == null || error <= Math.max(limit, least);
   const passed =
     maskIou >= limitIou &&
     within(worst, stated.max_abs_error) &&

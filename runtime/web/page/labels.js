@@ -12,7 +12,7 @@ import { linear, plane } from "./resize.js";
 /** @typedef {{ top: number, bottom: number, left: number, right: number }} Window */
 
 const LEAST_PROBABILITY = 1e-3;
-const OUTLINE = 128;
+export const OUTLINE = 128;
 const LEVELS = 16;
 /** How steep the edge of the shown mask is, in alpha for each level. */
 const STEEPNESS = 10;
@@ -57,6 +57,16 @@ function cut(source, part) {
   return result;
 }
 
+/** @param {Float32Array} cells (H/4, W/4) @param {Letterbox} letterbox @param {number} imageWidth @returns {Plane} the content's */
+export function cropCells(cells, { top, left, height, width }, imageWidth) {
+  const result = plane(height / STRIDE, width / STRIDE);
+  for (let y = 0; y < result.height; y++) {
+    const from = (top / STRIDE + y) * (imageWidth / STRIDE) + left / STRIDE;
+    result.data.set(cells.subarray(from, from + result.width), y * result.width);
+  }
+  return result;
+}
+
 /**
  * Label every pixel of the content with its likeliest object.
  * @param {Float32Array} probability (K, h, w), in [0, 1]
@@ -69,19 +79,11 @@ function cut(source, part) {
  *   mask; whose each pixel is where it is not background; how surely it is not; the objects
  */
 export function labelFrame(probability, ids, letterbox, image, imageHeight, imageWidth) {
-  const { top, left, height, width } = letterbox;
+  const { height, width } = letterbox;
   const rows = height / STRIDE;
   const columns = width / STRIDE;
-  const wholeWidth = imageWidth / STRIDE;
-  const wholeCells = (imageHeight / STRIDE) * wholeWidth;
-  const maps = [0, ...ids].map((id) => {
-    const cells = plane(rows, columns);
-    for (let y = 0; y < rows; y++) {
-      const from = id * wholeCells + (top / STRIDE + y) * wholeWidth + left / STRIDE;
-      cells.data.set(probability.subarray(from, from + columns), y * columns);
-    }
-    return cells;
-  });
+  const wholeCells = (imageHeight / STRIDE) * (imageWidth / STRIDE);
+  const maps = [0, ...ids].map((id) => cropCells(probability.subarray(id * wholeCells), letterbox, imageWidth));
   const highest = maps[0].data.slice();
   for (const map of maps) for (let i = 0; i < highest.length; i++) highest[i] = Math.max(highest[i], map.data[i]);
 
@@ -145,6 +147,42 @@ export function labelFrame(probability, ids, letterbox, image, imageHeight, imag
  * @param {number} imageWidth
  */
 function foreground(maps, mask, alpha, letterbox, image, imageHeight, imageWidth) {
+  const found = findOutline(maps, letterbox, image, imageHeight, imageWidth);
+  if (!found) {
+    mask.fill(0);
+    return;
+  }
+  const { top, left, outline } = found;
+  for (let y = 0, at = 0; y < letterbox.height; y++) {
+    for (let x = 0; x < letterbox.width; x++, at++) {
+      if (y < top || y >= top + outline.height || x < left || x >= left + outline.width) {
+        mask[at] = 0;
+        continue;
+      }
+      const value = outline.data[(y - top) * outline.width + x - left];
+      const shown = (value * LEVELS * STEEPNESS) / 2 + 128;
+      alpha[at] = mask[at] ? Math.min(Math.max(shown, 0), 255) : 0;
+      if (levelOf(value) <= OUTLINE) mask[at] = 0;
+    }
+  }
+}
+
+/** @param {number} value logarithm of the odds @returns {number} the same in 8 bits */
+export function levelOf(value) {
+  return Math.min(Math.round(Math.max(value, -OUTLINE / LEVELS) * LEVELS + OUTLINE), 255);
+}
+
+/**
+ * Say how surely pixels are any object, with outlines that follow the picture.
+ * @param {Plane[]} maps the content's probabilities, the background's first
+ * @param {Letterbox} letterbox
+ * @param {Float32Array} image (3, H, W), in [0, 255]
+ * @param {number} imageHeight
+ * @param {number} imageWidth
+ * @returns {{ top: number, left: number, outline: Plane } | null} the logarithm of the odds, in the
+ *   part of the content around the objects; null for none
+ */
+export function findOutline(maps, letterbox, image, imageHeight, imageWidth) {
   const { height, width } = maps[0];
   const margin = plane(height, width);
   const likely = new Uint8Array(height * width);
@@ -155,10 +193,7 @@ function foreground(maps, mask, alpha, letterbox, image, imageHeight, imageWidth
     likely[i] = margin.data[i] >= 0 ? 1 : 0;
   }
   const window = around(likely, height, width);
-  if (!window) {
-    mask.fill(0);
-    return;
-  }
+  if (!window) return null;
   const across = (window.right - window.left) * STRIDE;
   const down = (window.bottom - window.top) * STRIDE;
   const guide = [0, 1, 2].map((channel) => {
@@ -171,21 +206,7 @@ function foreground(maps, mask, alpha, letterbox, image, imageHeight, imageWidth
     return colour;
   });
   const outline = guidedFilter(cut(margin, window), guide);
-  const top = window.top * STRIDE;
-  const left = window.left * STRIDE;
-  for (let y = 0, at = 0; y < letterbox.height; y++) {
-    for (let x = 0; x < letterbox.width; x++, at++) {
-      if (y < top || y >= top + down || x < left || x >= left + across) {
-        mask[at] = 0;
-        continue;
-      }
-      const value = outline.data[(y - top) * across + x - left];
-      const level = Math.round(Math.max(value, -OUTLINE / LEVELS) * LEVELS + OUTLINE);
-      const shown = (value * LEVELS * STEEPNESS) / 2 + 128;
-      alpha[at] = mask[at] ? Math.min(Math.max(shown, 0), 255) : 0;
-      if (level <= OUTLINE) mask[at] = 0;
-    }
-  }
+  return { top: window.top * STRIDE, left: window.left * STRIDE, outline };
 }
 
 /**

@@ -1,8 +1,6 @@
 // @ts-check
 // Resize as OpenCV does: pixel areas onto pixel areas (half-pixel centres).
 
-import { roundEven } from "./letterbox.js";
-
 /** @typedef {import("./types").Plane} Plane */
 /** @typedef {import("./types").Mask} Mask */
 /** @typedef {import("./types").Picture} Picture */
@@ -147,24 +145,4 @@ export function crop(picture, top, left, height, width) {
     data.set(picture.data.subarray(from, from + 4 * width), 4 * y * width);
   }
   return { height, width, data };
-}
-
-/**
- * Shrink a picture until its longer side is at most so long.
- * @param {Picture} picture
- * @param {number} sidePx
- * @returns {{ small: Picture, scale: number }}
- */
-export function shrink(picture, sidePx) {
-  const scale = Math.min(1, sidePx / Math.max(picture.height, picture.width));
-  const height = Math.max(roundEven(picture.height * scale), 1);
-  const width = Math.max(roundEven(picture.width * scale), 1);
-  const data = new Uint8ClampedArray(4 * height * width).fill(255);
-  for (let channel = 0; channel < 3; channel++) {
-    const one = plane(picture.height, picture.width);
-    for (let i = 0; i < one.data.length; i++) one.data[i] = picture.data[4 * i + channel];
-    const less = area(one, height, width);
-    for (let i = 0; i < less.data.length; i++) data[4 * i + channel] = less.data[i];
-  }
-  return { small: { height, width, data }, scale };
 }

@@ -95,9 +95,30 @@ export class Session {
     if (!this.objects.has(prompt.id)) {
       this.objects.set(prompt.id, { id: prompt.id, name: name ?? `Object ${prompt.id}`, state: null });
     }
-    this.prompts.push(prompt);
+    const before = this.prompts[this.prompts.length - 1];
+    if (before?.kind === "points" && prompt.kind === "points" && before.id === prompt.id) {
+      before.points.push(...prompt.points); // of one frame: they count together
+      before.labels.push(...prompt.labels);
+    } else {
+      this.prompts.push(prompt);
+    }
     this.isHeld = false;
     this.onChange();
+  }
+
+  /** @param {Prompt} prompt @returns {Promise<import("./types").Mask | null>} what it would make of the frame that stands still */
+  async preview(prompt) {
+    if (!this.letterbox || !this.isHeld) return null;
+    const { height, width } = this.letterbox;
+    const wish = { height, width, frame: this.#pixels([prompt]), prompt };
+    return this.client.ask("find", wish).then(({ mask }) => mask, () => null);
+  }
+
+  /** @param {Prompt[]} prompts @returns {import("./types").Picture | null} the whole frame, where a prompt needs it */
+  #pixels(prompts) {
+    if (!prompts.some((one) => one.kind === "box" || one.kind === "points")) return null;
+    const { height, width } = this.frame;
+    return { height, width, data: penOf(this.frame).getImageData(0, 0, width, height).data };
   }
 
   /** @param {number} id */
@@ -210,7 +231,9 @@ export class Session {
     const { data } = penOf(this.small, true).getImageData(0, 0, width, height);
     const content = { height, width, data };
     const told = this.onStep ? data.slice() : null;
-    const found = await this.client.ask("step", { content, letterbox: this.letterbox, prompts, drops }, [data.buffer]);
+    const frame = this.#pixels(prompts);
+    const transferred = [data.buffer, ...(frame ? [frame.data.buffer] : [])];
+    const found = await this.client.ask("step", { content, letterbox: this.letterbox, frame, prompts, drops }, transferred);
     this.result = found.result;
     if (found.memoryBytes) this.figures.memoryBytes = found.memoryBytes;
     for (const reason of found.refused) this.say(reason);

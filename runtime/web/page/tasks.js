@@ -2,8 +2,9 @@
 // What the worker does for the page: load a model, find masks, follow frames, check the device.
 
 import { loadEngine, openModel } from "./engine.js";
-import { checkGolden } from "./golden.js";
+import { checkGolden, checkPromptGolden } from "./golden.js";
 import { readNpz } from "./npz.js";
+import { PromptHead, promptGraph } from "./prompt_head.js";
 import { PromptError, makeMask } from "./prompts.js";
 import { Segmenter } from "./segmenter.js";
 
@@ -16,9 +17,11 @@ import { Segmenter } from "./segmenter.js";
 
 const TIMED_STEPS = 24;
 
-/** @type {Map<string, { segmenter: Segmenter, manifest: Manifest }>} */
+/** @typedef {{ segmenter: Segmenter, head: PromptHead, manifest: Manifest }} Model */
+
+/** @type {Map<string, Model>} */
 const models = new Map();
-/** @type {Segmenter | null} */
+/** @type {Model | null} */
 let current = null;
 let folder = "";
 /** @type {{ build: string, threads: number, denied: string[] } | null} */
@@ -55,23 +58,27 @@ const TASKS = {
     if (!models.has(folder)) {
       /** @type {Manifest} */
       const manifest = JSON.parse(new TextDecoder().decode(await checked("manifest.json", folder, manifestSha256)));
-      const model = await checked(manifest.model_file, folder, manifest.files[manifest.model_file].sha256);
-      const opened = await openModel(new Uint8Array(model), manifest);
-      models.set(folder, { segmenter: new Segmenter(manifest, opened), manifest });
+      const { prompt_head: entry, files } = manifest;
+      const [model, second] = await Promise.all(
+        [manifest.model_file, entry.model_file].map((name) => checked(name, folder, files[name].sha256)),
+      );
+      const segmenter = new Segmenter(manifest, await openModel(new Uint8Array(model), manifest));
+      const head = new PromptHead(entry.size, await openModel(new Uint8Array(second), promptGraph(entry.size)));
+      models.set(folder, { segmenter, head, manifest });
     }
-    const { segmenter, manifest } = /** @type {{ segmenter: Segmenter, manifest: Manifest }} */ (models.get(folder));
-    current = segmenter;
-    current.reset();
+    current = /** @type {Model} */ (models.get(folder));
+    const { segmenter, manifest } = current;
+    segmenter.reset();
     newest = null;
     const loadMs = performance.now() - began;
     return [{ ...engine, manifest, channels: segmenter.channels, loadMs, memoryBytes: segmenter.engine.memoryBytes() }, []];
   },
 
-  async step({ content, letterbox, prompts, drops }) {
-    const segmenter = need();
+  async step({ content, letterbox, frame, prompts, drops }) {
+    const { segmenter } = need();
     const began = performance.now();
     for (const id of drops) segmenter.drop(id);
-    const { shown, refused } = merge(content, prompts);
+    const { shown, refused } = await merge(content, frame, prompts);
     const promptMs = performance.now() - began;
     if (!shown && !segmenter.living.size) {
       newest = null;
@@ -99,22 +106,26 @@ const TASKS = {
     ];
   },
 
-  async find({ content, prompt }) {
-    const empty = new Uint8Array(content.height * content.width);
-    const mask = makeMask(content, prompt, { height: content.height, width: content.width, data: empty });
-    return [{ mask: mask.data }, []];
+  /** A mask of the content, which nothing is done with. */
+  async find({ height, width, frame, prompt }) {
+    const mask = await makeMask(need().head, frame, prompt, maskOf(prompt.id, height, width));
+    return [{ mask }, [mask.data.buffer]];
   },
 
   async check(_, tell) {
-    const segmenter = need();
-    const golden = await readNpz(await checked("golden.npz", folder, segmenter.manifest.files["golden.npz"].sha256));
+    const { segmenter, head, manifest } = need();
+    /** @param {string} name */
+    const read = async (name) => readNpz(await checked(name, folder, manifest.files[name].sha256));
+    const golden = await read("golden.npz");
     const check = await checkGolden(segmenter, golden, (frame, frames) => tell({ frame, frames }));
+    const prompts = await checkPromptGolden(head, await read("prompt-golden.npz"), manifest.prompt_head.report);
     newest = null;
-    return [{ ...check, firstMs: check.ms[0], ...(await timeSteps(segmenter, golden)) }, []];
+    const passed = check.passed && prompts.passed;
+    return [{ ...check, passed, prompts, firstMs: check.ms[0], ...(await timeSteps(segmenter, golden)) }, []];
   },
 
   async reset() {
-    need().reset();
+    need().segmenter.reset();
     newest = null;
     return [{}, []];
   },
@@ -157,27 +168,32 @@ async function timeSteps(segmenter, golden) {
   return { steps, infer };
 }
 
-/** @returns {Segmenter} */
+/** @returns {Model} */
 function need() {
   if (!current) throw new Error("No model is loaded yet");
   return current;
 }
 
+/** @param {number} id @param {number} height @param {number} width @returns {Mask} where an object is now, in the content */
+function maskOf(id, height, width) {
+  const fits = newest && newest.height === height && newest.width === width;
+  const data = newest && fits ? newest.mask.map((one) => (one === id ? 1 : 0)) : new Uint8Array(height * width);
+  return { height, width, data };
+}
+
 /**
  * Make one label map of all prompts; a later one lies on top.
  * @param {Picture} content
+ * @param {Picture | null} frame what the content was shrunk from
  * @param {Prompt[]} prompts
- * @returns {{ shown: Mask | null, refused: string[] }}
+ * @returns {Promise<{ shown: Mask | null, refused: string[] }>}
  */
-function merge(content, prompts) {
-  const { height, width } = content;
+async function merge({ height, width }, frame, prompts) {
   const labels = new Uint8Array(height * width);
   const refused = [];
   for (const prompt of prompts) {
-    const fits = newest && newest.height === height && newest.width === width;
-    const now = newest && fits ? newest.mask.map((id) => (id === prompt.id ? 1 : 0)) : new Uint8Array(height * width);
     try {
-      const { data } = makeMask(content, prompt, { height, width, data: now });
+      const { data } = await makeMask(need().head, frame, prompt, maskOf(prompt.id, height, width));
       for (let i = 0; i < data.length; i++) if (data[i]) labels[i] = prompt.id;
     } catch (error) {
       if (!(error instanceof PromptError)) throw error;

@@ -16,6 +16,8 @@ export type Picture = { height: number; width: number; data: Uint8ClampedArray }
 
 export type TensorInfo = { name: string; shape: number[] };
 
+export type Report = { tolerance?: Record<string, number | null> };
+
 /** What the page reads of a bundle's manifest. */
 export type Manifest = {
   name: string;
@@ -28,18 +30,19 @@ export type Manifest = {
   memory: { mem_every: number; write_confidence: number };
   model_file: string;
   files: Record<string, { sha256: string; size_bytes: number }>;
-  report: { tolerance?: Record<string, number | null> };
+  report: Report;
+  prompt_head: { model_file: string; size: [number, number]; report: Report };
   manifest_sha256: string;
 };
 
 export type Outputs = { probability: Float32Array; key: Float32Array; value: Float32Array };
 
-/** What runs the graph. */
-export type Engine = {
+/** What runs a graph. */
+export type Engine<Found = Outputs> = {
   name: string;
   build: string;
   threads: number;
-  run(inputs: Record<string, Float32Array>): Promise<Outputs>;
+  run(inputs: Record<string, Float32Array>): Promise<Found>;
   memoryBytes(): number;
   close(): void;
 };
@@ -55,7 +58,7 @@ export type ObjectState = {
 
 export type Look = { key: Float32Array; whole: boolean };
 
-/** What the user showed, in pixels of the content. */
+/** What the user showed: boxes and points in pixels of the frame, masks in those of the content. */
 export type Prompt =
   | { kind: "box"; id: number; box: [number, number, number, number] }
   | { kind: "points"; id: number; points: [number, number][]; labels: number[] }
@@ -103,3 +106,5 @@ export type Check = {
   maxAbsError: number;
   ms: number[];
 };
+
+export type PromptCheck = { passed: boolean; calls: number; maskIou: number; limitIou: number };

@@ -67,7 +67,7 @@ def chromium(tools: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
 @pytest.fixture(scope="session")
 def convert() -> Callable[[str, tuple[int, int]], Bundle]:
     """Convert the shipped student for the page, once for each state of its weights."""
-    from edge_vos.converters.convert import Conversion, Options
+    from edge_vos.converters.convert import Conversion, Options, prompt_head_beside
     from edge_vos.converters.recipe import choose_all
     from edge_vos.engines import ENGINES
     from edge_vos.model.checkpoint import default_weights_path
@@ -77,8 +77,10 @@ def convert() -> Callable[[str, tuple[int, int]], Bundle]:
     except EngineError as error:
         pytest.skip(str(error))
     weights = default_weights_path()
-    state = hashlib.sha256(weights.read_bytes()).hexdigest()[:12]
-    conversion = Conversion(Options(weights=weights, frames=8, overwrite=True))
+    head = prompt_head_beside(weights)
+    assert head is not None
+    state = hashlib.sha256(weights.read_bytes() + head.read_bytes()).hexdigest()[:12]
+    conversion = Conversion(Options(weights, frames=8, overwrite=True, prompt_head=head))
 
     def make(precision: str, size: tuple[int, int]) -> Bundle:
         (recipe,) = choose_all(("android",), (), (precision,), sampler="auto", size=size)

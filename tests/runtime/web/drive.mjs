@@ -70,8 +70,8 @@ async function begin(button = "start") {
   await page.waitForFunction(() => edgeVos.session.isRunning && edgeVos.session.steps > 0, WAIT);
 }
 
-/** Drag, or tap, over the picture; places are parts of its width and height. */
-async function draw(...places) {
+/** Put the finger down and drag it over the picture; places are parts of its width and height. */
+async function drag(...places) {
   const points = await page.evaluate((given) => {
     const box = document.getElementById("view").getBoundingClientRect();
     const { width, height } = document.getElementById("view");
@@ -84,6 +84,11 @@ async function draw(...places) {
   await page.mouse.move(...points[0]);
   await page.mouse.down();
   for (const point of points.slice(1)) await page.mouse.move(...point, { steps: 4 });
+}
+
+/** Drag, or tap. */
+async function draw(...places) {
+  await drag(...places);
   await page.mouse.up();
 }
 
@@ -159,7 +164,11 @@ const TASKS = {
   async person() {
     await open();
     await begin("sample");
-    await draw(...wish.box);
+    await drag(...wish.box);
+    await page.waitForFunction(() => edgeVos.gestures.preview, WAIT);
+    const begun = await page.evaluate(() => edgeVos.session.objects.size);
+    await page.screenshot({ path: join(wish.out, "preview.png") });
+    await page.mouse.up();
     await page.waitForFunction(() => edgeVos.session.result?.objects.length === 1, WAIT);
     await page.screenshot({ path: join(wish.out, "followed.png") });
     await page.click(".object [aria-label=Rename]");
@@ -206,31 +215,34 @@ const TASKS = {
     await page.screenshot({ path: join(wish.out, "menu.png") });
     await page.click("#reset");
     await page.waitForFunction(() => edgeVos.session.result === null, WAIT);
-    return { named, before, after, green, recorded, objects: await page.evaluate(() => edgeVos.session.objects.size) };
+    return { begun, named, before, after, green, recorded, objects: await page.evaluate(() => edgeVos.session.objects.size) };
   },
 
-  /** Masks of prompts on a given picture. */
+  /** Masks of prompts on a given frame; one `after` another corrects the object that it found. */
   async prompts() {
     await open();
-    const pixels = readFileSync(wish.picture).toString("base64");
-    const masks = await page.evaluate(async (packed, height, width, prompts) => {
-      const data = Uint8ClampedArray.from(atob(packed), (one) => one.charCodeAt(0));
+    const read = ({ path, ...size }) => ({ ...size, packed: readFileSync(path).toString("base64") });
+    return page.evaluate(async (packed, prompts) => {
+      const [frame, content] = packed.map(({ packed, ...size }) => ({
+        ...size, data: Uint8ClampedArray.from(atob(packed), (one) => one.charCodeAt(0)),
+      }));
+      const { height, width } = content;
+      const { client } = edgeVos.session;
       const found = [];
-      for (const prompt of prompts) {
-        if (prompt.kind === "brush") {
-          const stroke = new Uint8Array(height * width);
-          for (const [x, y, r] of prompt.dots) {
-            for (let i = 0; i < stroke.length; i++) if (Math.hypot((i % width) - x, Math.floor(i / width) - y) <= r) stroke[i] = 1;
-          }
-          prompt.stroke = { height, width, data: stroke };
-          prompt.add = true;
+      for (const { after, ...prompt } of prompts) {
+        let now = null;
+        await client.ask("reset");
+        if (after !== undefined) {
+          const mask = { height, width, data: Uint8Array.from(found[after].mask) };
+          const wish = { content, letterbox: { top: 0, left: 0, height, width }, prompts: [{ kind: "mask", id: 1, mask }], drops: [] };
+          now = [...(await client.ask("step", wish)).result.mask];
         }
-        const { mask } = await edgeVos.session.client.ask("find", { content: { height, width, data }, prompt });
-        found.push({ mask: [...mask], stroke: prompt.stroke ? [...prompt.stroke.data] : null });
+        if (prompt.stroke) prompt.stroke = { height, width, data: Uint8Array.from(prompt.stroke) };
+        const { mask } = await client.ask("find", { height, width, frame, prompt });
+        found.push({ mask: [...mask.data], now });
       }
       return found;
-    }, pixels, wish.height, wish.width, wish.prompts);
-    return masks;
+    }, [read(wish.frame), read(wish.content)], wish.prompts);
   },
 
   /** A host without the headers, and then no host at all. */

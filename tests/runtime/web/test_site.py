@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 from edge_vos.bundle import Bundle, read_bundle, write_bundle
 from edge_vos.cli import app
 from edge_vos.errors import BundleError, EngineError, MissingPackageError, SinkError
+from edge_vos.manifest import Manifest
 from edge_vos.runtime.web import package
 from edge_vos.runtime.web.package import BUILDS, engine_files, fetched_engine
 from edge_vos.runtime.web.serve import SiteServer
@@ -24,12 +25,23 @@ from tests.runtime.web.conftest import served
 ENGINE = {"index.js": b"engine", "wasm/litert_wasm_internal.wasm": b"wasm"}
 
 
+FILES: dict[str, bytes | Path] = {
+    "model.tflite": b"tflite",
+    "golden.npz": b"golden",
+    "prompt/model.tflite": b"second",
+    "prompt-golden.npz": b"its golden",
+}
+
+
 @pytest.fixture
-def model(tiny_bundle: Bundle, tmp_path: Path) -> Bundle:
+def model(prompted_manifest: Manifest, tmp_path: Path) -> Bundle:
     """The tiny student, said to be LiteRT's."""
-    manifest = replace(tiny_bundle.manifest, backend="litert", model_file="model.tflite")
-    files: dict[str, bytes | Path] = {"model.tflite": b"tflite", "golden.npz": b"golden"}
-    return write_bundle(tmp_path / "model.bundle", manifest, files)
+    assert prompted_manifest.prompt_head is not None
+    head = replace(prompted_manifest.prompt_head, model_file="prompt/model.tflite")
+    manifest = replace(
+        prompted_manifest, backend="litert", model_file="model.tflite", prompt_head=head
+    )
+    return write_bundle(tmp_path / "model.bundle", manifest, FILES)
 
 
 @pytest.fixture
@@ -57,6 +69,7 @@ def test_a_page_is_whole_and_its_worker_knows_it(model: Bundle, tmp_path: Path) 
     for name in (*first, *site["later"], site["clip"]):
         assert (tmp_path / "a" / name).is_file(), name
     assert (tmp_path / "a/models/model/model.tflite").read_bytes() == b"tflite"
+    assert (tmp_path / "a/models/model/prompt/model.tflite").read_bytes() == b"second"
     assert not (tmp_path / "a/tsconfig.json").exists()
     page = (tmp_path / "a/index.html").read_text()
     assert "connect-src 'self'" in page
@@ -90,13 +103,19 @@ def test_bundles_that_do_not_fit_are_refused(
     with pytest.raises(BundleError, match="Two bundles"):
         read_models([model.path, model.path])
     failed = replace(model.manifest, report={"executed": True, "passed": False, "failures": ["x"]})
-    files = {name: model.folder / name for name in ("model.tflite", "golden.npz")}
-    write_bundle(tmp_path / "failed.bundle", failed, files)
+    write_bundle(tmp_path / "failed.bundle", failed, FILES)
     with pytest.raises(BundleError, match="failed its verification"):
         read_models([tmp_path / "failed.bundle"])
-    write_bundle(tmp_path / "bare.bundle", model.manifest, {"model.tflite": b"tflite"})
-    with pytest.raises(BundleError, match=r"golden\.npz"):
-        read_models([tmp_path / "bare.bundle"])
+    for name in ("golden.npz", "prompt-golden.npz"):
+        files = {one: content for one, content in FILES.items() if one != name}
+        write_bundle(tmp_path / "bare.bundle", model.manifest, files, overwrite=True)
+        with pytest.raises(BundleError, match=rf"{name}"):
+            read_models([tmp_path / "bare.bundle"])
+    headless = replace(model.manifest, prompt_head=None)
+    write_bundle(tmp_path / "headless.bundle", headless, FILES)
+    with pytest.raises(BundleError, match="no prompt head") as refused:
+        read_models([tmp_path / "headless.bundle"])
+    assert "edge-vos convert --target android" in str(refused.value)
     assert [bundle.path for bundle in read_models([model.path])] == [model.path]
 
 

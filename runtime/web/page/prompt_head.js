@@ -1,0 +1,220 @@
+// @ts-check
+// Find an object from a box, taps and the mask so far, with the network of the bundle that does:
+// runtime/prompts/prompt_head.py. It looks at the part of the frame that matters, so small objects
+// are seen as large as large ones.
+
+import { OUTLINE, cropCells, findOutline, levelOf } from "./labels.js";
+import { NEUTRAL, STRIDE, fit, roundEven } from "./letterbox.js";
+import { area, crop, linear, plane } from "./resize.js";
+
+/** @typedef {import("./types").Mask} Mask */
+/** @typedef {import("./types").Picture} Picture */
+/** @typedef {import("./types").Size} Size */
+/** @typedef {[number, number, number, number]} Box left, top, width and height in pixels */
+/** @typedef {{ top: number, bottom: number, left: number, right: number }} View rows and columns of the frame */
+/** @typedef {{ box: Box | null, points: [number, number][], labels: number[], mask: Mask | null }} Shown */
+
+const CLICK_CELLS = 1.5;
+const BOX_MARGIN = 0.25;
+const MASK_MARGIN = 0.4;
+const LEAST_VIEW_PX = 64;
+const LEAST_GAIN = 1.25;
+const MOST_LINEAR_SHRINK = 2.25;
+
+/** @param {[number, number]} size of the image @returns {{ inputs: import("./types").TensorInfo[], outputs: import("./types").TensorInfo[] }} */
+export function promptGraph([height, width]) {
+  const cells = [height / STRIDE, width / STRIDE];
+  return {
+    inputs: [
+      { name: "image", shape: [1, 3, height, width] },
+      { name: "prompt", shape: [1, 4, ...cells] },
+    ],
+    outputs: [{ name: "probability", shape: [1, 1, ...cells] }],
+  };
+}
+
+export class PromptHead {
+  /**
+   * @param {[number, number]} size of the network's image
+   * @param {import("./types").Engine<{ probability: Float32Array }>} engine
+   */
+  constructor([height, width], engine) {
+    this.size = { height, width };
+    this.engine = engine;
+  }
+
+  /**
+   * Find one object in a frame.
+   * @param {Picture} frame
+   * @param {Shown} shown in pixels of the frame; `mask` is null for a new object
+   * @returns {Promise<Mask>} 1 on the object, of the frame's size
+   */
+  async find(frame, shown) {
+    if (shown.box && !shown.mask) return this.#look(frame, this.#view(joined([shown.box, ...spots(shown.points)]), BOX_MARGIN, frame), shown);
+    let { mask } = shown;
+    if (!mask) {
+      const whole = { top: 0, bottom: frame.height, left: 0, right: frame.width };
+      mask = await this.#look(frame, whole, shown);
+      const closer = this.#viewOfMask(mask, shown.points, frame);
+      if (this.#scale(closer) / this.#scale(whole) < LEAST_GAIN) return mask;
+    }
+    return this.#look(frame, this.#viewOfMask(mask, shown.points, frame), { ...shown, mask });
+  }
+
+  /** @param {Mask} mask @param {[number, number][]} points @param {Size} frame */
+  #viewOfMask(mask, points, frame) {
+    const box = boundingBox(mask);
+    return this.#view(joined([...(box ? [box] : []), ...spots(points)]), MASK_MARGIN, frame);
+  }
+
+  /** @param {Box} box @param {number} margin @param {Size} frame @returns {View} in the network's aspect ratio as far as the frame reaches */
+  #view([left, top, width, height], margin, frame) {
+    const least = [height, width].map((side) => Math.max(side * (1 + 2 * margin), LEAST_VIEW_PX));
+    const ratio = this.size.width / this.size.height;
+    const seen = [Math.max(least[0], least[1] / ratio), Math.max(least[1], least[0] * ratio)];
+    /** @param {number} start @param {number} side @param {number} length @param {number} limit */
+    const span = (start, side, length, limit) => {
+      const whole = Math.min(roundEven(length), limit);
+      const first = Math.min(Math.max(roundEven(start + side / 2 - whole / 2), 0), limit - whole);
+      return [first, first + whole];
+    };
+    const rows = span(top, height, seen[0], frame.height);
+    const columns = span(left, width, seen[1], frame.width);
+    return { top: rows[0], bottom: rows[1], left: columns[0], right: columns[1] };
+  }
+
+  /** @param {View} view @returns {number} how much the network's image enlarges it */
+  #scale(view) {
+    return Math.min(this.size.height / (view.bottom - view.top), this.size.width / (view.right - view.left));
+  }
+
+  /** @param {Picture} frame @param {View} view @param {Shown} shown @returns {Promise<Mask>} */
+  async #look(frame, view, shown) {
+    const { height, width } = this.size;
+    const part = { height: view.bottom - view.top, width: view.right - view.left };
+    const letterbox = fit(part, this.size);
+    const image = imageOf(crop(frame, view.top, view.left, part.height, part.width), letterbox, this.size);
+    const prompt = promptMaps(letterbox, view, shown, this.size);
+    const { probability } = await this.engine.run({ image, prompt });
+    const object = cropCells(probability, letterbox, width);
+    const background = plane(object.height, object.width, object.data.map((one) => 1 - one));
+    const mask = { height: frame.height, width: frame.width, data: new Uint8Array(frame.height * frame.width) };
+    const found = findOutline([background, object], letterbox, image, height, width);
+    if (!found) return mask;
+    const levels = plane(letterbox.height, letterbox.width);
+    for (let y = 0; y < found.outline.height; y++) {
+      const from = y * found.outline.width;
+      const row = found.outline.data.subarray(from, from + found.outline.width).map(levelOf);
+      levels.data.set(row, (found.top + y) * levels.width + found.left);
+    }
+    const enlarged = linear(levels, part.height, part.width);
+    for (let y = 0, at = 0; y < part.height; y++) {
+      const to = (view.top + y) * frame.width + view.left;
+      for (let x = 0; x < part.width; x++, at++) mask.data[to + x] = Math.round(enlarged.data[at]) > OUTLINE ? 1 : 0;
+    }
+    return mask;
+  }
+}
+
+/** @param {[number, number][]} points @returns {Box[]} */
+function spots(points) {
+  return points.map(([x, y]) => [x, y, 1, 1]);
+}
+
+/** @param {Box[]} boxes @returns {Box} the smallest that holds all of them */
+function joined(boxes) {
+  const left = Math.min(...boxes.map((box) => box[0]));
+  const top = Math.min(...boxes.map((box) => box[1]));
+  const right = Math.max(...boxes.map((box) => box[0] + box[2]));
+  const bottom = Math.max(...boxes.map((box) => box[1] + box[3]));
+  return [left, top, right - left, bottom - top];
+}
+
+/** @param {Mask} mask @returns {Box | null} */
+function boundingBox({ height, width, data }) {
+  let [top, bottom, left, right] = [height, 0, width, 0];
+  for (let y = 0, i = 0; y < height; y++) {
+    for (let x = 0; x < width; x++, i++) {
+      if (!data[i]) continue;
+      top = Math.min(top, y);
+      bottom = y + 1;
+      left = Math.min(left, x);
+      right = Math.max(right, x + 1);
+    }
+  }
+  return bottom ? [left, top, right - left, bottom - top] : null;
+}
+
+/** @param {Picture} part @param {import("./types").Letterbox} letterbox @param {Size} size @returns {Float32Array} (3, H, W) in [0, 255] */
+function imageOf(part, letterbox, size) {
+  const image = new Float32Array(3 * size.height * size.width).fill(NEUTRAL);
+  const shrink = Math.max(part.height / letterbox.height, part.width / letterbox.width);
+  const resize = shrink > MOST_LINEAR_SHRINK ? area : linear;
+  for (let channel = 0; channel < 3; channel++) {
+    const one = plane(part.height, part.width);
+    for (let i = 0; i < one.data.length; i++) one.data[i] = part.data[4 * i + channel];
+    const content = resize(one, letterbox.height, letterbox.width).data.map(Math.round);
+    for (let y = 0; y < letterbox.height; y++) {
+      const row = content.subarray(y * letterbox.width, (y + 1) * letterbox.width);
+      image.set(row, (channel * size.height + letterbox.top + y) * size.width + letterbox.left);
+    }
+  }
+  return image;
+}
+
+/**
+ * Draw what the user showed as the maps that the network takes.
+ * @param {import("./types").Letterbox} letterbox how the view lies in the network's image
+ * @param {View} view
+ * @param {Shown} shown
+ * @param {Size} size of the image
+ * @returns {Float32Array} (4, H/4, W/4) in [0, 1]: taps on the object, beside it, the box, the mask
+ */
+function promptMaps(letterbox, view, { box, points, labels, mask }, size) {
+  const [rows, columns] = [letterbox.height / STRIDE, letterbox.width / STRIDE];
+  const [scaleY, scaleX] = [rows / (view.bottom - view.top), columns / (view.right - view.left)];
+  const content = [0, 1, 2, 3].map(() => plane(rows, columns));
+  points.forEach(([x, y], n) => {
+    const spot = content[labels[n] === 1 ? 0 : 1].data;
+    const row = (y + 0.5 - view.top) * scaleY - 0.5;
+    const column = (x + 0.5 - view.left) * scaleX - 0.5;
+    for (let i = 0, at = 0; i < rows; i++) {
+      for (let j = 0; j < columns; j++, at++) {
+        const away = ((i - row) / CLICK_CELLS) ** 2 + ((j - column) / CLICK_CELLS) ** 2;
+        spot[at] = Math.max(spot[at], Math.exp(-0.5 * away));
+      }
+    }
+  });
+  if (box) {
+    const [x, y, width, height] = box;
+    const down = covered(y - view.top, y + height - view.top, scaleY, rows);
+    const across = covered(x - view.left, x + width - view.left, scaleX, columns);
+    for (let i = 0, at = 0; i < rows; i++) for (let j = 0; j < columns; j++, at++) content[2].data[at] = down[i] * across[j];
+  }
+  if (mask) {
+    const part = plane(view.bottom - view.top, view.right - view.left);
+    for (let y = 0, at = 0; y < part.height; y++) {
+      const from = (view.top + y) * mask.width + view.left;
+      for (let x = 0; x < part.width; x++, at++) part.data[at] = mask.data[from + x] ? 1 : 0;
+    }
+    // OpenCV's INTER_AREA enlarges bilinearly.
+    const isSmaller = part.height < rows || part.width < columns;
+    content[3] = (isSmaller ? linear : area)(part, rows, columns);
+  }
+  const [height, width] = [size.height / STRIDE, size.width / STRIDE];
+  const maps = new Float32Array(4 * height * width);
+  content.forEach(({ data }, channel) => {
+    for (let y = 0; y < rows; y++) {
+      const to = (channel * height + letterbox.top / STRIDE + y) * width + letterbox.left / STRIDE;
+      maps.set(data.subarray(y * columns, (y + 1) * columns), to);
+    }
+  });
+  return maps;
+}
+
+/** @param {number} start @param {number} stop @param {number} scale @param {number} cells @returns {number[]} the part of each cell between two places */
+function covered(start, stop, scale, cells) {
+  return Array.from({ length: cells }, (_, i) =>
+    Math.min(Math.max(Math.min(stop * scale, i + 1) - Math.max(start * scale, i), 0), 1),
+  );
+}
