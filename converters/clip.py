@@ -2,11 +2,12 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from itertools import cycle, islice
 from pathlib import Path
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -63,6 +64,43 @@ class Clip:
         last = first.max()
         correction = np.where(self.mask(half) == last, last, 0).astype(np.uint8)
         return {0: first, half: correction} if correction.any() else {0: first}
+
+
+def cut_to(clip: Clip, size: tuple[int, int]) -> Clip:
+    """Cut a clip to the way up of a student's image, around its objects.
+
+    In an upright image a clip that is not would fill a third of the cells: ranges and masks of
+    that are not those of a phone's camera.
+
+    Args:
+        clip: of any size.
+        size: (height, width) of the image.
+
+    Returns:
+        the same clip where both are upright or neither is; else its middle, of the image's
+        aspect ratio.
+    """
+    height, width = clip.frames[0].shape[:2]
+    if (height > width) == (size[0] > size[1]) or height == width:
+        return clip
+    seen = [min(height, width * size[0] // size[1]), min(width, height * size[1] // size[0])]
+    left, top, across, down = cv2.boundingRect(clip.mask(0))
+    middle = (top + down / 2, left + across / 2)
+    rows, columns = (
+        slice(first, first + side)
+        for side, limit, centre in zip(seen, (height, width), middle, strict=True)
+        for first in [min(max(round(centre - side / 2), 0), limit - side)]
+    )
+
+    def cut(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        return np.ascontiguousarray(picture[rows, columns])
+
+    return replace(
+        clip,
+        frames=tuple(map(cut, clip.frames)),
+        truth=None if clip.truth is None else tuple(map(cut, clip.truth)),
+        start=None if clip.start is None else cut(clip.start),
+    )
 
 
 def rectangles(size: tuple[int, ...], objects: int) -> Mask:

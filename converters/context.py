@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from edge_vos.bundle import Manifest
-from edge_vos.converters.clip import SHIPPED_CLIP, load_clip
+from edge_vos.converters.clip import SHIPPED_CLIP, cut_to, load_clip
 from edge_vos.converters.lowering import PROMPT_HEAD, Calibration
 from edge_vos.converters.prompt_cases import PromptCase, calibration_of, record, split_cases
 from edge_vos.converters.quantization.calibrate import calibration_clips, run_calibration
@@ -134,14 +134,15 @@ class ConversionContext:
         return fold_batchnorm(set_sampler(self.student, sampler), examples)
 
     def _make_reference(self, size: Size) -> Reference:
-        clip = load_clip(self._calibrate, self._frames)
+        clip = cut_to(load_clip(self._calibrate, self._frames), size)
         graph = self.student.config.graph(size)
         self.progress(f"running eager PyTorch over {len(clip.frames)} frames of {clip.name}")
         return run_reference(self._eager, graph, clip)
 
     def _make_calibration(self, size: Size) -> Calibration:
         graph = self.student.config.graph(size)
-        clips = calibration_clips(self._calibrate, graph.channels - 1)
+        whole = cut_to(load_clip(self._calibrate), size)
+        clips = calibration_clips(whole, graph.channels - 1)
         self.progress(f"calibrating: {len(clips)} tracking runs")
         return run_calibration(self._eager, graph, clips)
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_vos.bundle import MemoryPolicy
-from edge_vos.converters.clip import Clip, load_clip, rectangles
+from edge_vos.converters.clip import Clip, rectangles
 from edge_vos.converters.lowering import Calibration
 from edge_vos.errors import GateError
 from edge_vos.graph import GraphSpec
@@ -30,18 +30,14 @@ LEAST_FULL = 0.75
 """The least part of the slots, over all calls, that has to hold an entry."""
 
 
-def calibration_clips(uri: str, objects: int) -> list[Clip]:
+def calibration_clips(whole: Clip, objects: int) -> list[Clip]:
     """Return a clip a run: one from the footage's own mask, the others from rectangles.
 
     Args:
-        uri: footage, as ``load_clip`` takes it.
+        whole: the footage.
         objects: the most that the student can follow.
-
-    Raises:
-        SourceError: if the footage cannot be read.
     """
     counts = sorted({min(count, objects) for count in OBJECTS})
-    whole = load_clip(uri)
     own = Clip(whole.name, whole.frames[:RUN_FRAMES], None, whole.mask(0))
     clips = [own]
     for index, count in enumerate(counts, start=1):

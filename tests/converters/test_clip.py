@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from edge_vos.converters.clip import Clip, load_clip, rectangles
+from edge_vos.converters.clip import Clip, cut_to, load_clip, rectangles
 from edge_vos.errors import PromptError, SourceError
 from edge_vos.runtime.masks import write_palette_png
 
@@ -93,3 +93,19 @@ def test_a_short_clip_is_played_there_and_back(clip: Clip) -> None:
 def test_a_clip_that_is_too_short_is_refused() -> None:
     with pytest.raises(SourceError, match="has 5 frames"):
         load_clip("synthetic://?size=64x96&objects=2&frames=5")
+
+
+def test_an_upright_image_gets_an_upright_part_with_the_object(clip: Clip) -> None:
+    assert clip.truth is not None
+    frames = [np.pad(frame, ((0, 0), (400, 300), (0, 0))) for frame in clip.frames]
+    truth = [np.pad(mask, ((0, 0), (400, 300))) for mask in clip.truth]
+    wide = replace(clip, frames=tuple(frames), truth=tuple(truth))
+    assert cut_to(wide, (240, 432)) is wide
+    upright = cut_to(wide, (432, 240))
+    height, width = upright.frames[0].shape[:2]
+    assert (height, width) == (clip.frames[0].shape[0], height * 240 // 432)
+    assert upright.truth is not None
+    assert upright.truth[0].any()
+    for frame, mask in zip(upright.frames, upright.truth, strict=True):
+        assert frame.shape[:2] == mask.shape == (height, width)
+    assert cut_to(upright, (432, 240)) is upright

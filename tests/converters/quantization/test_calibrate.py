@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from edge_vos.converters import context
-from edge_vos.converters.clip import SHIPPED_CLIP, Clip
+from edge_vos.converters.clip import SHIPPED_CLIP, Clip, load_clip
 from edge_vos.converters.convert import Conversion, Converted, Options
 from edge_vos.converters.lowering import Calibration
 from edge_vos.converters.quantization.calibrate import (
@@ -31,7 +31,9 @@ SIZE = (64, 96)
 def calibration(student: Student, converted: Converted) -> Calibration:
     eager = CallableRunner(student_as_callable(student))
     return run_calibration(
-        eager, converted.bundle.manifest.graph, calibration_clips(str(SHIPPED_CLIP), objects=10)
+        eager,
+        converted.bundle.manifest.graph,
+        calibration_clips(load_clip(str(SHIPPED_CLIP)), objects=10),
     )
 
 
@@ -60,7 +62,7 @@ def test_objects_go_from_one_to_ten_and_some_are_corrected(calibration: Calibrat
 
 
 def test_footage_is_followed_by_its_own_and_by_generated_masks() -> None:
-    clips = calibration_clips("synthetic://?size=64x96&objects=2&frames=100", objects=4)
+    clips = calibration_clips(load_clip("synthetic://?size=64x96&objects=2&frames=100"), objects=4)
     assert [int(clip.mask(0).max()) for clip in clips] == [2, 1, 4]
     assert {len(clip.frames) for clip in clips} == {30}
     assert not np.array_equal(clips[1].frames[0], clips[2].frames[0])
@@ -82,7 +84,7 @@ def test_an_empty_memory_is_refused(calibration: Calibration) -> None:
 
 
 def _short() -> Clip:
-    (clip, *_) = calibration_clips("synthetic://?size=64x96&frames=40", objects=1)
+    (clip, *_) = calibration_clips(load_clip("synthetic://?size=64x96&frames=40"), objects=1)
     return replace(clip, frames=clip.frames[:4], truth=clip.truth[:4] if clip.truth else None)
 
 

@@ -12,7 +12,7 @@ from torch import nn
 
 from edge_vos.bundle import Manifest
 from edge_vos.converters import context, steps
-from edge_vos.converters.clip import SHIPPED_CLIP
+from edge_vos.converters.clip import SHIPPED_CLIP, load_clip
 from edge_vos.converters.convert import Conversion, Converted, Options
 from edge_vos.converters.lowering import Calibration, Lowered, Request
 from edge_vos.converters.quantization.calibrate import calibration_clips, run_calibration
@@ -42,7 +42,7 @@ def folded(student: Student) -> nn.Module:
 @pytest.fixture(scope="module")
 def calibration(student: Student, converted: Converted) -> Calibration:
     eager = CallableRunner(student_as_callable(student))
-    clips = calibration_clips(str(SHIPPED_CLIP), objects=3)
+    clips = calibration_clips(load_clip(str(SHIPPED_CLIP)), objects=3)
     return run_calibration(eager, converted.bundle.manifest.graph, clips)
 
 

@@ -4,7 +4,6 @@ import gzip
 import json
 import shutil
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +22,6 @@ from edge_vos.runtime.model import open_bundle
 from edge_vos.runtime.prompts.find_object import ObjectFinder
 from edge_vos.runtime.prompts.prompt import Prompt
 from edge_vos.runtime.segmenter import Segmenter
-from edge_vos.runtime.web.package import engine_files
-from edge_vos.runtime.web.site import write_site
 from tests.runtime.web.conftest import (
     FRAMES,
     REPOSITORY,
