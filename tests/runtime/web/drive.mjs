@@ -34,7 +34,7 @@ try {
     timeout: 30000,
     protocolTimeout: WAIT.timeout,
     args: [
-      "--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu", "--hide-scrollbars", "--use-fake-device-for-media-stream",
+      "--no-sandbox", "--no-zygote", "--disable-dev-shm-usage", "--disable-gpu", "--hide-scrollbars", "--use-fake-device-for-media-stream",
       ...(wish.camera ? ["--use-fake-ui-for-media-stream", `--use-file-for-fake-video-capture=${wish.camera}`] : []),
       ...(wish.flags ?? []),
     ],
@@ -223,7 +223,7 @@ const TASKS = {
     await open();
     const read = ({ path, ...size }) => ({ ...size, packed: readFileSync(path).toString("base64") });
     return page.evaluate(async (packed, prompts) => {
-      const [frame, content] = packed.map(({ packed, ...size }) => ({
+      const [frame, content, stroke] = packed.map(({ packed, ...size }) => ({
         ...size, data: Uint8ClampedArray.from(atob(packed), (one) => one.charCodeAt(0)),
       }));
       const { height, width } = content;
@@ -237,12 +237,12 @@ const TASKS = {
           const wish = { content, letterbox: { top: 0, left: 0, height, width }, prompts: [{ kind: "mask", id: 1, mask }], drops: [] };
           now = [...(await client.ask("step", wish)).result.mask];
         }
-        if (prompt.stroke) prompt.stroke = { height, width, data: Uint8Array.from(prompt.stroke) };
+        if (prompt.kind === "brush") prompt.stroke = { height, width, data: Uint8Array.from(stroke.data) };
         const { mask } = await client.ask("find", { height, width, frame, prompt });
         found.push({ mask: [...mask.data], now });
       }
       return found;
-    }, [read(wish.frame), read(wish.content)], wish.prompts);
+    }, [wish.frame, wish.content, wish.stroke].map(read), wish.prompts);
   },
 
   /** A host without the headers, and then no host at all. */
@@ -281,9 +281,10 @@ const TASKS = {
     await page.evaluate(() => {
       const canvas = Object.assign(document.createElement("canvas"), { width: 640, height: 360 });
       const pen = canvas.getContext("2d");
-      globalThis.scene = { turned: false, tick: 0 };
+      globalThis.scene = { turned: false, still: false, tick: 0 };
       const paint = () => {
-        const { turned } = globalThis.scene;
+        const { turned, still } = globalThis.scene;
+        if (!still) globalThis.scene.tick++;
         canvas.width = turned ? 360 : 640;
         canvas.height = turned ? 640 : 360;
         if (turned) pen.setTransform(0, 1, -1, 0, 360, 0);
@@ -294,7 +295,7 @@ const TASKS = {
         }
         pen.fillStyle = "rgb(225,60,40)";
         pen.beginPath();
-        pen.arc(220 + Math.abs((globalThis.scene.tick++ % 80) - 40), 150, 70, 0, 7); // there and back, with no jump
+        pen.arc(220 + Math.abs((globalThis.scene.tick % 80) - 40), 150, 70, 0, 7); // there and back, with no jump
         pen.fill();
         pen.setTransform(1, 0, 0, 1, 0, 0);
       };
@@ -308,8 +309,13 @@ const TASKS = {
     await draw([0.2, 0.18], [0.52, 0.66]);
     await page.waitForFunction(() => edgeVos.session.result?.objects[0]?.areaPx > 0, WAIT);
     const before = await page.evaluate(() => edgeVos.session.model.folder);
+    // It stands still for the turn, which takes a slow machine long; its mask is not moved meanwhile.
+    await page.evaluate(() => (globalThis.scene.still = true));
+    const now = await page.evaluate(() => edgeVos.session.steps);
+    await page.waitForFunction((n) => edgeVos.session.steps > n + 1, WAIT, now);
     await page.evaluate(() => (globalThis.scene.turned = true));
     await page.waitForFunction((old) => edgeVos.session.model.folder !== old && edgeVos.session.result, WAIT, before);
+    await page.evaluate(() => (globalThis.scene.still = false));
     const kept = await keep(8, async () => {});
     return { ...kept, before, said: await text("toast") };
   },

@@ -142,22 +142,25 @@ def test_prompts_find_what_python_finds(
 ) -> None:
     frame = clip_frames(1)[0]
     content = cv2.resize(frame, (428, 240), interpolation=cv2.INTER_AREA)
+    stroke = Stroke(((140, 60), (160, 150)), 14).paint(np.zeros((240, 428), np.uint8))
     pictures = {}
-    for name, picture in (("frame", frame), ("content", content)):
+    for name, picture in {
+        "frame": cv2.cvtColor(frame, cv2.COLOR_BGR2RGBA),
+        "content": cv2.cvtColor(content, cv2.COLOR_BGR2RGBA),
+        "stroke": stroke,
+    }.items():
         path, (height, width) = tmp_path / f"{name}.bin", picture.shape[:2]
-        rgba = cv2.cvtColor(picture, cv2.COLOR_BGR2RGBA)
-        path.write_bytes(rgba.tobytes())
+        path.write_bytes(picture.tobytes())
         pictures[name] = {"path": str(path), "height": height, "width": width}
     left, top, across, down = BOX_XYWH
     middle, low = (left + across // 2, top + down // 2), (left + across // 2, top + down - 20)
-    stroke = Stroke(((140, 60), (160, 150)), 14).paint(np.zeros((240, 428), np.uint8))
     prompts: list[dict[str, Any]] = [
         {"kind": "box", "box": BOX_XYWH},
         {"kind": "points", "points": [middle], "labels": [1]},
         {"kind": "points", "points": [middle, (10, 10)], "labels": [1, 0]},
         {"kind": "points", "points": [low], "labels": [0], "after": 0},
         {"kind": "points", "points": [low], "labels": [1], "after": 1},
-        {"kind": "brush", "stroke": stroke.ravel().tolist(), "add": True},
+        {"kind": "brush", "add": True},
     ]
     with served(site) as server:
         found = drive(
