@@ -306,7 +306,8 @@ const TASKS = {
     });
     await begin();
     await page.waitForFunction(() => edgeVos.session.frame.width === 640, WAIT);
-    await draw([0.2, 0.18], [0.52, 0.66]);
+    await page.click("[data-tool=points]");
+    await draw([240 / 640, 150 / 360]);
     await page.waitForFunction(() => edgeVos.session.result?.objects[0]?.areaPx > 0, WAIT);
     const before = await page.evaluate(() => edgeVos.session.model.folder);
     // It stands still for the turn, which takes a slow machine long; its mask is not moved meanwhile.
