@@ -23,7 +23,7 @@ from edge_vos.errors import GateError
 from edge_vos.graph import PromptGraphSpec
 from edge_vos.manifest import PromptHeadEntry
 from edge_vos.model.checkpoint import load_student, weights_sha256
-from edge_vos.model.prompt_checkpoint import encoder_sha256, load_prompt_network
+from edge_vos.model.prompt_checkpoint import load_prompt_network
 from edge_vos.model.prompt_head import PromptNetwork, prompt_network_as_callable
 from edge_vos.model.student import Student, example_inputs, student_as_callable
 from edge_vos.runtime.backends.runner import CallableRunner, Runner
@@ -88,12 +88,12 @@ class ConversionContext:
 
     @cached_property
     def prompt_network(self) -> PromptNetwork:
-        """Load the prompt head, on a copy of the student's encoder.
+        """Load the prompt head and its encoder.
 
         Raises:
-            CheckpointError: if there is none, it cannot be used, or it belongs to another encoder.
+            CheckpointError: if they cannot be used.
         """
-        return load_prompt_network(self.student, self._prompt_head_path)
+        return load_prompt_network(self._prompt_head_path)
 
     @property
     def _prompt_head_path(self) -> Path:
@@ -125,7 +125,6 @@ class ConversionContext:
             parameters=sum(parameter.numel() for parameter in self.student.parameters()),
             macs=_count_macs(self.student, self.examples(size)),
             weights_sha256=weights_sha256(self._weights),
-            encoder_sha256=encoder_sha256(self.student.encoder),
         )
 
     def _make_module(self, size: Size, sampler: str) -> nn.Module:
@@ -162,7 +161,6 @@ class ConversionContext:
             parameters=sum(parameter.numel() for parameter in self.prompt_network.parameters()),
             macs=_count_macs(self.prompt_network, self.prompt_examples(own)),
             weights_sha256=weights_sha256(self._prompt_head_path),
-            encoder_sha256=encoder_sha256(self.prompt_network.encoder),
             report={},
         )
 

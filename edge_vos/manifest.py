@@ -11,9 +11,8 @@ from edge_vos.graph import GraphSpec, PromptGraphSpec, TensorSpec
 
 SCHEMA_VERSION = 2
 SCHEMA_VERSIONS = (1, SCHEMA_VERSION)
-"""That are read; a manifest of version 1 has none of ``SINCE_VERSION_2``."""
+"""That are read; a manifest of version 1 has no ``prompt_head``."""
 
-SINCE_VERSION_2 = ("encoder_sha256", "prompt_head")
 MANIFEST_FILE = "manifest.json"
 SCHEMA_FILE = "manifest.schema.json"
 """Lies beside this module: the same rules as JSON Schema, for other languages and editors."""
@@ -72,7 +71,6 @@ class PromptHeadEntry:
         parameters: number of weights, those of its encoder included.
         macs: multiply-accumulate operations of one call.
         weights_sha256: digest of the head's weights that were converted.
-        encoder_sha256: digest of the encoder that the head was trained on: the student's.
         report: verification, as in ``Manifest``.
     """
 
@@ -82,7 +80,6 @@ class PromptHeadEntry:
     parameters: int
     macs: int
     weights_sha256: str
-    encoder_sha256: str
     report: dict[str, Any]
 
     @property
@@ -115,7 +112,6 @@ class Manifest:
         model_file: the file that the engine opens, or a folder of the files.
         tools: versions of the tools that made it.
         files: every file but the manifest, by its path inside the bundle.
-        encoder_sha256: digest of the student's encoder; empty where it is not known.
         prompt_head: the second graph; ``None`` where the bundle has none.
     """
 
@@ -137,7 +133,6 @@ class Manifest:
     report: dict[str, Any]
     tools: dict[str, str]
     files: dict[str, FileEntry] = field(default_factory=dict)
-    encoder_sha256: str = ""
     prompt_head: PromptHeadEntry | None = None
 
     @classmethod

@@ -20,7 +20,6 @@ from edge_vos.manifest import (
     MANIFEST_FILE,
     PREPROCESSING,
     SCHEMA_VERSIONS,
-    SINCE_VERSION_2,
     FileEntry,
     Manifest,
     MemoryPolicy,
@@ -36,7 +35,6 @@ CONVERT_AGAIN = "Convert again: edge-vos convert --target cpu"
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-_SHA256_OR_NONE = re.compile(r"([0-9a-f]{64})?")
 
 T = TypeVar("T")
 
@@ -87,7 +85,7 @@ def parse(text: bytes) -> Manifest:
         f"schema version {version!r}",
         f"version {' or '.join(map(str, SCHEMA_VERSIONS))}, which this edge-vos reads",
     )
-    newer = set(SINCE_VERSION_2 if version == 1 else ())
+    newer = {"prompt_head"} if version == 1 else set()
     expected = ({entry.name for entry in fields(Manifest)} | {"manifest_sha256"}) - newer
     _same_keys(data, expected, "the manifest")
     names: dict[str, Any] = {
@@ -109,7 +107,7 @@ def parse(text: bytes) -> Manifest:
         report=_typed(data, "report", dict),
         tools=_tools(_typed(data, "tools", dict)),
         files=_files(_typed(data, "files", dict)),
-        **({} if newer else _second_graph(data)),
+        prompt_head=None if newer else _prompt_head_of(data),
     )
     _check(manifest)
     claimed = data.pop("manifest_sha256")
@@ -181,19 +179,12 @@ def _check_prompt_head(entry: PromptHeadEntry, manifest: Manifest) -> None:
         f"the step and the prompt head share {entry.model_file!r}",
         "a model_file each",
     )
-    _require(
-        entry.encoder_sha256 == manifest.encoder_sha256,
-        f"the prompt head belongs to the encoder {entry.encoder_sha256[:12]}, and the student "
-        f"{manifest.name!r} has the encoder {manifest.encoder_sha256[:12] or 'of no name'}",
-        "a prompt head that was trained on the student's encoder",
-    )
 
 
 def _plain(manifest: Manifest) -> dict[str, Any]:
     data: dict[str, Any] = json.loads(json.dumps(asdict(manifest), allow_nan=False))
     if manifest.schema_version == 1:
-        unknown = [name for name in SINCE_VERSION_2 if data.pop(name)]
-        _require(not unknown, f"schema version 1 with {', '.join(unknown)}", "schema version 2")
+        _require(data.pop("prompt_head") is None, "schema version 1 with prompt_head", "version 2")
     return data
 
 
@@ -277,12 +268,10 @@ def _memory(data: dict[str, Any]) -> MemoryPolicy:
     return MemoryPolicy(every, confidence)
 
 
-def _second_graph(data: Mapping[str, Any]) -> dict[str, Any]:
-    entry = data["prompt_head"]
-    return {
-        "encoder_sha256": _text(data, "encoder_sha256", _SHA256_OR_NONE),
-        "prompt_head": None if entry is None else _prompt_head(_typed(data, "prompt_head", dict)),
-    }
+def _prompt_head_of(data: Mapping[str, Any]) -> PromptHeadEntry | None:
+    if data["prompt_head"] is None:
+        return None
+    return _prompt_head(_typed(data, "prompt_head", dict))
 
 
 def _prompt_head(data: dict[str, Any]) -> PromptHeadEntry:
@@ -294,7 +283,6 @@ def _prompt_head(data: dict[str, Any]) -> PromptHeadEntry:
         parameters=_count(data, "parameters"),
         macs=_count(data, "macs"),
         weights_sha256=_text(data, "weights_sha256", _SHA256),
-        encoder_sha256=_text(data, "encoder_sha256", _SHA256),
         report=_typed(data, "report", dict),
     )
 

@@ -1,8 +1,8 @@
 """The prompt head: a box or clicks, and the mask so far, to a mask of one object.
 
-It looks through the student's own encoder, which stays as it is. A picture goes in with four maps
-of what the user showed, as in RITM (https://arxiv.org/abs/2102.06583), where the mask so far is
-what lets a click correct it.
+It has an encoder of its own, which starts as the student's. A picture goes in with four maps of
+what the user showed, as in RITM (https://arxiv.org/abs/2102.06583), where the mask so far is what
+lets a click correct it.
 """
 
 from collections.abc import Callable
@@ -77,10 +77,10 @@ class PromptHead(nn.Module):
 
 
 class PromptNetwork(nn.Module):
-    """The graph that is exported: an encoder and the head that was trained on it.
+    """The graph that is exported: an encoder and the head that was trained with it.
 
     Args:
-        encoder: the student's.
+        encoder: begins as the student's.
         head: trained on the taps of that encoder.
     """
 

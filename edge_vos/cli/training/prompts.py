@@ -1,4 +1,4 @@
-"""``edge-vos train prompts``: train the prompt head on a student's encoder."""
+"""``edge-vos train prompts``: train the prompt head and its encoder."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from edge_vos.errors import SinkError, UsageError
 def prompts(
     options: MaterialOptions,
     weights: Annotated[
-        Path | None, typer.Option(help="The student whose encoder it uses; the shipped one.")
+        Path | None, typer.Option(help="The student whose encoder it starts with; the shipped one.")
     ] = None,
     from_head: Annotated[
         Path | None, typer.Option("--from", help="Prompt head to go on from.")
@@ -30,13 +30,11 @@ def prompts(
 ) -> None:
     """Train the prompt head, which makes a mask from a box or clicks.
 
-    The student's encoder is not changed, so its masks stay as they are. Train the head again
-    whenever the student's encoder has changed: --from the old head needs a tenth of the time.
+    Its encoder starts as the student's and is trained too. The student is not changed.
 
     Examples: edge-vos train prompts --davis DAVIS --stills PHOTOS --exclude bus,swing --minutes 90
 
-    edge-vos train prompts --stills PHOTOS --from prompt-head.safetensors --weights
-    student.safetensors --minutes 10
+    edge-vos train prompts --stills PHOTOS --from prompt-head.safetensors --minutes 10
     """
     require_training()
     import torch
@@ -50,7 +48,8 @@ def prompts(
     )
     from edge_vos.distill.run_folder import CHECKPOINT
     from edge_vos.model.checkpoint import default_weights_path, load_student
-    from edge_vos.model.prompt_checkpoint import load_prompt_head
+    from edge_vos.model.prompt_checkpoint import load_prompt_network
+    from edge_vos.model.prompt_head import PromptHead, PromptNetwork
 
     if not (options.davis or options.stills or options.data):
         raise UsageError(
@@ -64,16 +63,20 @@ def prompts(
         )
     if options.threads:
         torch.set_num_threads(options.threads)
-    encoder = load_student(weights or default_weights_path()).encoder
-    if options.resume:
-        state, config = load_prompt_state(run, encoder)
+    config = PromptTrainConfig()
+    for name in ("steps", "seed"):
+        if (given := getattr(options, name)) is not None:
+            config = replace(config, **{name: given})
+    torch.manual_seed(config.seed)
+    if from_head:
+        network = load_prompt_network(from_head)
     else:
-        config = PromptTrainConfig()
-        for name in ("steps", "seed"):
-            if (given := getattr(options, name)) is not None:
-                config = replace(config, **{name: given})
-        initial = load_prompt_head(from_head)[0] if from_head else None
-        state = new_prompt_state(config, encoder, initial)
+        encoder = load_student(weights or default_weights_path()).encoder
+        network = PromptNetwork(encoder, PromptHead(encoder.tap_channels))
+    if options.resume:
+        state, config = load_prompt_state(run, network)
+    else:
+        state = new_prompt_state(config, network)
     footage = material_of(options).load(max(360, config.sizes[-1][0]))
     recent: list[float] = []
     told_s = time.monotonic()
@@ -87,7 +90,7 @@ def prompts(
             recent.clear()
             told_s = time.monotonic()
 
-    train_prompts(footage, encoder, state, config, run, report, options.minutes or math.inf)
+    train_prompts(footage, state, config, run, report, options.minutes or math.inf)
     found = run / WEIGHTS
     if options.json_output:
         typer.echo(json.dumps({"run": str(run), "step": state.step, "weights": str(found)}))

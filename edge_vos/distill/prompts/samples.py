@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_vos.distill.data.footage import Footage, Image, Still, Video
-from edge_vos.distill.data.layers import one_thing
+from edge_vos.distill.data.layers import one_thing, placed, random_cutouts
 from edge_vos.distill.data.loader import from_thread
 from edge_vos.distill.data.motion import jitter_colour
 from edge_vos.evaluate.clicks import box_of, next_click
@@ -29,6 +29,9 @@ _TRIES = 20
 _VIDEO_SHARE = 0.3
 _MOST_THINGS = 4  # more labels than that are taken for the parts of one thing
 _PART_SHARE, _THING_SHARE = 0.15, 0.6  # how often one label is the object, and not all that touch
+_PASTE_SHARE = 0.4  # of the pictures get one or two things of others
+_PASTED_AREA = (0.01, 0.3)  # of such a thing, as a share of the picture
+_LEAST_LEFT = 0.4  # of a thing that others hide, where it is still the object
 _BOX_SHARE = 0.5
 _WHOLE_SHARE = 0.4  # of the clicks, into a whole frame
 _ROUGH_SHARE = 0.2  # of the others, onto a mask that is wrong
@@ -124,6 +127,8 @@ def _sample(
         frame, mask = _picture(footage, rng)
         if not mask.any():
             continue
+        if rng.random() < _PASTE_SHARE:
+            frame, mask = _with_others(footage, frame, mask, rng)
         if rng.random() < 0.5:
             frame, mask = np.ascontiguousarray(frame[:, ::-1]), np.ascontiguousarray(mask[:, ::-1])
         box = box_of(mask, _LOOSENESS, rng) if rng.random() < _BOX_SHARE else None
@@ -170,6 +175,27 @@ def _picture(footage: Footage, rng: np.random.Generator) -> tuple[Image, Image]:
     if whole is None or rng.random() < share:
         return still.frame, _one_of(still, rng)
     return still.frame, whole
+
+
+def _with_others(
+    footage: Footage, frame: Image, mask: Image, rng: np.random.Generator
+) -> tuple[Image, Image]:
+    """Paste one or two things over a picture; any thing of which enough is seen is the object."""
+    frames, labels = [frame.copy()], [mask.copy()]
+    for number in range(2, 3 + int(rng.integers(2))):
+        cutouts = random_cutouts(footage, 1, rng)
+        area = float(np.exp(rng.uniform(*np.log(_PASTED_AREA))))
+        layer = cutouts and placed(cutouts, mask.shape, area, number, rng)
+        if layer:
+            layer.draw(frames, labels)
+    seen = np.bincount(labels[0].ravel(), minlength=2)
+    hidden = seen[1] < _LEAST_LEFT * np.count_nonzero(mask)
+    others = [number for number in range(2, len(seen)) if seen[number]]
+    if hidden and not others:
+        return frame, mask
+    pasted = bool(others) and (hidden or rng.random() < 0.5)
+    number = others[int(rng.integers(len(others)))] if pasted else 1
+    return frames[0], np.asarray(labels[0] == number, np.uint8)
 
 
 def _one_of(still: Still, rng: np.random.Generator) -> Image:

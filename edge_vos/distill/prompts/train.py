@@ -1,6 +1,7 @@
-"""Train the prompt head on pictures with masks; the student's encoder stays as it is.
+"""Train the prompt network on pictures with masks.
 
-Each step shows a batch and then corrects it with clicks, as RITM's iterative training does
+It begins with the student's encoder and trains a copy of it, so the student's masks stay as they
+are. Each step shows a batch and then corrects it with clicks, as RITM's iterative training does
 (https://arxiv.org/abs/2102.06583); the loss counts every round, for the encoder runs only once.
 """
 
@@ -32,10 +33,13 @@ from edge_vos.distill.run_folder import read_checkpoint, write_checkpoint, write
 from edge_vos.distill.train import update_average
 from edge_vos.errors import CheckpointError, TrainingError
 from edge_vos.model.encoder import Encoder
-from edge_vos.model.prompt_checkpoint import save_prompt_head
-from edge_vos.model.prompt_head import PromptHead
+from edge_vos.model.prompt_checkpoint import save_prompt_network
+from edge_vos.model.prompt_head import PromptNetwork
 
 WEIGHTS = "prompt-head.safetensors"
+
+_TRAINED = ("stages.2", "stages.3", "stages.4")
+"""Of the encoder: what comes after stride 4."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +51,8 @@ class PromptTrainConfig:
         sizes: (height, width) of the pictures, multiples of 32; a step takes one of them in turn.
         pictures: in a batch of the first size; larger ones have fewer.
         rounds: how often each batch is looked at, with a click more each time.
-        learning_rate: peak; it falls as half a cosine.
+        learning_rate: peak, of the head; it falls as half a cosine.
+        encoder_learning_rate: peak, of the encoder from stride 8 on; what lies before is frozen.
         weight_decay: of AdamW.
         warmup: steps of linear warm-up.
         ema: decay of the moving average of the weights.
@@ -60,6 +65,7 @@ class PromptTrainConfig:
     pictures: int = 12
     rounds: int = 3
     learning_rate: float = 2e-3
+    encoder_learning_rate: float = 2e-4
     weight_decay: float = 0.01
     warmup: int = 50
     ema: float = 0.998
@@ -71,24 +77,28 @@ class PromptTrainConfig:
 class PromptState:
     """Hold everything that changes from step to step; ``average`` is what a run is for."""
 
-    head: PromptHead
-    average: PromptHead
+    network: PromptNetwork
+    average: PromptNetwork
     optimizer: torch.optim.AdamW
     step: int = 0
 
 
-def new_prompt_state(
-    config: PromptTrainConfig, encoder: Encoder, initial: PromptHead | None = None
-) -> PromptState:
-    """Return the state before the first step, from ``initial`` or from the seed."""
-    torch.manual_seed(config.seed)
-    head = PromptHead(encoder.tap_channels)
-    if initial is not None:
-        head.load_state_dict(initial.state_dict())
-    optimizer = torch.optim.AdamW(
-        head.parameters(), config.learning_rate, weight_decay=config.weight_decay
-    )
-    return PromptState(head, copy.deepcopy(head).eval(), optimizer)
+def new_prompt_state(config: PromptTrainConfig, network: PromptNetwork) -> PromptState:
+    """Return the state before the first step.
+
+    Args:
+        config: of the run.
+        network: to start from; it is trained in place.
+    """
+    for name, parameter in network.encoder.named_parameters():
+        parameter.requires_grad = name.startswith(_TRAINED)
+    encoder = [p for p in network.encoder.parameters() if p.requires_grad]
+    groups = [
+        {"params": list(network.head.parameters()), "peak": config.learning_rate},
+        {"params": encoder, "peak": config.encoder_learning_rate},
+    ]
+    optimizer = torch.optim.AdamW(groups, weight_decay=config.weight_decay)
+    return PromptState(network, copy.deepcopy(network).eval(), optimizer)
 
 
 def save_prompt_state(state: PromptState, config: PromptTrainConfig, run: Path) -> None:
@@ -97,7 +107,7 @@ def save_prompt_state(state: PromptState, config: PromptTrainConfig, run: Path) 
         run,
         {
             "config": asdict(config),
-            "head": state.head.state_dict(),
+            "network": state.network.state_dict(),
             "average": state.average.state_dict(),
             "optimizer": state.optimizer.state_dict(),
             "step": state.step,
@@ -105,8 +115,12 @@ def save_prompt_state(state: PromptState, config: PromptTrainConfig, run: Path) 
     )
 
 
-def load_prompt_state(run: Path, encoder: Encoder) -> tuple[PromptState, PromptTrainConfig]:
+def load_prompt_state(run: Path, network: PromptNetwork) -> tuple[PromptState, PromptTrainConfig]:
     """Read the checkpoint of a run.
+
+    Args:
+        run: folder.
+        network: of the run's shape; its weights are replaced.
 
     Raises:
         CheckpointError: if there is none, or it is of something else.
@@ -115,8 +129,8 @@ def load_prompt_state(run: Path, encoder: Encoder) -> tuple[PromptState, PromptT
     try:
         sizes = tuple((height, width) for height, width in saved["config"]["sizes"])
         config = PromptTrainConfig(**{**saved["config"], "sizes": sizes})
-        state = new_prompt_state(config, encoder)
-        state.head.load_state_dict(saved["head"])
+        state = new_prompt_state(config, network)
+        state.network.load_state_dict(saved["network"])
         state.average.load_state_dict(saved["average"])
         state.optimizer.load_state_dict(saved["optimizer"])
         state.step = int(saved["step"])
@@ -131,7 +145,6 @@ def load_prompt_state(run: Path, encoder: Encoder) -> tuple[PromptState, PromptT
 
 def train_prompts(
     footage: Footage,
-    encoder: Encoder,
     state: PromptState,
     config: PromptTrainConfig,
     run: Path,
@@ -144,7 +157,6 @@ def train_prompts(
 
     Args:
         footage: pictures with masks.
-        encoder: the student's; not changed.
         state: changed in place.
         config: of the run.
         run: folder.
@@ -156,14 +168,13 @@ def train_prompts(
     """
     run.mkdir(parents=True, exist_ok=True)
     cv2.setNumThreads(0)
-    encoder.eval().requires_grad_(False)
     began, first = time.monotonic(), state.step
     shown = make_prompts(footage, config.sizes[0], 8, config.seed, config.steps)
 
     def checkpoint() -> None:
         save_prompt_state(state, config, run)
-        save_prompt_head(state.average, encoder, run / WEIGHTS, {"step": str(state.step)})
-        _write_sheet(run, shown, encoder, state.average)
+        save_prompt_network(state.average, run / WEIGHTS, {"step": str(state.step)})
+        _write_sheet(run, shown, state.average)
 
     made = prompt_batches(
         footage, config.sizes, config.pictures, config.seed, state.step, config.steps
@@ -175,7 +186,7 @@ def train_prompts(
                 break
             done = max(state.step / config.steps, (first / config.steps) * (1 - passed) + passed)
             started = time.perf_counter()
-            loss = _train_step(batch, encoder, state, config, done)
+            loss = _train_step(batch, state, config, done)
             if not np.isfinite(loss):
                 raise TrainingError(f"the loss is {loss} at step {state.step}", "a finite loss",
                                     "Resume with a lower learning rate")  # fmt: skip
@@ -186,33 +197,35 @@ def train_prompts(
 
 
 def _train_step(
-    batch: PromptBatch,
-    encoder: Encoder,
-    state: PromptState,
-    config: PromptTrainConfig,
-    done: float,
+    batch: PromptBatch, state: PromptState, config: PromptTrainConfig, done: float
 ) -> float:
     rise = min(1.0, (state.step + 1) / config.warmup)
     for group in state.optimizer.param_groups:
-        group["lr"] = config.learning_rate * rise * 0.5 * (1 + math.cos(math.pi * done))
+        group["lr"] = group["peak"] * rise * 0.5 * (1 + math.cos(math.pi * done))
     rng = np.random.default_rng((config.seed, 1, state.step))
-    taps = _taps(encoder, batch)
     truth = torch.from_numpy(batch.truth)[:, None]
     prompts = batch.prompts.copy()
-    state.head.train()
+    state.network.head.train()
+    state.network.encoder.eval()  # BatchNorm keeps the statistics that it has
     state.optimizer.zero_grad(set_to_none=True)
+    taps = _taps(state.network.encoder, batch)
+    # The rounds' gradients meet at the taps, and go back through the encoder once.
+    given = [tap.detach().requires_grad_(tap.requires_grad) for tap in taps]
     total = 0.0
     for last in (False,) * (config.rounds - 1) + (True,):
-        logits = state.head(*taps, torch.from_numpy(prompts))
+        logits = state.network.head(*given, torch.from_numpy(prompts))
         loss = prompt_loss(logits, truth) / config.rounds
         loss.backward()  # type: ignore[no-untyped-call]
         total += float(loss.detach())
         if not last:
             add_clicks(prompts, batch.truth, logits.detach().sigmoid()[:, 0].numpy(), rng)
-    nn.utils.clip_grad_norm_(state.head.parameters(), 1.0)
+    pairs = [(tap, one.grad) for tap, one in zip(taps, given, strict=True) if tap.requires_grad]
+    torch.autograd.backward([tap for tap, _ in pairs], [grad for _, grad in pairs])
+    nn.utils.clip_grad_norm_(state.network.parameters(), 1.0)
     state.optimizer.step()
     state.step += 1
-    update_average(state.average, state.head, min(config.ema, (1 + state.step) / (10 + state.step)))
+    decay = min(config.ema, (1 + state.step) / (10 + state.step))
+    update_average(state.average, state.network, decay)
     return total
 
 
@@ -234,17 +247,17 @@ def prompt_loss(logits: Tensor, truth: Tensor) -> Tensor:
 
 
 def _taps(encoder: Encoder, batch: PromptBatch) -> tuple[Tensor, ...]:
-    device = torch.device("cpu")
-    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, has_bfloat16(device)):
+    with torch.autocast("cpu", torch.bfloat16, has_bfloat16(torch.device("cpu"))):
         taps = encoder(torch.from_numpy(batch.images))
     return tuple(tap.float() for tap in taps)
 
 
-def _write_sheet(run: Path, batch: PromptBatch, encoder: Encoder, head: PromptHead) -> None:
+def _write_sheet(run: Path, batch: PromptBatch, network: PromptNetwork) -> None:
     rng = np.random.default_rng(0)
-    taps, prompts, rounds = _taps(encoder, batch), batch.prompts.copy(), []
+    prompts, rounds = batch.prompts.copy(), []
     with torch.no_grad():
+        taps = _taps(network.encoder, batch)
         for _ in range(3):
-            rounds.append(head(*taps, torch.from_numpy(prompts)).sigmoid()[:, 0].numpy())
+            rounds.append(network.head(*taps, torch.from_numpy(prompts)).sigmoid()[:, 0].numpy())
             add_clicks(prompts, batch.truth, rounds[-1], rng)
     write_samples(run, sheet_of(batch, rounds))

@@ -1,5 +1,6 @@
 """The prompt head's batches and its training: reproducible, resumable, and it learns."""
 
+import copy
 from pathlib import Path
 
 import cv2
@@ -24,7 +25,8 @@ from edge_vos.distill.prompts.train import (  # noqa: E402
 )
 from edge_vos.errors import CheckpointError  # noqa: E402
 from edge_vos.model.encoder import Encoder  # noqa: E402
-from edge_vos.model.prompt_checkpoint import load_prompt_head  # noqa: E402
+from edge_vos.model.prompt_checkpoint import load_prompt_network  # noqa: E402
+from edge_vos.model.prompt_head import PromptHead, PromptNetwork  # noqa: E402
 from edge_vos.runtime.prompts.prompt_head import BESIDE, BOX, MASK, ON  # noqa: E402
 
 FAST = PromptTrainConfig(
@@ -45,10 +47,10 @@ def footage() -> Footage:
     return Footage([], stills)
 
 
-@pytest.fixture(scope="module")
-def encoder() -> Encoder:
+def _network() -> PromptNetwork:
     torch.manual_seed(0)
-    return Encoder().eval()
+    encoder = Encoder()
+    return PromptNetwork(encoder, PromptHead(encoder.tap_channels))
 
 
 def test_a_batch_is_the_same_for_the_same_seed_and_step(footage: Footage) -> None:
@@ -98,23 +100,21 @@ def test_the_loss_is_least_at_the_truth() -> None:
     assert float(prompt_loss(wrong, truth)) > 1
 
 
-def test_a_run_that_was_stopped_goes_on_as_if_it_had_not(
-    footage: Footage, encoder: Encoder, tmp_path: Path
-) -> None:
+def test_a_run_that_was_stopped_goes_on_as_if_it_had_not(footage: Footage, tmp_path: Path) -> None:
     losses: dict[str, list[float]] = {"whole": [], "parts": []}
 
     def run(name: str, minutes: float = float("inf"), stop: int | None = None) -> None:
         folder = tmp_path / name
-        state = new_prompt_state(FAST, encoder)
+        state = new_prompt_state(FAST, _network())
         if (folder / "checkpoint.pt").exists():
-            state, _ = load_prompt_state(folder, encoder)
+            state, _ = load_prompt_state(folder, _network())
 
         def report(step: int, loss: float, seconds: float) -> None:
             losses[name].append(loss)
             if step == stop:
                 raise KeyboardInterrupt
 
-        train_prompts(footage, encoder, state, FAST, folder, report, minutes)
+        train_prompts(footage, state, FAST, folder, report, minutes)
 
     run("whole")
     with pytest.raises(KeyboardInterrupt):
@@ -123,20 +123,32 @@ def test_a_run_that_was_stopped_goes_on_as_if_it_had_not(
     run("parts")
     assert losses["whole"] == losses["parts"]
     assert (tmp_path / "whole" / "samples.png").is_file()
-    whole, _ = load_prompt_head(tmp_path / "whole" / WEIGHTS)
-    parts, _ = load_prompt_head(tmp_path / "parts" / WEIGHTS)
+    whole = load_prompt_network(tmp_path / "whole" / WEIGHTS)
+    parts = load_prompt_network(tmp_path / "parts" / WEIGHTS)
     for name, tensor in whole.state_dict().items():
         assert torch.equal(tensor, parts.state_dict()[name]), name
 
 
-def test_no_time_takes_no_step(footage: Footage, encoder: Encoder, tmp_path: Path) -> None:
-    state = new_prompt_state(FAST, encoder)
-    train_prompts(footage, encoder, state, FAST, tmp_path, lambda *_: None, minutes=1e-9)
+def test_the_encoder_is_trained_from_stride_8_on(footage: Footage, tmp_path: Path) -> None:
+    state = new_prompt_state(FAST, _network())
+    before = copy.deepcopy(state.network.state_dict())
+    train_prompts(footage, state, FAST, tmp_path, lambda *_: None)
+    changed = {
+        ".".join(name.split(".")[:3])
+        for name, tensor in state.network.state_dict().items()
+        if name.startswith("encoder.") and not torch.equal(tensor, before[name])
+    }
+    assert changed == {"encoder.stages.2", "encoder.stages.3", "encoder.stages.4"}
+
+
+def test_no_time_takes_no_step(footage: Footage, tmp_path: Path) -> None:
+    state = new_prompt_state(FAST, _network())
+    train_prompts(footage, state, FAST, tmp_path, lambda *_: None, minutes=1e-9)
     assert state.step == 0
     assert (tmp_path / WEIGHTS).is_file()
 
 
-def test_another_checkpoint_is_refused(encoder: Encoder, tmp_path: Path) -> None:
+def test_another_checkpoint_is_refused(tmp_path: Path) -> None:
     torch.save({"config": {"steps": 3}, "step": 1}, tmp_path / "checkpoint.pt")
     with pytest.raises(CheckpointError, match="another kind of checkpoint"):
-        load_prompt_state(tmp_path, encoder)
+        load_prompt_state(tmp_path, _network())
