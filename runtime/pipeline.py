@@ -44,6 +44,8 @@ class RunOptions:
             and a prompt that is refused is told to the user.
         prompts: for frames after the first one, by the frame's ``index``. Frames before the first
             prompt pass unsegmented; prompts that are refused are in the report, and it goes on.
+        give_back: before the first two frames, give library pages back that only starting used;
+            in a process with large libraries it takes as long as some frames.
     """
 
     live: bool = False
@@ -51,6 +53,7 @@ class RunOptions:
     prompt_from_truth: bool = False
     interactive: bool = False
     prompts: PromptsByFrame = field(default_factory=dict)
+    give_back: bool = False
 
 
 @dataclass(frozen=True)
@@ -216,7 +219,7 @@ def _infer(
             if count == 0 and options.prompt_from_truth and frame.truth is not None:
                 segmenter.prompt(frame.truth)
             _prompt(frame, segmenter, options, controls)
-        if count < 2:
+        if options.give_back and count < 2:
             release_loaded_pages()  # what opening the source used, and what the first step did
         stepped.put((frame, _step(frame, segmenter, options, controls)))
         count += 1

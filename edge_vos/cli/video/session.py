@@ -157,6 +157,7 @@ def run_session(request: SessionRequest) -> None:
                     prompt_from_truth=not request.prompts,
                     interactive=interactive,
                     prompts=request.prompts.later,
+                    give_back=True,
                 ),
                 controls,
                 observe,
