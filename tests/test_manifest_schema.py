@@ -12,7 +12,7 @@ import pytest
 import edge_vos.manifest
 from edge_vos.bundle import MANIFEST_FILE, shipped_bundle_path
 from edge_vos.errors import BundleError
-from edge_vos.manifest import SCHEMA_FILE, SINCE_VERSION_2, Manifest, PromptHeadEntry
+from edge_vos.manifest import SCHEMA_FILE, Manifest, PromptHeadEntry
 from edge_vos.manifest_json import parse, serialize
 
 TYPES: dict[str, tuple[type, ...]] = {
@@ -87,7 +87,7 @@ def _loaded(manifest: Manifest) -> dict[str, Any]:
 def test_it_names_every_field(schema: dict[str, Any]) -> None:
     names = [entry.name for entry in fields(Manifest)] + ["manifest_sha256"]
     assert list(schema["properties"]) == names
-    assert schema["required"] == [name for name in names if name not in SINCE_VERSION_2]
+    assert schema["required"] == [name for name in names if name != "prompt_head"]
     head = schema["properties"]["prompt_head"]
     assert [entry.name for entry in fields(PromptHeadEntry)] == list(head["properties"])
     assert head["required"] == list(head["properties"])
