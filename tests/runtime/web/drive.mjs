@@ -181,13 +181,25 @@ const TASKS = {
     await page.click("[data-tool=points]");
     await draw(wish.tap);
     await page.waitForFunction(() => edgeVos.session.result?.objects.length === 2, WAIT);
-    const before = await page.evaluate(() => edgeVos.session.result.objects.find((one) => one.id === 2).areaPx);
     await page.click("[data-tool=brush]");
     await page.click("[data-sign=erase]");
+    await page.evaluate(() => {
+      globalThis.areas = [];
+      edgeVos.session.onStep = ({ result }) => {
+        if (result) areas.push(result.objects.find((one) => one.id === 2)?.areaPx ?? 0);
+      };
+    });
+    await page.waitForFunction(() => areas.length > 0, WAIT);
+    const begunAt = await page.evaluate(() => areas.length);
     await draw(...wish.erase);
-    const erased = await page.evaluate(() => edgeVos.session.steps);
-    await page.waitForFunction((n) => edgeVos.session.steps > n + 1, WAIT, erased);
-    const after = await page.evaluate(() => edgeVos.session.result.objects.find((one) => one.id === 2).areaPx);
+    await page.waitForFunction((n) => areas.length > n + 3, WAIT, begunAt);
+    // The object moves on and its mask with it, so the steps just before and after are compared.
+    const [before, after] = await page.evaluate((n) => {
+      edgeVos.session.onStep = null;
+      const changes = areas.map((area, at) => area - (areas[at - 1] ?? area)), most = Math.min(...changes.slice(n));
+      const at = changes.lastIndexOf(most);
+      return [areas[at - 1], areas[at]];
+    }, begunAt);
     await page.click("[data-effect=green]");
     const corner = () => page.evaluate(() => [...document.getElementById("view").getContext("2d").getImageData(3, 3, 1, 1).data]);
     await page.waitForFunction(() => edgeVos.painter.effect === "green");
