@@ -1,5 +1,6 @@
 """What a verification found, what of it fails, and its one form in JSON."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -13,7 +14,7 @@ from edge_vos.runtime.prompts.prompt_golden import PromptGoldenReport
 
 
 @dataclass(frozen=True, kw_only=True)
-class Verdict:
+class Verdict(ABC):
     """Hold what both graphs are verified by, and say whether it passes.
 
     Args:
@@ -40,9 +41,9 @@ class Verdict:
         return self.tensors["probability"].max_abs_error
 
     @property
+    @abstractmethod
     def failures(self) -> tuple[str, ...]:
         """Return what was not met, in words; none if all was."""
-        raise NotImplementedError
 
     @property
     def agrees(self) -> bool:
