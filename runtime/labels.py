@@ -27,7 +27,7 @@ _REACH = RADIUS
 OUTLINE, LEVELS = 128, 16
 """The level of an outline, and levels for each unit of the odds' logarithm."""
 
-_LEAST_PROBABILITY = 1e-3
+LEAST_PROBABILITY = 1e-3
 """What is less likely counts as this: odds have to end somewhere."""
 
 
@@ -133,7 +133,7 @@ def outline_levels(
         (H, W) uint8 of the frame's size: ``OUTLINE`` and ``LEVELS`` times the logarithm of the
         odds. More than ``OUTLINE`` is an object.
     """
-    chance = np.maximum(cells, _LEAST_PROBABILITY)
+    chance = np.maximum(cells, LEAST_PROBABILITY)
     margin = np.log(chance[1:].max(axis=0) / chance[0])
     levels = np.zeros(letterbox.content_size, np.uint8)
     if (window := _around(margin >= 0)) is not None:

@@ -33,7 +33,11 @@ class TrainConfig:
         keep_ramp: share of the steps over which it sets in.
         edge_weight: how much more a cell counts where the target has an edge and the student is
             unsure; 0 is no more than any other.
-        freeze_norm: leave the statistics of every BatchNorm alone, as fine-tuning wants.
+        outline_weight: of the masks as a user sees them, after the guided filter; only a run from
+            labels has this term.
+        outline_learning_rate: peak, for the head that corrects outlines.
+        freeze_norm: leave the statistics of BatchNorm alone, as fine-tuning wants, but for those of
+            the head that corrects outlines.
         distill: what is taken over from a teacher; ``None`` learns from labels.
         teacher_sha256: digest of the teacher's weights, where there is one.
         accumulate: batches whose gradients make up a step.
@@ -62,6 +66,8 @@ class TrainConfig:
     keep: float = 0.2
     keep_ramp: float = 0.25
     edge_weight: float = 0.0
+    outline_weight: float = 0.0
+    outline_learning_rate: float = 2e-3
     freeze_norm: bool = False
     accumulate: int = 1
     schedule: tuple[tuple[int, int, int], ...] = ()

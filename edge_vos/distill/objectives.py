@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from edge_vos.distill.data.clips import Batch
 from edge_vos.distill.losses import bootstrapped_cross_entropy, edge_emphasis, soft_jaccard
+from edge_vos.distill.outlines import outline_loss
 from edge_vos.distill.relations import (
     attention_kl,
     cka,
@@ -73,12 +74,16 @@ class LabelObjective(nn.Module):
     Args:
         student: in training.
         edge_weight: how much more an edge counts where the student is unsure of it.
+        outline_weight: of the masks as a user sees them, see ``outlines``.
     """
 
-    def __init__(self, student: Student, edge_weight: float = 0.0) -> None:
+    def __init__(
+        self, student: Student, edge_weight: float = 0.0, outline_weight: float = 0.0
+    ) -> None:
         super().__init__()
         self.student = student
         self.edge_weight = edge_weight
+        self.outline_weight = outline_weight
 
     def forward(self, batch: Batch, keep: float) -> Terms:
         """Return the terms of the loss, averaged over clips and over all frames but the first.
@@ -92,14 +97,21 @@ class LabelObjective(nn.Module):
         if batch.labels is None:
             raise UsageError("clips without labels", "labels to learn from")
         active = on_device(batch.active, device)
-        target = coverage(on_device(batch.labels, device), active.shape[1])
-        targets = list(target.unbind(1))[1:]
+        labels = on_device(batch.labels, device)
+        targets = list(coverage(labels, active.shape[1]).unbind(1))[1:]
         trust = [
             edge_emphasis(prediction.probability, target, self.edge_weight)
             for prediction, target in zip(predictions, targets, strict=True)
             if self.edge_weight
         ]
-        return _mask_terms(predictions, targets, active, keep, trust)
+        terms = _mask_terms(predictions, targets, active, keep, trust)
+        if self.outline_weight:
+            found = torch.cat([prediction.probability for prediction in predictions]).float()
+            guide = on_device(batch.images, device)[:, 1:].transpose(0, 1).flatten(0, 1)
+            truth = (labels[:, 1:].transpose(0, 1).flatten(0, 1) > 0).float()[:, None]
+            loss = outline_loss(found, guide.permute(0, 3, 1, 2).float(), truth)
+            terms["outline"] = self.outline_weight * loss
+        return terms
 
 
 class DistillObjective(nn.Module):

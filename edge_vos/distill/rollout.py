@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from edge_vos.distill.data.clips import Batch
-from edge_vos.model.identity import PATCH, probability_from_logits
+from edge_vos.model.identity import PATCH
 from edge_vos.model.propagation import AttentionMaps
 from edge_vos.model.student import Features, Student
 
@@ -56,10 +56,10 @@ def rollout(student: Student, batch: Batch, known: Tensor | None = None) -> list
         # A clip at a time: on a CPU all of them at once take twice as long, for want of cache.
         chunks = images.chunk(clips) if device.type == "cpu" else [images]
         taps = [student.encoder.shallow(chunk) for chunk in chunks]
-        stride4, stride8 = (torch.cat(tap) for tap in zip(*taps, strict=True))
+        shallow = [torch.cat(tap) for tap in zip(*taps, strict=True)]
     if not torch.is_autocast_enabled(device.type):
-        stride4, stride8 = stride4.float(), stride8.float()
-    features = student.encode(stride4, stride8)
+        shallow = [tap.float() for tap in shallow]
+    features = student.encode(*shallow)
 
     def frame(t: int) -> Features:
         return Features(*(getattr(features, f.name)[t::frames] for f in fields(Features)))
@@ -79,7 +79,7 @@ def rollout(student: Student, batch: Batch, known: Tensor | None = None) -> list
             valid.reshape(-1, 1, 1, 1),
         )
         logits = logits.float()  # odds of up to exp(8) want more than bfloat16
-        probability = probability_from_logits(logits, active[:, :, None, None])
+        probability = student.masks(logits, frame(t), active[:, :, None, None])
         predictions.append(Prediction(logits, probability, maps))
         keys.append(frame(t).key)
         values.append(student.identity(probability if known is None else known[:, t]))

@@ -85,8 +85,8 @@ def new_state(
     Args:
         config: of the run.
         device: where the student shall be.
-        initial: weights to start from, of the config's shape; ``None`` is an ImageNet encoder and
-            everything else from the seed.
+        initial: weights to start from, of the config's shape, but that it may lack the head that
+            corrects outlines; ``None`` is an ImageNet encoder and everything else from the seed.
 
     Raises:
         CheckpointError: if ``initial`` is of another shape.
@@ -97,7 +97,8 @@ def new_state(
         load_imagenet_weights(student.encoder)
     else:
         try:
-            student.load_state_dict(initial.state_dict())
+            new = {n: t for n, t in student.state_dict().items() if n.startswith("outline.")}
+            student.load_state_dict({**new, **initial.state_dict()})
         except RuntimeError as error:
             raise CheckpointError(
                 f"the weights to start from do not fit preset {config.preset!r}",
@@ -169,7 +170,7 @@ def objective_of(
             "Give --teacher to edge-vos distill only",
         )
     if config.distill is None or teacher is None:
-        return LabelObjective(state.student, config.edge_weight)
+        return LabelObjective(state.student, config.edge_weight, config.outline_weight)
     device = next(state.student.parameters()).device
     return DistillObjective(state.student, teacher.to(device), config.distill)
 
@@ -333,7 +334,8 @@ def _optimizer(student: Student, config: TrainConfig) -> torch.optim.AdamW:
     for name, parameter in student.encoder.named_parameters():
         parameter.requires_grad = name.startswith(("stages.3", "stages.4"))
     encoder = [p for p in student.encoder.parameters() if p.requires_grad]
-    rest = [(n, p) for n, p in student.named_parameters() if not n.startswith("encoder.")]
+    apart = ("encoder.", "outline.")
+    rest = [(n, p) for n, p in student.named_parameters() if not n.startswith(apart)]
     groups = [
         {"params": [p for _, p in rest if p.ndim > 1], "lr": config.learning_rate},
         {
@@ -343,6 +345,9 @@ def _optimizer(student: Student, config: TrainConfig) -> torch.optim.AdamW:
         },
         {"params": encoder, "lr": config.encoder_learning_rate},
     ]
+    if student.outline is not None:
+        outline = {"params": list(student.outline.parameters()), "lr": config.outline_learning_rate}
+        groups.append(outline)
     for group in groups:
         group["peak"] = group["lr"]
     return torch.optim.AdamW(groups, weight_decay=config.weight_decay)
@@ -351,8 +356,8 @@ def _optimizer(student: Student, config: TrainConfig) -> torch.optim.AdamW:
 def _training_mode(student: Student, config: TrainConfig) -> None:
     """Train the new layers' BatchNorm; the encoder keeps the statistics of ImageNet."""
     student.train()
-    for module in (student if config.freeze_norm else student.encoder).modules():
-        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+    for name, module in (student if config.freeze_norm else student.encoder).named_modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm) and not name.startswith("outline."):
             module.eval()
 
 

@@ -25,6 +25,8 @@ class StudentConfig:
         decoder_widths: channels of one object at strides 16, 8 and 4.
         pyramid_widths: channels of the image's own pyramid at strides 8 and 4, which all objects
             share; empty for none.
+        outline_width: channels of the head that corrects outlines, which all objects share; 0 for
+            none.
         long_stride: cells between the reference points of the long-term attention.
         short_stride: the same for the short-term attention.
         self_stride: the same for the self attention.
@@ -43,6 +45,7 @@ class StudentConfig:
     identity_channels: int = 16
     decoder_widths: tuple[int, int, int] = (48, 32, 16)
     pyramid_widths: tuple[int, ...] = ()
+    outline_width: int = 0
     long_stride: int = 2
     short_stride: int = 2
     self_stride: int = 2

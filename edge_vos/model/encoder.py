@@ -102,12 +102,14 @@ class Encoder(nn.Module):
 
     Attributes:
         tap_channels: channels of the taps at strides 4, 8 and 16.
+        stride2_channels: channels of the one at stride 2.
     """
 
     def __init__(self, name: str = "lite0") -> None:
         super().__init__()
         self.name = name
         layout = ENCODERS[name]
+        self.stride2_channels = layout[0].channels
         self.tap_channels = (layout[1].channels, layout[2].channels, layout[4].channels)
         self.stem = ConvBatchNorm(3, STEM_CHANNELS, 3, 2, eps=BATCH_NORM_EPS)
         inputs = STEM_CHANNELS
@@ -120,15 +122,15 @@ class Encoder(nn.Module):
             stages.append(nn.Sequential(*blocks))
         self.stages = nn.ModuleList(stages)
 
-    def shallow(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the taps at strides 4 and 8 of ``image``: the part that training may freeze.
+    def shallow(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the taps at strides 2, 4 and 8 of ``image``: the part that training may freeze.
 
         Args:
             image: (B, 3, H, W) float32 in [0, 255], RGB.
         """
-        x = self.stages[0](self.stem((image - PIXEL_MEAN) / PIXEL_STD))
-        stride4 = self.stages[1](x)
-        return stride4, self.stages[2](stride4)
+        stride2 = self.stages[0](self.stem((image - PIXEL_MEAN) / PIXEL_STD))
+        stride4 = self.stages[1](stride2)
+        return stride2, stride4, self.stages[2](stride4)
 
     def deep(self, stride8: Tensor) -> Tensor:
         """Return the tap at stride 16 from the one at stride 8."""
@@ -141,7 +143,7 @@ class Encoder(nn.Module):
         Args:
             image: (B, 3, H, W) float32 in [0, 255], RGB. H and W are multiples of 16.
         """
-        stride4, stride8 = self.shallow(image)
+        _, stride4, stride8 = self.shallow(image)
         return stride4, stride8, self.deep(stride8)
 
 

@@ -14,6 +14,8 @@ from edge_vos.graph import MASK_STRIDE, MEMORY_STRIDE
 from edge_vos.model.config import StudentConfig
 
 PATCH = MEMORY_STRIDE // MASK_STRIDE
+SHIFT_LIMIT = 4.0
+"""Bound of a change of the logarithm of the background's odds."""
 LOGIT_LIMIT = 8.0
 """Bound of the logits: exp(8) times 11 channels stays within fp16."""
 
@@ -58,6 +60,23 @@ def probability_from_logits(logits: Tensor, active: Tensor) -> Tensor:
     """
     odds = torch.exp(torch.tanh(logits / LOGIT_LIMIT) * LOGIT_LIMIT) * active
     return odds / odds.sum(1, keepdim=True)
+
+
+def shift_background(probability: Tensor, shift: Tensor) -> Tensor:
+    """Change the background's odds; the other ids share the rest as before.
+
+    Args:
+        probability: (B, K, H/4, W/4) float32, summing to 1 over K; channel 0 is the background.
+        shift: (B, 1, H/4, W/4) float32, of the odds' logarithm, in units of
+            ``SHIFT_LIMIT``, which bounds it.
+
+    Returns:
+        (B, K, H/4, W/4) float32, summing to 1 over K.
+    """
+    background = probability[:, :1]
+    shifted = background * torch.exp(torch.tanh(shift) * SHIFT_LIMIT)
+    total = shifted + (1 - background)
+    return torch.cat([shifted, probability[:, 1:]], dim=1) / total
 
 
 def merge_prompt(probability: Tensor, prompt: Tensor, prompted: Tensor) -> Tensor:

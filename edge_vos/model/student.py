@@ -18,14 +18,21 @@ from edge_vos.model.as_callable import Arrays, as_callable
 from edge_vos.model.config import StudentConfig
 from edge_vos.model.decoder import Decoder
 from edge_vos.model.encoder import ConvBatchNorm, Encoder
-from edge_vos.model.identity import IdentityEmbedding, merge_prompt, probability_from_logits
+from edge_vos.model.identity import (
+    IdentityEmbedding,
+    merge_prompt,
+    probability_from_logits,
+    shift_background,
+)
+from edge_vos.model.outline import OutlineHead
 from edge_vos.model.propagation import AttentionMaps, MemoryPropagation, SelfPropagation
 
 
 @dataclass(frozen=True)
 class Features:
-    """Hold what one frame gives before any mask is known; batch B, strides 4, 8, 16."""
+    """Hold what one frame gives before any mask is known; batch B, strides 2, 4, 8, 16."""
 
+    stride2: Tensor
     stride4: Tensor
     stride8: Tensor
     visual: Tensor
@@ -64,9 +71,11 @@ class Student(nn.Module):
         self.memory_propagation = MemoryPropagation(config)
         self.deeper = nn.ModuleList(DeeperLayer(config) for _ in range(config.layers - 1))
         self.decoder = Decoder(config, taps)
+        shallow = (self.encoder.stride2_channels, taps[0], taps[1])
+        self.outline = OutlineHead(config.outline_width, shallow) if config.outline_width else None
         self.identity = IdentityEmbedding(config)
 
-    def encode(self, stride4: Tensor, stride8: Tensor) -> Features:
+    def encode(self, stride2: Tensor, stride4: Tensor, stride8: Tensor) -> Features:
         """Finish the features of a frame from the encoder's shallow taps."""
         x = self.project(self.encoder.deep(stride8))
         x, self_attention = self.self_propagation(x)
@@ -74,7 +83,7 @@ class Student(nn.Module):
         for layer in self._deeper_layers():
             x, self_attention = layer.self_propagation(x)
             key = torch.cat([key, layer.key(x)], dim=1)
-        return Features(stride4, stride8, x, key, self_attention)
+        return Features(stride2, stride4, stride8, x, key, self_attention)
 
     def read(
         self, features: Features, keys: Tensor, values: Tensor, valid: Tensor
@@ -93,6 +102,20 @@ class Student(nn.Module):
             readout = readout + other
         logits = self.decoder(readout, features.visual, features.stride8, features.stride4)
         return logits, AttentionMaps(features.self_attention, long_map, short_map)
+
+    def masks(self, logits: Tensor, features: Features, active: Tensor) -> Tensor:
+        """Return the probabilities (B, K, H/4, W/4), their outlines corrected.
+
+        Args:
+            logits: (B, K, H/4, W/4) float32, as ``read`` returned them.
+            features: of the frame.
+            active: (B, K, 1, 1) float32, 1 for an id in use.
+        """
+        probability = probability_from_logits(logits, active)
+        if self.outline is None:
+            return probability
+        taps = features.stride2, features.stride4, features.stride8
+        return shift_background(probability, self.outline(probability[:, :1], *taps))
 
     def _deeper_layers(self) -> list[DeeperLayer]:
         return [cast(DeeperLayer, layer) for layer in self.deeper]
@@ -128,7 +151,7 @@ class Student(nn.Module):
         """
         features = self.encode(*self.encoder.shallow(image))
         logits, _ = self.read(features, memory_key, memory_value, memory_valid)
-        probability = merge_prompt(probability_from_logits(logits, active), prompt, prompted)
+        probability = merge_prompt(self.masks(logits, features, active), prompt, prompted)
         return probability, features.key, self.identity(probability)
 
 

@@ -26,11 +26,11 @@ OpenOnnx = Callable[[bytes], "Runner"]
 
 @pytest.fixture(scope="session")
 def student() -> Student:
-    """The smallest preset with random weights, BatchNorm statistics and offsets."""
+    """The smallest preset with every part: random weights, BatchNorm statistics and offsets."""
     generator = torch.Generator().manual_seed(0)
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        made = Student(PRESETS["nano"])
+        made = Student(replace(PRESETS["nano"], outline_width=16))
     for name, tensor in made.state_dict().items():
         if name.endswith("running_mean"):
             tensor.copy_(torch.randn(tensor.shape, generator=generator) * 0.1)
@@ -38,6 +38,8 @@ def student() -> Student:
             tensor.copy_(torch.rand(tensor.shape, generator=generator) + 0.5)
         elif "offsets.pointwise" in name:
             tensor.copy_(torch.randn(tensor.shape, generator=generator))
+        elif name == "outline.shift.weight":
+            tensor.copy_(torch.randn(tensor.shape, generator=generator) * 0.1)
         elif name == "decoder.logits.weight":
             tensor.mul_(50.0)  # without training all objects would be about equally likely
     return made.eval()

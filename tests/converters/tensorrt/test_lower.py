@@ -57,7 +57,7 @@ def test_the_precision_stands_in_the_graph(fp16: bytes) -> None:
     assert {info.type.tensor_type.elem_type for info in ends} == {FLOAT}
     convolutions = [node for node in model.graph.node if node.op_type == "Conv"]
     half = [node for node in convolutions if types[node.input[1]] == FLOAT16]
-    assert len(half) == 57
+    assert len(half) == 70
     assert len(convolutions) - len(half) == 6  # the three offset networks
     for node in model.graph.node:
         if node.op_type in ("MatMul", "Softmax", "Erf", "Exp"):

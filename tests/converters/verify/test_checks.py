@@ -110,7 +110,7 @@ def _align_edges(model: onnx.ModelProto) -> None:
     "change",
     [
         _break_a_weight(0.0),
-        _break_a_weight(0.5),
+        _break_a_weight(0.4),
         _break_a_weight(1.0),
         _sample_nearest,
         _align_edges,
