@@ -49,6 +49,9 @@ _OUTPUTS: dict[str, tuple[_Shape, str]] = {
 INPUT_NAMES = tuple(_INPUTS)
 OUTPUT_NAMES = tuple(_OUTPUTS)
 
+PER_OBJECT = ("prompt", "prompted", "active", "memory_value", "probability", "value")
+"""The tensors whose axis 1 holds K parts of equal size, one for the background and each object."""
+
 
 _PROMPT_INPUTS: dict[str, tuple[_Shape, str]] = {
     "image": ((1, 3, "H", "W"), "RGB in [0, 255]; normalisation is inside the graph"),

@@ -94,12 +94,12 @@ def _hold_against_peak(
     peak = measure_peak(model.threads) if on_cpu else None
     if peak is None:
         return None
-    stages = None
+    stages, macs = None, manifest.macs
     if manifest.backend == "onnx" and is_onnx_installed():
-        stages = sum_by_part(profile_onnx(bundle.model_path, model.threads).costs(peak))
-    return hold_against(
-        peak, manifest.macs, infer_ms, measurement.step_ms, manifest.precision, stages
-    )
+        profile = profile_onnx(bundle.model_path, model.threads, objects=measurement.objects)
+        stages = sum_by_part(profile.costs(peak))
+        macs = sum(stage.macs for stage in stages)
+    return hold_against(peak, macs, infer_ms, measurement.step_ms, manifest.precision, stages)
 
 
 def find_warnings(measurement: Measurement, manifest: Manifest) -> tuple[str, ...]:

@@ -36,13 +36,16 @@ class EngineProfile:
         return read_profile(self.text, self.parts, peak.fp32_gmacs, peak.int8_gmacs)
 
 
-def profile_onnx(model_path: Path, threads: int | None, calls: int = CALLS) -> EngineProfile:
+def profile_onnx(
+    model_path: Path, threads: int | None, calls: int = CALLS, objects: int = 1
+) -> EngineProfile:
     """Run an ONNX file a few times under ONNX Runtime's profiler.
 
     Args:
         model_path: of the bundle; the calls get random inputs, which take as long as any.
         threads: of the engine; None is its own choice.
         calls: how many to run.
+        objects: in use, where the file takes any number.
 
     Raises:
         EngineError: if a package is missing, or ONNX Runtime refuses the file.
@@ -65,7 +68,7 @@ def profile_onnx(model_path: Path, threads: int | None, calls: int = CALLS) -> E
                 str(model_path), options, providers=["CPUExecutionProvider"]
             )
             feed = {
-                node.name: rng.random(node.shape).astype(_DTYPES[node.type])
+                node.name: rng.random(_sides(node.shape, objects)).astype(_DTYPES[node.type])
                 for node in session.get_inputs()
             }
             for _ in range(calls):
@@ -78,3 +81,11 @@ def profile_onnx(model_path: Path, threads: int | None, calls: int = CALLS) -> E
                 "edge-vos verify BUNDLE",
             ) from error
     return EngineProfile(profile, parts)
+
+
+def _sides(shape: list[int | str], objects: int) -> list[int]:
+    """Return a shape whose symbolic sides, such as "K" and "16K", have a number of objects."""
+    return [
+        int(side.removesuffix("K") or 1) * (objects + 1) if isinstance(side, str) else side
+        for side in shape
+    ]

@@ -38,11 +38,9 @@ class IdentityEmbedding(nn.Module):
         """Map (B, K, H/4, W/4) probabilities to the memory value (B, Cv, H/16, W/16)."""
         batch, objects, height, width = probability.shape
         embedded = self.embed(probability.reshape(batch * objects, 1, height, width))
-        is_background = torch.zeros(objects, 1, 1, 1, device=probability.device)
-        is_background[0] = 1.0
-        flag = is_background.repeat(batch, 1, 1, 1) * self.background
-        value: Tensor = (embedded + flag).reshape(batch, -1, height // PATCH, width // PATCH)
-        return value
+        value = embedded.reshape(batch, -1, height // PATCH, width // PATCH)
+        own = self.background.shape[1]
+        return torch.cat([value[:, :own] + self.background, value[:, own:]], dim=1)
 
 
 def probability_from_logits(logits: Tensor, active: Tensor) -> Tensor:

@@ -1,7 +1,9 @@
 """Run a bundle's ONNX file with ONNX Runtime, on the CPU."""
 
+from collections.abc import Mapping
 from contextlib import suppress
 from functools import cache
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from edge_vos.runtime.backends.runner import (
     check_tensors,
     refused,
 )
+from edge_vos.runtime.backends.used_objects import with_used_objects
 
 ENGINE = ENGINES["onnx"]
 
@@ -58,8 +61,10 @@ def open_runner(model_path: Path, manifest: ModelSpec, threads: int | None) -> R
         )
     except Exception as error:  # its exceptions share no base class but this one
         raise refused(ENGINE, model_path, error) from error
-    check_tensors(ENGINE, _tensors(session.get_inputs()), manifest.inputs, "input")
-    check_tensors(ENGINE, _tensors(session.get_outputs()), manifest.outputs, "output")
+    found_inputs, found_outputs = session.get_inputs(), session.get_outputs()
+    shapes = {spec.name: spec.shape for spec in (*manifest.inputs, *manifest.outputs)}
+    check_tensors(ENGINE, _tensors(found_inputs, shapes), manifest.inputs, "input")
+    check_tensors(ENGINE, _tensors(found_outputs, shapes), manifest.outputs, "output")
     names = [spec.name for spec in manifest.outputs]
 
     # No tensor is copied: inputs are read where they lie, and outputs lie in the arena's blocks,
@@ -69,12 +74,15 @@ def open_runner(model_path: Path, manifest: ModelSpec, threads: int | None) -> R
     def call(inputs: Tensors) -> dict[str, NDArray[np.float32]]:
         return dict(zip(names, session.run(names, inputs), strict=True))
 
+    any_objects = any(isinstance(side, str) for node in found_inputs for side in node.shape)
+    run = with_used_objects(call, shapes["active"][1]) if any_objects else call
+
     def release() -> None:
         _shrink_arena(
             session, {spec.name: np.zeros(spec.shape, spec.dtype) for spec in manifest.inputs}
         )
 
-    return EngineRunner(ENGINE, manifest, call, release=release)
+    return EngineRunner(ENGINE, manifest, run, release=release)
 
 
 @cache
@@ -107,5 +115,17 @@ def _shrink_arena(session: Any, inputs: Tensors) -> None:
         session.run(None, inputs, options)
 
 
-def _tensors(found: list[Any]) -> dict[str, tuple[tuple[int, ...], str]]:
-    return {node.name: (tuple(node.shape), _DTYPES.get(node.type, node.type)) for node in found}
+def _tensors(
+    found: list[Any], shapes: Mapping[str, tuple[int, ...]]
+) -> dict[str, tuple[tuple[int, ...], str]]:
+    """Return shape and dtype by name; a side of any length has the manifest's."""
+    return {
+        node.name: (
+            tuple(
+                wanted if isinstance(side, str) else side
+                for side, wanted in zip_longest(node.shape, shapes.get(node.name, ()))
+            ),
+            _DTYPES.get(node.type, node.type),
+        )
+        for node in found
+    }
