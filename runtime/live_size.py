@@ -45,13 +45,13 @@ def largest_that_keeps_up(
 
 
 def median_call_ms(model: LoadedModel) -> float:
-    """Return the median time of a call with every memory slot and every object in use.
+    """Return the median time of a call with every memory slot and one object in use.
 
     Two calls are made first and not counted; then at most ``CALLS``, for at most ``MEASURE_S``.
     """
     inputs = {spec.name: np.zeros(spec.shape, np.float32) for spec in model.manifest.inputs}
-    for name in ("active", "memory_valid"):
-        inputs[name].fill(1.0)
+    inputs["memory_valid"].fill(1.0)
+    inputs["active"][:, :2] = 1.0
     times_ms: list[float] = []
     deadline = time.perf_counter() + MEASURE_S
     for index in range(2 + CALLS):
