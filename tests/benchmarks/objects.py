@@ -9,7 +9,8 @@ recorded: a clip with ten objects plays a fast camera, and one of them or all of
 are followed. What counts is the time from output to output.
 
 Run ``python tests/benchmarks/objects.py [BUNDLE ...]``; without a bundle it takes the one that
-ships. Exits with 1 where ten objects cost more than 1.1 times one.
+ships. ONNX Runtime computes the objects in use, so that one costs less there; other engines compute
+ten in any case.
 """
 
 import argparse
@@ -38,7 +39,6 @@ from edge_vos.runtime.sources.opening import open_source
 FEW, MANY = 1, 10
 STEPS = 5  # a turn; memory is written every five
 WARMUP_TURNS = 8
-LARGEST = 1.1
 LIVE_S, LIVE_FPS = 4.0, 120  # more than what is measured, so that it never waits
 
 Turn = Callable[[], float]
@@ -112,7 +112,6 @@ def main() -> None:
     parser.add_argument("--live", action="store_true", help="from a camera to the screen")
     options = parser.parse_args()
     cv2.setNumThreads(1)  # as edge-vos live and bench do
-    passed = True
     try:
         with tempfile.TemporaryDirectory() as folder:
             scene = Path(folder, "scene.mkv")
@@ -127,7 +126,6 @@ def main() -> None:
                 )
                 ratio, few_ms, many_ms = measure(few, many, options.seconds)
                 model.runner.close()
-                passed &= ratio.ratio <= LARGEST
                 print(
                     f"{path.name}: {few_ms:.1f} ms with one object, {many_ms:.1f} with ten, "
                     f"{ratio.ratio:.3f} times ({ratio.low:.3f} to {ratio.high:.3f})",
@@ -135,7 +133,6 @@ def main() -> None:
                 )
     except EdgeVosError as error:
         sys.exit(str(error))
-    sys.exit(not passed)
 
 
 if __name__ == "__main__":
