@@ -36,6 +36,7 @@ class TrainConfig:
         outline_weight: of the masks as a user sees them, after the guided filter; only a run from
             labels has this term.
         outline_learning_rate: peak, for the head that corrects outlines.
+        only_outlines: train that head alone, beside a student that stays as it is.
         freeze_norm: leave the statistics of BatchNorm alone, as fine-tuning wants, but for those of
             the head that corrects outlines.
         distill: what is taken over from a teacher; ``None`` learns from labels.
@@ -68,6 +69,7 @@ class TrainConfig:
     edge_weight: float = 0.0
     outline_weight: float = 0.0
     outline_learning_rate: float = 2e-3
+    only_outlines: bool = False
     freeze_norm: bool = False
     accumulate: int = 1
     schedule: tuple[tuple[int, int, int], ...] = ()
@@ -86,6 +88,12 @@ class TrainConfig:
         unknown = sorted(set(self.overrides) - {f.name for f in fields(StudentConfig)})
         if unknown:
             raise UsageError(f"a student has no {', '.join(unknown)}", "fields of StudentConfig")
+        if self.only_outlines and not (self.outline_weight and self.student.outline_width):
+            raise UsageError(
+                "only_outlines has nothing to train",
+                "an outline_weight above 0 and a student with an outline_width",
+                "Add --config outlines",
+            )
         if self.accumulate < 1:
             raise UsageError(f"accumulate = {self.accumulate}", "1 batch a step, or more")
         starts = [entry[0] for entry in self.schedule]

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from edge_vos.distill.data.clips import Batch
-from edge_vos.model.identity import PATCH
+from edge_vos.model.identity import PATCH, probability_from_logits
 from edge_vos.model.propagation import AttentionMaps
 from edge_vos.model.student import Features, Student
 
@@ -22,11 +22,13 @@ class Prediction:
     Args:
         logits: (B, K, H/4, W/4) float32.
         probability: (B, K, H/4, W/4) float32.
+        outlined: the same with corrected outlines.
         maps: its attention maps.
     """
 
     logits: Tensor
     probability: Tensor
+    outlined: Tensor
     maps: AttentionMaps
 
 
@@ -79,8 +81,9 @@ def rollout(student: Student, batch: Batch, known: Tensor | None = None) -> list
             valid.reshape(-1, 1, 1, 1),
         )
         logits = logits.float()  # odds of up to exp(8) want more than bfloat16
-        probability = student.masks(logits, frame(t), active[:, :, None, None])
-        predictions.append(Prediction(logits, probability, maps))
+        probability = probability_from_logits(logits, active[:, :, None, None])
+        outlined = student.outlined(probability, frame(t))
+        predictions.append(Prediction(logits, probability, outlined, maps))
         keys.append(frame(t).key)
         values.append(student.identity(probability if known is None else known[:, t]))
     return predictions

@@ -331,8 +331,9 @@ def _judge(state: TrainState, scoring: Scoring, run: Path) -> None:
 
 def _optimizer(student: Student, config: TrainConfig) -> torch.optim.AdamW:
     """Group the parameters; what lies before stride 8 is frozen and in no group."""
+    trained = ("stages.3", "stages.4")
     for name, parameter in student.encoder.named_parameters():
-        parameter.requires_grad = name.startswith(("stages.3", "stages.4"))
+        parameter.requires_grad = name.startswith(trained)
     encoder = [p for p in student.encoder.parameters() if p.requires_grad]
     apart = ("encoder.", "outline.")
     rest = [(n, p) for n, p in student.named_parameters() if not n.startswith(apart)]
@@ -345,9 +346,12 @@ def _optimizer(student: Student, config: TrainConfig) -> torch.optim.AdamW:
         },
         {"params": encoder, "lr": config.encoder_learning_rate},
     ]
+    if config.only_outlines:
+        student.requires_grad_(False)
+        groups.clear()
     if student.outline is not None:
-        outline = {"params": list(student.outline.parameters()), "lr": config.outline_learning_rate}
-        groups.append(outline)
+        outline = [p.requires_grad_() for p in student.outline.parameters()]
+        groups.append({"params": outline, "lr": config.outline_learning_rate})
     for group in groups:
         group["peak"] = group["lr"]
     return torch.optim.AdamW(groups, weight_decay=config.weight_decay)

@@ -103,15 +103,15 @@ class Student(nn.Module):
         logits = self.decoder(readout, features.visual, features.stride8, features.stride4)
         return logits, AttentionMaps(features.self_attention, long_map, short_map)
 
-    def masks(self, logits: Tensor, features: Features, active: Tensor) -> Tensor:
-        """Return the probabilities (B, K, H/4, W/4), their outlines corrected.
+    def outlined(self, probability: Tensor, features: Features) -> Tensor:
+        """Return the probabilities with their outlines corrected, for who looks at them.
+
+        Memory gets them as they were: what is corrected twice drifts from frame to frame.
 
         Args:
-            logits: (B, K, H/4, W/4) float32, as ``read`` returned them.
+            probability: (B, K, H/4, W/4) float32, summing to 1 over K.
             features: of the frame.
-            active: (B, K, 1, 1) float32, 1 for an id in use.
         """
-        probability = probability_from_logits(logits, active)
         if self.outline is None:
             return probability
         taps = features.stride2, features.stride4, features.stride8
@@ -151,8 +151,10 @@ class Student(nn.Module):
         """
         features = self.encode(*self.encoder.shallow(image))
         logits, _ = self.read(features, memory_key, memory_value, memory_valid)
-        probability = merge_prompt(self.masks(logits, features, active), prompt, prompted)
-        return probability, features.key, self.identity(probability)
+        found = probability_from_logits(logits, active)
+        value = self.identity(merge_prompt(found, prompt, prompted))
+        probability = merge_prompt(self.outlined(found, features), prompt, prompted)
+        return probability, features.key, value
 
 
 def example_inputs(graph: GraphSpec, seed: int = 0) -> tuple[Tensor, ...]:

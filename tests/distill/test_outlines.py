@@ -3,6 +3,7 @@
 import dataclasses
 
 import numpy as np
+import pytest
 import torch
 
 from edge_vos.distill.config import TrainConfig
@@ -10,6 +11,7 @@ from edge_vos.distill.data.clips import make_batch
 from edge_vos.distill.data.footage import Footage
 from edge_vos.distill.outlines import guided_filter, outline_loss
 from edge_vos.distill.train import new_state, objective_of, train_step
+from edge_vos.errors import UsageError
 from edge_vos.model.identity import shift_background
 from edge_vos.runtime import guided_filter as runtime
 
@@ -37,6 +39,30 @@ def test_costs_less_the_better_the_outline_is() -> None:
         losses.append(float(outline_loss(torch.cat([1 - cells, cells], 1), guide, truth)))
     assert losses == sorted(losses)
     assert losses[0] < 0.5 * losses[1]
+
+
+def test_the_rest_stays_as_it_is_where_the_head_alone_is_trained(
+    footage: Footage, config: TrainConfig
+) -> None:
+    alone = dataclasses.replace(
+        config,
+        overrides={"outline_width": 16},
+        outline_weight=1.0,
+        only_outlines=True,
+        freeze_norm=True,
+    )
+    state = new_state(alone)
+    before = {name: tensor.clone() for name, tensor in state.student.state_dict().items()}
+    batch = make_batch(footage, config.clips, 0, 0)
+    train_step(state, iter([batch]), alone, objective_of(state, alone))
+    changed = {
+        name.split(".")[0]
+        for name, tensor in state.student.state_dict().items()
+        if not torch.equal(tensor, before[name])
+    }
+    assert changed == {"outline"}
+    with pytest.raises(UsageError, match="nothing to train"):
+        dataclasses.replace(alone, outline_weight=0.0)
 
 
 def test_a_head_is_added_to_a_student_that_has_none(footage: Footage, config: TrainConfig) -> None:
