@@ -6,6 +6,7 @@ ONNX Runtime takes inputs of any such size, so a step with one object does not p
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import onnx
@@ -66,12 +67,12 @@ def free_objects(
     return onnx.shape_inference.infer_shapes(freed, strict_mode=True)
 
 
-def _constants(model: onnx.ModelProto) -> dict[str, NDArray[np.generic]]:
+def _constants(model: onnx.ModelProto) -> dict[str, NDArray[Any]]:
     return {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
 
 
 def _computed(
-    name: str, ours: NDArray[np.generic], theirs: NDArray[np.generic], channels: int
+    name: str, ours: NDArray[Any], theirs: NDArray[Any], channels: int
 ) -> list[onnx.NodeProto]:
     """Make the nodes for a shape that is ``base + each * channels``, under the constant's name."""
     if ours.shape != theirs.shape or ours.dtype != np.int64:
