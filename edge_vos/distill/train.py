@@ -360,9 +360,12 @@ def _optimizer(student: Student, config: TrainConfig) -> torch.optim.AdamW:
 def _training_mode(student: Student, config: TrainConfig) -> None:
     """Train the new layers' BatchNorm; the encoder keeps the statistics of ImageNet."""
     student.train()
-    for name, module in (student if config.freeze_norm else student.encoder).named_modules():
-        if isinstance(module, nn.modules.batchnorm._BatchNorm) and not name.startswith("outline."):
-            module.eval()
+    for name, module in student.named_modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            keeps = config.freeze_norm or name.startswith("encoder.")
+            if name.startswith("outline."):
+                keeps = not config.outline_weight
+            module.train(not keeps)
 
 
 def update_average(average: nn.Module, model: nn.Module, decay: float) -> None:
