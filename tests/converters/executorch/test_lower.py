@@ -182,7 +182,7 @@ def test_xnnpack_takes_the_whole_network_in_one_piece(lowered: Lowered) -> None:
     assert placement.accelerator == "XNNPACK"
     assert dict(placement.left) == dict.fromkeys(executorch.LEFT) == {}
     assert placement.partitions == 1
-    assert placement.delegated["aten.convolution"] == 63
+    assert placement.delegated["aten.convolution"] == 76
     assert placement.delegated["aten._softmax"] == 3
 
 
@@ -220,7 +220,7 @@ def test_what_stays_in_float_has_no_quantized_operator(
         for node in quantized.graph.nodes
         if node.target is torch.ops.aten.conv2d.default
     }
-    assert len(convolutions) == 63
+    assert len(convolutions) == 76
     assert f"{KEPT}.depthwise.0" in convolutions
     for module, is_quantized in convolutions.items():
         assert is_quantized != kept_float(module, kept), module
