@@ -60,6 +60,7 @@ class Request:
         keep_float: qualified names of submodules that stay in float whatever the precision says,
             everything inside them included.
         names: the graph's.
+        any_objects: let the file take any number of object channels, where the engine can.
     """
 
     module: "nn.Module"
@@ -68,6 +69,7 @@ class Request:
     calibration: Calibration | None = None
     keep_float: tuple[str, ...] = ()
     names: TensorNames = STEP
+    any_objects: bool = True
 
     def required_calibration(self) -> Calibration:
         """Return the calibration.

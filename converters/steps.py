@@ -196,17 +196,21 @@ def lower(prepared: Prepared, context: ConversionContext) -> Iterator[Artifact]:
     """Lower a module, and again with more of it in float for as long as somebody asks for more."""
     recipe, engine_lower = prepared.recipe, load_lower(prepared.engine)
     again = prepared.scheme is not None and prepared.evaluator is not None
+    float_already: tuple[str, ...] = ()
     for tries, count in enumerate(GIVEN_BACK if again else GIVEN_BACK[:1], start=1):
         kept: tuple[str, ...] = ()
         if count and prepared.scheme:
-            kept = prepared.rank(prepared.scheme)[:count]
+            ranked = prepared.rank(prepared.scheme)
+            kept = tuple(name for name in ranked if name not in float_already)[:count]
         request = replace(prepared.request, keep_float=kept)
         what = f"lowering {prepared.title}" if prepared.title else "lowering"
         step = f"{what} to {recipe.backend}, {recipe.precision}"
         if prepared.evaluator is None:
             step += ", NOT EXECUTED here"
         context.progress(step + (f", in float: {', '.join(kept)}" if kept else ""))
-        yield Artifact(prepared, request, engine_lower(request), tries)
+        lowered = engine_lower(request)
+        float_already = lowered.left_float
+        yield Artifact(prepared, request, lowered, tries)
 
 
 def verify_artifact(artifact: Artifact, context: ConversionContext) -> Artifact:

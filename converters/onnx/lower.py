@@ -30,6 +30,6 @@ def lower(request: Request) -> Lowered:
     elif calibration is not None:
         model = quantize(model, modules, calibration, request.keep_float)
         left_float = LEFT_FLOAT
-    if request.names == STEP:
+    if request.names == STEP and request.any_objects:
         model = free_objects(model, exported.model, request.module, request.examples)
     return Lowered(MODEL_FILE, {MODEL_FILE: to_bytes(model)}, left_float=left_float)

@@ -74,7 +74,7 @@ def first_divergence(
     with tapped(request.module, names, joined=True):
         probed = _with_length(offered, sum(array.size for array in expected.values()))
         try:
-            with evaluator.opened(lower(request), probed) as runner:
+            with evaluator.opened(lower(replace(request, any_objects=False)), probed) as runner:
                 flat = _run(runner, inputs)
         except EdgeVosError as refused:
             return Divergence(reason=f"the engine does not give its inner results: {refused.what}")
