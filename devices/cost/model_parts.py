@@ -15,7 +15,7 @@ from edge_vos.errors import BundleError, EngineError
 PARTS = {
     "image encoder": ("encoder.", "project."),
     "memory": ("self_propagation.", "memory_propagation.", "key."),
-    "decoder": ("decoder.",),
+    "decoder": ("decoder.", "outline."),
     "mask encoder": ("identity.",),
 }
 """What the student's weights are called, by part, in the order that the parts are run in."""

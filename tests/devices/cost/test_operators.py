@@ -125,7 +125,7 @@ def test_products_are_counted_from_sizes(left: str, right: str, made: str, macs:
 
 def test_every_weight_of_the_shipped_student_has_a_part(parts: ModelParts) -> None:
     assert set(parts.parts.values()) == set(PARTS)
-    assert len(parts.weights) == 63
+    assert len(parts.weights) == 76
     assert all(len(shape) == 4 for shape in parts.weights.values())
     assert set(parts.weights) <= set(parts.parts)
 
@@ -154,7 +154,7 @@ def test_the_shipped_student_is_profiled() -> None:
     stages = sum_by_part(costs)
     assert [stage.name for stage in stages] == list(PARTS)
     assert all(stage.macs and stage.time_ms > 0 for stage in stages)
-    assert 7.0e8 < sum(stage.macs for stage in stages) < 7.8e8
+    assert 6.5e8 < sum(stage.macs for stage in stages) < 7.2e8  # with one object
     assert sum(cost.time_percent for cost in costs) == pytest.approx(100.0)
     assert {cost.part for cost in costs} == set(PARTS)
     assert sum(cost.time_ms for cost in costs) == pytest.approx(
