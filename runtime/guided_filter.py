@@ -9,6 +9,7 @@ https://arxiv.org/abs/1505.00996 (He and Sun; the coefficients at a lower resolu
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import cv2
 import numpy as np
@@ -50,7 +51,7 @@ def guided_filter(source: NDArray[np.float32], guide: NDArray[np.float32]) -> ND
         return np.asarray(cv2.resize(plane, pixels, interpolation=cv2.INTER_LINEAR), np.float32)
 
     variance = [[covariance(i, colours[j], means[j]) for j in range(i + 1)] for i in range(3)]
-    slopes = _solve(variance, [covariance(i, source, level) for i in range(3)])
+    slopes = solve(variance, [covariance(i, source, level) for i in range(3)])
     total = variance[0][0] + variance[1][1] + variance[2][2]
     for slope, mean in zip(slopes, means, strict=True):
         level -= slope * mean
@@ -66,11 +67,11 @@ def _mean(plane: Plane) -> Plane:
     return np.asarray(cv2.blur(plane, (2 * RADIUS + 1, 2 * RADIUS + 1)), np.float32)
 
 
-def _solve(variance: Sequence[Sequence[Plane]], covariance: Sequence[Plane]) -> list[Plane]:
+def solve(variance: Sequence[Sequence[Any]], covariance: Sequence[Any]) -> list[Any]:
     """Solve ``(variance + EPSILON) x = covariance`` in every cell, by L D L^T of the 3x3 matrix.
 
     Args:
-        variance: its rows up to the diagonal.
+        variance: its rows up to the diagonal; arrays or tensors of one shape.
         covariance: the three components of the right-hand side.
     """
     (v00,), (v10, v11), (v20, v21, v22) = variance

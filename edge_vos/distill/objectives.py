@@ -106,7 +106,8 @@ class LabelObjective(nn.Module):
         ]
         terms = _mask_terms(predictions, targets, active, keep, trust)
         if self.outline_weight:
-            found = torch.cat([prediction.outlined for prediction in predictions]).float()
+            seen = [self.student.outlined(p.probability, p.features) for p in predictions]
+            found = torch.cat(seen).float()
             guide = on_device(batch.images, device)[:, 1:].transpose(0, 1).flatten(0, 1)
             truth = (labels[:, 1:].transpose(0, 1).flatten(0, 1) > 0).float()[:, None]
             loss = outline_loss(found, guide.permute(0, 3, 1, 2).float(), truth)

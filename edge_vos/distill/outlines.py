@@ -5,14 +5,12 @@ loss, as in https://arxiv.org/abs/1803.05619, so that the network learns what gi
 after it.
 """
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from edge_vos.graph import MASK_STRIDE
-from edge_vos.runtime.guided_filter import EPSILON, FLAT, RADIUS
+from edge_vos.runtime.guided_filter import FLAT, RADIUS, solve
 from edge_vos.runtime.labels import LEAST_PROBABILITY
 
 _REACH = 4  # pixels to each side of a true outline that count in full
@@ -64,7 +62,7 @@ def guided_filter(source: Tensor, guide: Tensor) -> Tensor:
     products = [[_mean(colours[:, i] * colours[:, j]) - means[:, i] * means[:, j]
                  for j in range(i + 1)] for i in range(3)]  # fmt: skip
     mixed = _mean(colours * source) - means * level
-    slopes = _solve(products, mixed.unbind(1))
+    slopes = torch.stack(solve(products, mixed.unbind(1)), dim=1)
     level = level - (slopes * means).sum(1, keepdim=True)
     fitted = _enlarge(_mean(level)) + (_enlarge(_mean(slopes)) * guide).sum(1, keepdim=True)
     total = (products[0][0] + products[1][1] + products[2][2])[:, None]
@@ -78,18 +76,3 @@ def _mean(x: Tensor) -> Tensor:
 
 def _enlarge(x: Tensor) -> Tensor:
     return F.interpolate(x, scale_factor=float(MASK_STRIDE), mode="bilinear", align_corners=False)
-
-
-def _solve(variance: Sequence[Sequence[Tensor]], mixed: Sequence[Tensor]) -> Tensor:
-    """Solve ``(variance + EPSILON) x = mixed`` in every cell: (B, 3, h, w)."""
-    (v00,), (v10, v11), (v20, v21, v22) = variance
-    d0 = v00 + EPSILON
-    l10, l20 = v10 / d0, v20 / d0
-    d1 = v11 + EPSILON - l10 * v10
-    e21 = v21 - l20 * v10
-    l21 = e21 / d1
-    d2 = v22 + EPSILON - l20 * v20 - l21 * e21
-    y1 = mixed[1] - l10 * mixed[0]
-    x2 = (mixed[2] - l20 * mixed[0] - l21 * y1) / d2
-    x1 = y1 / d1 - l21 * x2
-    return torch.stack([mixed[0] / d0 - l10 * x1 - l20 * x2, x1, x2], dim=1)

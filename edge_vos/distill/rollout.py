@@ -22,13 +22,13 @@ class Prediction:
     Args:
         logits: (B, K, H/4, W/4) float32.
         probability: (B, K, H/4, W/4) float32.
-        outlined: the same with corrected outlines.
+        features: of the frame.
         maps: its attention maps.
     """
 
     logits: Tensor
     probability: Tensor
-    outlined: Tensor
+    features: Features
     maps: AttentionMaps
 
 
@@ -82,8 +82,7 @@ def rollout(student: Student, batch: Batch, known: Tensor | None = None) -> list
         )
         logits = logits.float()  # odds of up to exp(8) want more than bfloat16
         probability = probability_from_logits(logits, active[:, :, None, None])
-        outlined = student.outlined(probability, frame(t))
-        predictions.append(Prediction(logits, probability, outlined, maps))
+        predictions.append(Prediction(logits, probability, frame(t), maps))
         keys.append(frame(t).key)
         values.append(student.identity(probability if known is None else known[:, t]))
     return predictions

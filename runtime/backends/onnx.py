@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from contextlib import suppress
 from functools import cache
-from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_vos.engines import ENGINES
+from edge_vos.graph import PER_OBJECT
 from edge_vos.runtime.backends.runner import (
     EngineRunner,
     ModelSpec,
@@ -74,7 +74,7 @@ def open_runner(model_path: Path, manifest: ModelSpec, threads: int | None) -> R
     def call(inputs: Tensors) -> dict[str, NDArray[np.float32]]:
         return dict(zip(names, session.run(names, inputs), strict=True))
 
-    any_objects = any(isinstance(side, str) for node in found_inputs for side in node.shape)
+    any_objects = any(n.name == "active" and isinstance(n.shape[1], str) for n in found_inputs)
     run = with_used_objects(call, shapes["active"][1]) if any_objects else call
 
     def release() -> None:
@@ -118,14 +118,11 @@ def _shrink_arena(session: Any, inputs: Tensors) -> None:
 def _tensors(
     found: list[Any], shapes: Mapping[str, tuple[int, ...]]
 ) -> dict[str, tuple[tuple[int, ...], str]]:
-    """Return shape and dtype by name; a side of any length has the manifest's."""
-    return {
-        node.name: (
-            tuple(
-                wanted if isinstance(side, str) else side
-                for side, wanted in zip_longest(node.shape, shapes.get(node.name, ()))
-            ),
-            _DTYPES.get(node.type, node.type),
-        )
-        for node in found
-    }
+    """Return shape and dtype by name; a number of objects that is left open is the manifest's."""
+    tensors = {}
+    for node in found:
+        shape = list(node.shape)
+        if node.name in PER_OBJECT and node.name in shapes and isinstance(shape[1], str):
+            shape[1] = shapes[node.name][1]
+        tensors[node.name] = tuple(shape), _DTYPES.get(node.type, node.type)
+    return tensors
