@@ -19,7 +19,7 @@ from edge_vos.devices.telemetry.sysfs import read_text
 from edge_vos.devices.telemetry.tegrastats import parse_power_mode
 from edge_vos.engines import ENGINES
 from edge_vos.runtime import supervision
-from edge_vos.runtime.sinks import virtual_camera
+from edge_vos.runtime.sinks import rerun_log, virtual_camera
 from edge_vos.runtime.sources import picamera
 from edge_vos.runtime.sources.video_library import INSTALL as INSTALL_VIDEO
 
@@ -53,6 +53,7 @@ _LIBRARIES = (  # package, what it is for, the command that brings it
     ("pyvirtualcam", "-o vcam:, a camera for other programs", virtual_camera.INSTALL),
     ("picamera2", "picamera2://, a Raspberry Pi's camera", picamera.INSTALL),
     ("supervision", "to_supervision(), results as Detections", supervision.INSTALL),
+    ("rerun-sdk", "-o session.rrd, a recording for the viewer of Rerun", rerun_log.INSTALL),
     ("PyGObject", "the GStreamer element in docs/examples", _GSTREAMER_ELEMENT),
     ("rclpy", "the ROS 2 node in docs/examples", "source /opt/ros/$ROS_DISTRO/setup.bash"),
 )

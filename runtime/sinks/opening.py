@@ -19,6 +19,7 @@ from edge_vos.runtime.sinks.output import JsonLines, MaskFolder, Nothing, Sink, 
 from edge_vos.runtime.sinks.output_path import OutputPath, check_apart, check_spares
 from edge_vos.runtime.sinks.recorder import Recorder
 from edge_vos.runtime.sinks.recording import SUFFIXES, Recording
+from edge_vos.runtime.sinks.rerun_log import RerunLog
 from edge_vos.runtime.sinks.video.encoders import ALPHA
 from edge_vos.runtime.sinks.virtual_camera import VIRTUAL_CAMERA, open_virtual_camera
 from edge_vos.runtime.sources.frame import Original
@@ -30,9 +31,10 @@ __all__ = ["Sink", "open_sink", "open_sinks"]
 
 KINDS = (
     "clip.mkv, clip.mp4, clip.mov, clip.webm, clip.avi, matte:clip.mkv, green:clip.mkv, "
-    f"blur:clip.mkv, masks.jsonl, a folder for palette PNGs, {label_kinds.KINDS}, vcam:, window, "
-    "serve://127.0.0.1:8080 or none"
+    f"blur:clip.mkv, masks.jsonl, session.rrd, a folder for palette PNGs, {label_kinds.KINDS}, "
+    "vcam:, window, serve://127.0.0.1:8080 or none"
 )
+LOGS: dict[str, type[JsonLines | RerunLog]] = {".jsonl": JsonLines, ".rrd": RerunLog}
 DAVIS, SERVE = "davis://", "serve://"
 _CODEC = re.compile(r"(.*)\?codec=(\w*)", re.DOTALL)
 
@@ -127,7 +129,8 @@ def open_sink(
             or before a blurred background; after ``matte:``, .mov and .webm hold the frame with
             its alpha; ``clip.mkv?codec=av1``: by another codec than the usual one; ``vcam:``,
             ``vcam:blur``: a camera that other programs see; ``masks/`` or ``davis://masks``:
-            palette PNGs; ``masks.jsonl``: COCO run lengths; ``coco:``, ``ytvis:``, ``mots:``,
+            palette PNGs; ``masks.jsonl``: COCO run lengths; ``session.rrd``: a recording of Rerun;
+            ``coco:``, ``ytvis:``, ``mots:``,
             ``cvat:``, ``yolo:`` or ``labelme:`` before a path: labels for other tools; ``window``;
             ``serve://HOST:PORT``: a page; ``none``.
         fps: nominal, of a video.
@@ -194,8 +197,8 @@ def _output_path(uri: str) -> OutputPath | None:
         as_folder = uri.startswith(DAVIS) or place.endswith(("/", os.sep)) or os.path.isdir(path)
         if (as_folder or not suffix) and "://" not in place and codec is None:
             return OutputPath(uri, path, is_folder=True)
-    is_lines = suffix == ".jsonl" and not scheme and codec is None
-    if "://" in uri or (suffix not in SUFFIXES and not is_lines):
+    is_log = suffix in LOGS and not scheme and codec is None
+    if "://" in uri or (suffix not in SUFFIXES and not is_log):
         raise SinkError(f"The output {uri!r} is of an unknown kind", KINDS)
     return OutputPath(uri, path, is_folder=False, codec=codec)
 
@@ -231,8 +234,8 @@ def _open_output_path(
     output_path.check_free(overwrite)
     make_folder(path.parent)
     suffix = path.suffix.lower()
-    if suffix == ".jsonl":
-        return JsonLines(path)
+    if suffix in LOGS:
+        return LOGS[suffix](path)
     scheme = _scheme(uri)
     alpha = scheme == "matte" and suffix in ALPHA
     render = cut_out if alpha else RENDERS[scheme] if scheme else painter.paint

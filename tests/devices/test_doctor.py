@@ -117,8 +117,10 @@ def test_packages_for_video_are_named_with_what_brings_them(
 
     monkeypatch.setattr(doctor, "version", version)
     found = {each.name: each for each in find_libraries()}
-    assert list(found) == ["av", "pyvirtualcam", "picamera2", "supervision", "PyGObject", "rclpy"]
-    assert [each.version for each in found.values()] == ["18.1.0", *[""] * 5]
+    assert list(found) == [
+        "av", "pyvirtualcam", "picamera2", "supervision", "rerun-sdk", "PyGObject", "rclpy"
+    ]  # fmt: skip
+    assert [each.version for each in found.values()] == ["18.1.0", *[""] * 6]
     assert found["av"].install == 'pip install "edge-vos[video]"'
     assert found["picamera2"].install.startswith("sudo apt-get install python3-picamera2")
     assert "vcam:" in found["pyvirtualcam"].purpose

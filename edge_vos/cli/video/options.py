@@ -33,9 +33,9 @@ class VideoOptions(PromptOptions):
             "-o",
             metavar="URI",
             help="clip.mkv|mp4|mov|webm|avi, matte:|green:|blur: before one, ?codec=av1 after "
-            "one, a folder (palette PNGs), masks.jsonl, coco:|ytvis:FILE.json, mots:FILE.txt, "
-            "cvat:FILE.xml, yolo:|labelme:FOLDER, vcam: (a camera for other programs; vcam:blur), "
-            "window or none; repeat.",
+            "one, a folder (palette PNGs), masks.jsonl, session.rrd (Rerun), "
+            "coco:|ytvis:FILE.json, mots:FILE.txt, cvat:FILE.xml, yolo:|labelme:FOLDER, "
+            "vcam: (a camera for other programs; vcam:blur), window or none; repeat.",
         ),
     ] = None
     frames: Annotated[int | None, typer.Option(min=1, help="Stop after so many frames.")] = None
