@@ -9,6 +9,7 @@ from edge_vos.distill.objectives import DistillConfig
 from edge_vos.errors import UsageError
 from edge_vos.model.config import PRESETS, StudentConfig
 
+_ENCODER_STAGES = 4  # that can be trained; the stem and the first are always ImageNet's
 RECIPES = Path(__file__).parent / "recipes"
 """TOML files, each with the fields in which a run differs from its command's own config."""
 
@@ -23,7 +24,9 @@ class TrainConfig:
         clips: shape of the batches.
         steps: optimizer steps in all.
         learning_rate: peak, for everything but the encoder.
-        encoder_learning_rate: peak, for the encoder's stage at stride 16.
+        encoder_learning_rate: peak, for the stages of the encoder that are trained.
+        encoder_stages: how many of them those are, from the last on; two end at stride 16, three
+            begin at stride 8, four at stride 4.
         weight_decay: of AdamW.
         warmup: steps of linear warm-up.
         cooldown: share of the steps, at the end, over which the rate falls linearly to zero.
@@ -59,6 +62,7 @@ class TrainConfig:
     steps: int = 4500
     learning_rate: float = 8e-4
     encoder_learning_rate: float = 1.5e-4
+    encoder_stages: int = 2
     weight_decay: float = 0.03
     warmup: int = 100
     cooldown: float = 0.5
@@ -94,6 +98,8 @@ class TrainConfig:
                 "an outline_weight above 0 and a student with an outline_width",
                 "Add --config outlines",
             )
+        if not 0 <= self.encoder_stages <= _ENCODER_STAGES:
+            raise UsageError(f"encoder_stages = {self.encoder_stages}", f"0 to {_ENCODER_STAGES}")
         if self.accumulate < 1:
             raise UsageError(f"accumulate = {self.accumulate}", "1 batch a step, or more")
         starts = [entry[0] for entry in self.schedule]

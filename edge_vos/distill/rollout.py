@@ -35,8 +35,8 @@ class Prediction:
 def rollout(student: Student, batch: Batch, known: Tensor | None = None) -> list[Prediction]:
     """Follow the prompts of the first frames through the clips.
 
-    The student feeds on its own masks, and the gradient flows through them. What lies before
-    stride 8 in the encoder is frozen and runs in bfloat16 where the processor has it.
+    The student feeds on its own masks, and the gradient flows through them. The encoder up to
+    stride 8, which is frozen or trained at a low rate, runs in bfloat16 where the processor has it.
 
     Args:
         student: in training mode, or in evaluation mode under ``no_grad``.
@@ -54,7 +54,11 @@ def rollout(student: Student, batch: Batch, known: Tensor | None = None) -> list
     prompt = coverage(on_device(batch.prompt, device), active.shape[1])
     clips, frames = batch.images.shape[:2]
     images = images.float().contiguous(memory_format=torch.channels_last)
-    with torch.no_grad(), torch.autocast(device.type, torch.bfloat16, has_bfloat16(device)):
+    trained = any(p.requires_grad for p in student.encoder.stages[:3].parameters())
+    with (
+        torch.set_grad_enabled(trained and torch.is_grad_enabled()),
+        torch.autocast(device.type, torch.bfloat16, has_bfloat16(device)),
+    ):
         # A clip at a time: on a CPU all of them at once take twice as long, for want of cache.
         chunks = images.chunk(clips) if device.type == "cpu" else [images]
         taps = [student.encoder.shallow(chunk) for chunk in chunks]

@@ -330,9 +330,11 @@ def _judge(state: TrainState, scoring: Scoring, run: Path) -> None:
 
 
 def _optimizer(student: Student, config: TrainConfig) -> torch.optim.AdamW:
-    """Group the parameters; what lies before stride 8 is frozen and in no group."""
-    for name, parameter in student.encoder.named_parameters():
-        parameter.requires_grad = name.startswith(("stages.3", "stages.4"))
+    """Group the parameters; the encoder's first stages are frozen and in no group."""
+    student.encoder.requires_grad_(False)
+    stages = student.encoder.stages
+    for stage in stages[len(stages) - config.encoder_stages :]:
+        stage.requires_grad_()
     encoder = [p for p in student.encoder.parameters() if p.requires_grad]
     apart = ("encoder.", "outline.")
     rest = [(n, p) for n, p in student.named_parameters() if not n.startswith(apart)]
