@@ -14,7 +14,7 @@ from edge_vos.runtime.preprocess import Letterbox
 GOLDEN_FRAMES = 6
 EVERY = 4
 """A golden takes every so many frames of its clip."""
-GOLDEN_PIXELS = 32_000
+GOLDEN_PIXELS = 60_000
 
 
 def run_script(runner: Runner, graph: GraphSpec, script: Script) -> Golden:

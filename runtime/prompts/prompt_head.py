@@ -2,7 +2,8 @@
 
 The network looks at a part of the frame: around the box, around the mask, or, when a click is all
 there is, at the whole frame first and then closer (as RITM's zoom-in,
-https://arxiv.org/abs/2102.06583). So small objects are seen as large as large ones.
+https://arxiv.org/abs/2102.06583). So small objects are seen as large as large ones. It looks there
+twice, the second time mirrored.
 """
 
 from collections.abc import Sequence
@@ -114,18 +115,25 @@ class PromptHead:
             (H, W) uint8: 1 on the object; all zero if none was found.
         """
         frame_size = check_frame(frame)
-        if box_xywh is not None and mask is None:
+        is_new = mask is None
+        if mask is not None:
+            view = self._view_of_mask(mask, points, frame_size)
+        elif box_xywh is not None:
             view = self._view(_joined([box_xywh, *_spots(points)]), BOX_MARGIN, frame_size)
-            return self._look(frame, view, box_xywh, points, labels, None)
-        if mask is None:
-            whole = View(0, frame_size[0], 0, frame_size[1])
-            mask = self._look(frame, whole, None, points, labels, None)
-            view = self._view_of_mask(mask, points, frame_size)
-            if _gain(whole, view, self.size) < _LEAST_GAIN:
-                return mask
         else:
+            view = View(0, frame_size[0], 0, frame_size[1])
+        look = self._look(frame, view, box_xywh, points, labels, mask)
+        found = self._probability(look)
+        if is_new and box_xywh is None:
+            mask = _drawn(look, found, frame_size)
             view = self._view_of_mask(mask, points, frame_size)
-        return self._look(frame, view, box_xywh, points, labels, mask)
+            if _gain(look.view, view, self.size) >= _LEAST_GAIN:
+                look = self._look(frame, view, None, points, labels, mask)
+                found = self._probability(look)
+        if is_new:
+            look.prompt[0, MASK] = found[0, 0]
+            return _drawn(look, self._probability(look, mirrored=True), frame_size)
+        return _drawn(look, (found + self._probability(look, mirrored=True)) / 2, frame_size)
 
     def _view_of_mask(
         self,
@@ -148,17 +156,39 @@ class PromptHead:
         points: Sequence[tuple[int, int]],
         labels: Sequence[int],
         mask: NDArray[np.uint8] | None,
-    ) -> NDArray[np.uint8]:
+    ) -> "_Look":
         letterbox = Letterbox.fit(view.size, self.size)
-        image = letterbox.image(view.of(frame))
         prompt = prompt_maps(letterbox, view, box_xywh, points, labels, mask)
-        outputs = self.runner.run({"image": image, "prompt": prompt})
-        object_cells = letterbox.crop(outputs["probability"][0])[0]
-        cells = np.stack([1 - object_cells, object_cells])
-        levels = outline_levels(cells, letterbox, image)
-        found = np.zeros(frame.shape[:2], np.uint8)
-        view.of(found)[:] = levels > OUTLINE
-        return found
+        return _Look(view, letterbox, letterbox.image(view.of(frame)), prompt)
+
+    def _probability(self, look: "_Look", *, mirrored: bool = False) -> NDArray[np.float32]:
+        """Return (1, 1, H/4, W/4) float32, the object's probability."""
+        if not mirrored:
+            return self.runner.run({"image": look.image, "prompt": look.prompt})["probability"]
+        inputs = {"image": look.image[..., ::-1], "prompt": look.prompt[..., ::-1]}
+        outputs = self.runner.run(
+            {name: np.ascontiguousarray(each) for name, each in inputs.items()}
+        )
+        return outputs["probability"][..., ::-1]
+
+
+@dataclass(frozen=True)
+class _Look:
+    view: View
+    letterbox: Letterbox
+    image: NDArray[np.float32]
+    prompt: NDArray[np.float32]
+
+
+def _drawn(
+    look: _Look, probability: NDArray[np.float32], frame_size: tuple[int, int]
+) -> NDArray[np.uint8]:
+    """Return the mask of a frame, its outlines along the picture's."""
+    cells = look.letterbox.crop(probability[0])[0]
+    levels = outline_levels(np.stack([1 - cells, cells]), look.letterbox, look.image)
+    found = np.zeros(frame_size, np.uint8)
+    look.view.of(found)[:] = levels > OUTLINE
+    return found
 
 
 def prompt_maps(

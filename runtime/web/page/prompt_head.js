@@ -1,7 +1,7 @@
 // @ts-check
 // Find an object from a box, taps and the mask so far, with the network of the bundle that does:
 // runtime/prompts/prompt_head.py. It looks at the part of the frame that matters, so small objects
-// are seen as large as large ones.
+// are seen as large as large ones, and does so twice, the second time mirrored.
 
 import { OUTLINE, cropCells, findOutline, levelOf } from "./labels.js";
 import { NEUTRAL, STRIDE, fit, roundEven } from "./letterbox.js";
@@ -14,6 +14,9 @@ import { area, crop, linear, plane } from "./resize.js";
 /** @typedef {{ top: number, bottom: number, left: number, right: number }} View rows and columns of the frame */
 /** @typedef {{ box: Box | null, points: [number, number][], labels: number[], mask: Mask | null }} Shown */
 
+/** @typedef {{ view: View, letterbox: import("./types").Letterbox, image: Float32Array, prompt: Float32Array }} Look */
+
+const MASK = 3; // of the prompt's channels
 const CLICK_CELLS = 1.5;
 const BOX_MARGIN = 0.25;
 const MASK_MARGIN = 0.4;
@@ -50,15 +53,25 @@ export class PromptHead {
    * @returns {Promise<Mask>} 1 on the object, of the frame's size
    */
   async find(frame, shown) {
-    if (shown.box && !shown.mask) return this.#look(frame, this.#view(joined([shown.box, ...spots(shown.points)]), BOX_MARGIN, frame), shown);
-    let { mask } = shown;
-    if (!mask) {
-      const whole = { top: 0, bottom: frame.height, left: 0, right: frame.width };
-      mask = await this.#look(frame, whole, shown);
-      const closer = this.#viewOfMask(mask, shown.points, frame);
-      if (this.#scale(closer) / this.#scale(whole) < LEAST_GAIN) return mask;
+    const { box, points } = shown;
+    /** @type {View} */
+    let view = { top: 0, bottom: frame.height, left: 0, right: frame.width };
+    if (shown.mask) view = this.#viewOfMask(shown.mask, points, frame);
+    else if (box) view = this.#view(joined([box, ...spots(points)]), BOX_MARGIN, frame);
+    let look = this.#look(frame, view, shown);
+    let found = await this.#run(look);
+    if (!shown.mask && !box) {
+      const mask = drawn(look, found, frame, this.size);
+      const closer = this.#viewOfMask(mask, points, frame);
+      if (this.#scale(closer) / this.#scale(view) >= LEAST_GAIN) {
+        look = this.#look(frame, closer, { ...shown, mask });
+        found = await this.#run(look);
+      }
     }
-    return this.#look(frame, this.#viewOfMask(mask, shown.points, frame), { ...shown, mask });
+    if (!shown.mask) look.prompt.set(found, MASK * found.length);
+    const again = await this.#run(look, true);
+    if (shown.mask) for (let i = 0; i < again.length; i++) again[i] = (found[i] + again[i]) / 2;
+    return drawn(look, again, frame, this.size);
   }
 
   /** @param {Mask} mask @param {[number, number][]} points @param {Size} frame */
@@ -88,32 +101,51 @@ export class PromptHead {
     return Math.min(this.size.height / (view.bottom - view.top), this.size.width / (view.right - view.left));
   }
 
-  /** @param {Picture} frame @param {View} view @param {Shown} shown @returns {Promise<Mask>} */
-  async #look(frame, view, shown) {
-    const { height, width } = this.size;
+  /** @param {Picture} frame @param {View} view @param {Shown} shown @returns {Look} */
+  #look(frame, view, shown) {
     const part = { height: view.bottom - view.top, width: view.right - view.left };
     const letterbox = fit(part, this.size);
     const image = imageOf(crop(frame, view.top, view.left, part.height, part.width), letterbox, this.size);
-    const prompt = promptMaps(letterbox, view, shown, this.size);
-    const { probability } = await this.engine.run({ image, prompt });
-    const object = cropCells(probability, letterbox, width);
-    const background = plane(object.height, object.width, object.data.map((one) => 1 - one));
-    const mask = { height: frame.height, width: frame.width, data: new Uint8Array(frame.height * frame.width) };
-    const found = findOutline([background, object], letterbox, image, height, width);
-    if (!found) return mask;
-    const levels = plane(letterbox.height, letterbox.width);
-    for (let y = 0; y < found.outline.height; y++) {
-      const from = y * found.outline.width;
-      const row = found.outline.data.subarray(from, from + found.outline.width).map(levelOf);
-      levels.data.set(row, (found.top + y) * levels.width + found.left);
-    }
-    const enlarged = linear(levels, part.height, part.width);
-    for (let y = 0, at = 0; y < part.height; y++) {
-      const to = (view.top + y) * frame.width + view.left;
-      for (let x = 0; x < part.width; x++, at++) mask.data[to + x] = Math.round(enlarged.data[at]) > OUTLINE ? 1 : 0;
-    }
-    return mask;
+    return { view, letterbox, image, prompt: promptMaps(letterbox, view, shown, this.size) };
   }
+
+  /** @param {Look} look @param {boolean} isMirrored @returns {Promise<Float32Array>} the object's probability */
+  async #run({ image, prompt }, isMirrored = false) {
+    if (!isMirrored) return (await this.engine.run({ image, prompt })).probability;
+    const { width } = this.size;
+    const cells = width / STRIDE;
+    const { probability } = await this.engine.run({ image: mirrored(image, width), prompt: mirrored(prompt, cells) });
+    return mirrored(probability, cells);
+  }
+}
+
+/** @param {Float32Array} rows @param {number} width @returns {Float32Array} each row from its end */
+function mirrored(rows, width) {
+  const turned = new Float32Array(rows.length);
+  for (let at = 0; at < rows.length; at += width) turned.set(rows.slice(at, at + width).reverse(), at);
+  return turned;
+}
+
+/** @param {Look} look @param {Float32Array} probability @param {Size} frame @param {Size} size of the network's image @returns {Mask} */
+function drawn({ view, letterbox, image }, probability, frame, { height, width }) {
+  const object = cropCells(probability, letterbox, width);
+  const background = plane(object.height, object.width, object.data.map((one) => 1 - one));
+  const mask = { height: frame.height, width: frame.width, data: new Uint8Array(frame.height * frame.width) };
+  const found = findOutline([background, object], letterbox, image, height, width);
+  if (!found) return mask;
+  const levels = plane(letterbox.height, letterbox.width);
+  for (let y = 0; y < found.outline.height; y++) {
+    const from = y * found.outline.width;
+    const row = found.outline.data.subarray(from, from + found.outline.width).map(levelOf);
+    levels.data.set(row, (found.top + y) * levels.width + found.left);
+  }
+  const part = { height: view.bottom - view.top, width: view.right - view.left };
+  const enlarged = linear(levels, part.height, part.width);
+  for (let y = 0, at = 0; y < part.height; y++) {
+    const to = (view.top + y) * frame.width + view.left;
+    for (let x = 0; x < part.width; x++, at++) mask.data[to + x] = Math.round(enlarged.data[at]) > OUTLINE ? 1 : 0;
+  }
+  return mask;
 }
 
 /** @param {[number, number][]} points @returns {Box[]} */
