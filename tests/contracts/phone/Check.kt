@@ -9,6 +9,7 @@ import edgevos.core.Manifest
 import edgevos.core.Placement
 import edgevos.core.PromptHead
 import edgevos.core.Segmenter
+import edgevos.core.Session
 import edgevos.core.Size
 import edgevos.core.overlay
 import java.io.DataInputStream
@@ -62,6 +63,7 @@ fun main(arguments: Array<String>) {
     val manifest = Manifest.read(File(arguments[0]).readText())
     val segmenter = Segmenter(manifest, Asking(0))
     val head = PromptHead(manifest.promptHead!!, Asking(1))
+    val session = Session(Segmenter(manifest, Asking(0)), head)
     while (true) {
         when (input.readByte().toInt().toChar()) {
             'S' -> {
@@ -71,6 +73,19 @@ fun main(arguments: Array<String>) {
                 val box = found.letterbox
                 val states = found.confidence.flatMap { (id, sure) -> listOf(id, sure.toRawBits()) }
                 tell('S', listOf(box.top, box.left, box.content.height, box.content.width) + states, found.labels)
+            }
+            'b' -> session.showBox(Box(input.readInt(), input.readInt(), input.readInt(), input.readInt()))
+            't' -> session.showTap(input.readInt(), input.readInt())
+            'd' -> session.dropLast()
+            'r' -> session.reset()
+            'n' -> {
+                val frame = frame()
+                val told = try {
+                    session.step(frame)?.confidence?.keys?.joinToString() ?: "nothing"
+                } catch (error: IllegalStateException) {
+                    error.message!!
+                }
+                tell('N', listOf(), told.encodeToByteArray())
             }
             'D' -> segmenter.drop(input.readInt())
             'R' -> segmenter.reset()

@@ -8,7 +8,7 @@ package edgevos.core
  * @property confidence in [0, 1] of every object; 0 for one that is not seen.
  * @property inferMs milliseconds that the network took.
  */
-class Result(
+class FrameResult(
     val letterbox: Letterbox,
     val labels: ByteArray,
     val confidence: Map<Int, Float>,
@@ -57,7 +57,7 @@ class Segmenter(private val manifest: Manifest, private val engine: Engine) {
      *
      * @param given a label map of the frame's size: the masks that are given in this frame, or null.
      */
-    fun step(frame: Frame, given: ByteArray? = null): Result {
+    fun step(frame: Frame, given: ByteArray? = null): FrameResult {
         val ids = given?.toSet().orEmpty().map { it.toInt() }.filter { it != 0 }.toSet()
         living += ids
         check(living.isNotEmpty()) { "there is nothing to follow: give a mask first" }
@@ -71,7 +71,7 @@ class Segmenter(private val manifest: Manifest, private val engine: Engine) {
         val labels = label(maps, letterbox, inputs.getValue("image"))
         val confidence = confidence(maps, labels)
         memory.write(outputs.getValue("key"), outputs.getValue("value"), frameIndex++, confidence, ids)
-        return Result(letterbox, labels, confidence, inferMs)
+        return FrameResult(letterbox, labels, confidence, inferMs)
     }
 
     private fun fit(frame: Frame): Letterbox {
