@@ -41,7 +41,7 @@ Mask = NDArray[np.uint8]
 Tensors = dict[str, NDArray[np.float32]]
 
 
-def _kotlinc(folder: Path, *sources: Path) -> Path:
+def _kotlinc(folder: Path, *sources: Path, others: Path | None = None) -> Path:
     """Compile Kotlin into a folder; warnings are errors."""
     if shutil.which("java") is None:
         pytest.skip("no Java: apt-get install default-jre-headless")
@@ -51,14 +51,14 @@ def _kotlinc(folder: Path, *sources: Path) -> Path:
     done = subprocess.run(
         ["java", "-Xmx768m", "-cp", jars, "org.jetbrains.kotlin.cli.jvm.K2JVMCompiler",
          "-kotlin-home", str(COMPILER), "-no-reflect", "-Werror", "-d", str(folder),
-         *map(str, sources)],
+         *(["-cp", str(others)] if others else []), *map(str, sources)],
         capture_output=True, text=True, timeout=COMPILE_S,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return folder
 
 
-def _swiftc(binary: Path, *sources: Path, modules: Sequence[Path] = ()) -> Path:
+def _swiftc(binary: Path, *sources: Path) -> Path:
     if shutil.which("swiftc") is None:
         pytest.skip("no Swift compiler: swiftlang of Debian 13, or Apple's")
     done = subprocess.run(
@@ -70,9 +70,13 @@ def _swiftc(binary: Path, *sources: Path, modules: Sequence[Path] = ()) -> Path:
 
 
 @pytest.fixture(scope="module")
-def kotlin(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    folder = _kotlinc(tmp_path_factory.mktemp("kotlin"), KOTLIN / "core", HERE / "Check.kt")
-    path = f"{folder}:{COMPILER / 'lib/kotlin-stdlib.jar'}"
+def classes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return _kotlinc(tmp_path_factory.mktemp("kotlin"), KOTLIN / "core", HERE / "Check.kt")
+
+
+@pytest.fixture(scope="module")
+def kotlin(classes: Path) -> list[str]:
+    path = f"{classes}:{COMPILER / 'lib/kotlin-stdlib.jar'}"
     return ["java", "-Xmx256m", "-cp", path, "edgevos.check.CheckKt"]
 
 
@@ -129,6 +133,20 @@ class Phone:
     def overlay(self, labels: Mask) -> list[int]:
         return self._answer(b"O" + struct.pack(">i", labels.size) + labels.tobytes())[0]
 
+    def show_box(self, *box: int) -> None:
+        self._ask(b"b" + struct.pack(">4i", *box))
+
+    def show_tap(self, x: int, y: int) -> None:
+        self._ask(b"t" + struct.pack(">2i", x, y))
+
+    def drop_last(self) -> None:
+        self._ask(b"d")
+
+    def told(self, frame: Mask) -> str:
+        """Step the session; what it follows, or what it refuses."""
+        self._ask(b"n" + self._frame(frame))
+        return bytes(self._answer()[1]).decode()
+
     def objects(self) -> list[int]:
         return self._answer(b"I")[0]
 
@@ -151,7 +169,7 @@ class Phone:
         self._to.flush()
         while (kind := self._read(1)) == b"E":
             self._infer(*self._integers(2))
-        assert kind in b"SMPOI", kind
+        assert kind in b"SMPOIN", kind
         (count,) = self._integers(1)
         numbers = self._integers(count)
         return numbers, np.frombuffer(self._read(*self._integers(1)), np.uint8)
@@ -404,6 +422,37 @@ def test_a_box_and_a_tap_become_masks(program: list[str], model: LoadedModel) ->
         assert np.abs(inputs["prompt"] - given["prompt"].ravel()).max() < 1e-5
 
 
+def test_a_user_shows_and_drops_objects(program: list[str], model: LoadedModel) -> None:
+    size = (120, 160)
+    (frame,) = _frames(1, size)
+    graph, head = model.graph, model.prompt_head
+    assert head is not None
+    cells = (1, 1, head.size[0] // 4, head.size[1] // 4)
+    sure = [1.0]
+
+    def step(inputs: Tensors) -> Tensors:
+        return {name: np.zeros(graph.shape(name), np.float32) for name in OUTPUT_NAMES}
+
+    def look(inputs: Tensors) -> Tensors:
+        return {"probability": np.full(cells, sure[0], np.float32)}
+
+    with _running(program, step, look) as phone:
+        assert phone.told(frame) == "nothing"
+        for index in range(1, graph.channels):
+            if index % 2:
+                phone.show_box(20, 20, 40, 40)
+            else:
+                phone.show_tap(80, 60)
+            assert phone.told(frame) == ", ".join(map(str, range(1, index + 1)))
+        phone.show_tap(80, 60)
+        assert phone.told(frame) == "All objects are in use: drop one first."
+        phone.drop_last()
+        sure[0] = 0.0
+        phone.show_tap(80, 60)
+        assert phone.told(frame) == "No object was found there: drag another box."
+        assert phone.told(frame) == ", ".join(map(str, range(1, graph.channels - 1)))
+
+
 def test_where_a_finger_points(program: list[str]) -> None:
     with _running(program) as phone:
         # A frame 640 wide and 480 high in a view of 1000x2000 fills its width, 625 from the top.
@@ -414,3 +463,8 @@ def test_where_a_finger_points(program: list[str]) -> None:
     assert colours[0] == 0
     assert (colours[1:] >> 24).tolist() == [0x90] * 3
     assert len(set(colours.tolist())) == 3  # the eleventh has the first one's colour
+
+
+def test_the_android_app_compiles_against_stubs(classes: Path, tmp_path: Path) -> None:
+    _kotlinc(tmp_path, KOTLIN / "app", HERE / "android", others=classes)
+    assert (tmp_path / "edgevos/app/MainActivity.class").exists()
