@@ -31,6 +31,7 @@ HERE = Path(__file__).parent / "phone"
 EXAMPLES = REPOSITORY / "docs/examples"
 KOTLIN = EXAMPLES / "android/app/src/main/kotlin/edgevos"
 SWIFT = EXAMPLES / "ios/Sources"
+SWIFT_CORE = sorted((SWIFT / "Core").glob("*.swift"))
 COMPILER = REPOSITORY / "build/kotlin/node_modules/kotlin-compiler"
 BUNDLE = shipped_bundle_path("fast")
 GIVEN = REPOSITORY / "edge_vos/weights/calibration.png"
@@ -47,7 +48,9 @@ def _kotlinc(folder: Path, *sources: Path, others: Path | None = None) -> Path:
         pytest.skip("no Java: apt-get install default-jre-headless")
     if not COMPILER.is_dir():
         pytest.skip("no Kotlin compiler: make kotlin")
-    jars = ":".join(str(COMPILER / "lib" / f"{name}.jar") for name in ("kotlin-compiler", "kotlin-stdlib"))
+    jars = ":".join(
+        str(COMPILER / "lib" / f"{name}.jar") for name in ("kotlin-compiler", "kotlin-stdlib")
+    )
     done = subprocess.run(
         ["java", "-Xmx768m", "-cp", jars, "org.jetbrains.kotlin.cli.jvm.K2JVMCompiler",
          "-kotlin-home", str(COMPILER), "-no-reflect", "-Werror", "-d", str(folder),
@@ -58,15 +61,13 @@ def _kotlinc(folder: Path, *sources: Path, others: Path | None = None) -> Path:
     return folder
 
 
-def _swiftc(binary: Path, *sources: Path) -> Path:
+def _swiftc(*arguments: str | Path) -> None:
+    """Run the Swift compiler; warnings are errors."""
     if shutil.which("swiftc") is None:
-        pytest.skip("no Swift compiler: swiftlang of Debian 13, or Apple's")
-    done = subprocess.run(
-        ["swiftc", "-O", "-warnings-as-errors", "-o", str(binary), *map(str, sources)],
-        capture_output=True, text=True, timeout=COMPILE_S,
-    )  # fmt: skip
+        pytest.skip("no Swift compiler: Apple's, or swiftlang of Debian 13")
+    command = ["swiftc", "-warnings-as-errors", "-swift-version", "5", *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=COMPILE_S)
     assert done.returncode == 0, done.stderr
-    return binary
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +85,8 @@ def kotlin(classes: Path) -> list[str]:
 def swift(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     folder = tmp_path_factory.mktemp("swift")
     main = shutil.copy(HERE / "Check.swift", folder / "main.swift")
-    return [str(_swiftc(folder / "check", *sorted((SWIFT / "Core").glob("*.swift")), Path(main)))]
+    _swiftc("-O", "-o", folder / "check", *SWIFT_CORE, main)
+    return [str(folder / "check")]
 
 
 @pytest.fixture(params=["kotlin", "swift"])
@@ -116,7 +118,9 @@ class Phone:
         self._ask(b"S" + self._frame(frame) + struct.pack(">?", given is not None))
         numbers, data = self._answer(b"" if given is None else given.tobytes())
         states = np.array(numbers[4:], ">i4").reshape(-1, 2)
-        confidence = dict(zip(states[:, 0].tolist(), states[:, 1].copy().view(">f4").tolist(), strict=True))
+        confidence = dict(
+            zip(states[:, 0].tolist(), states[:, 1].copy().view(">f4").tolist(), strict=True)
+        )
         return Found(tuple(numbers[:4]), confidence, np.reshape(data, numbers[2:4]))
 
     def in_box(self, frame: Mask, *box: int) -> Mask:
@@ -127,7 +131,9 @@ class Phone:
         self._ask(b"T" + self._frame(frame))
         return np.reshape(self._answer(struct.pack(">2i", x, y))[1], frame.shape[:2])
 
-    def pixel(self, size: tuple[int, int], view: tuple[int, int], x: int, y: int, *, mirrored: bool) -> list[int]:
+    def pixel(
+        self, size: tuple[int, int], view: tuple[int, int], x: int, y: int, *, mirrored: bool
+    ) -> list[int]:
         return self._answer(b"P" + struct.pack(">4i?2i", *size, *view, mirrored, x, y))[0]
 
     def overlay(self, labels: Mask) -> list[int]:
@@ -244,7 +250,9 @@ def model() -> Iterator[LoadedModel]:
 class Together:
     """A program and the Python segmenter on the same frames; the engine runs once for both."""
 
-    def __init__(self, program: list[str], graph: GraphSpec, policy: MemoryPolicy, run: Answer) -> None:
+    def __init__(
+        self, program: list[str], graph: GraphSpec, policy: MemoryPolicy, run: Answer
+    ) -> None:
         self.calls = Calls(run)
         self.python = Segmenter(RunningGraph(self.calls, graph, policy), confirm=False)
         self._program = program
@@ -261,7 +269,12 @@ class Together:
         for name, data in inputs.items():
             wanted = expected[name].ravel()
             different = np.flatnonzero(data != wanted)
-            assert not different.size, (len(self.calls.given) - 1, name, different[:5], data[different[:5]])
+            assert not different.size, (
+                len(self.calls.given) - 1,
+                name,
+                different[:5],
+                data[different[:5]],
+            )
         self.compared += 1
         return self.calls.answers[-1]
 
@@ -354,7 +367,9 @@ def test_memory_is_kept_as_by_python(program: list[str], model: LoadedModel) -> 
             living = sorted(together.python._living)
             if not 20 <= index < 55:  # long enough to be forgotten
                 visible.update({i: float(rng.choice([0.55, 0.7, 0.95])) for i in living})
-            given = {8: (2,), 60: (3,), 63: (1, 4), 66: (2,), 70: (5,), 71: (6,), 80: (1,)}.get(index)
+            given = {8: (2,), 60: (3,), 63: (1, 4), 66: (2,), 70: (5,), 71: (6,), 80: (1,)}.get(
+                index
+            )
             if index in (64, 90):
                 together.drop(3 if index == 64 else 1)
             if given:
@@ -367,7 +382,9 @@ def test_memory_is_kept_as_by_python(program: list[str], model: LoadedModel) -> 
 
 
 @pytest.mark.parametrize("size", [(480, 640), (640, 480), (1080, 1920), (97, 61)])
-def test_frames_of_any_size_fit(program: list[str], model: LoadedModel, size: tuple[int, int]) -> None:
+def test_frames_of_any_size_fit(
+    program: list[str], model: LoadedModel, size: tuple[int, int]
+) -> None:
     graph = model.graph
     (frame,) = _frames(1, size)
     labels = np.zeros(size, np.uint8)
@@ -456,7 +473,11 @@ def test_a_user_shows_and_drops_objects(program: list[str], model: LoadedModel) 
 def test_where_a_finger_points(program: list[str]) -> None:
     with _running(program) as phone:
         # A frame 640 wide and 480 high in a view of 1000x2000 fills its width, 625 from the top.
-        for place, pixel in (((500, 1000), [320, 240]), ((0, 625), [0, 0]), ((999, 1374), [639, 479])):
+        for place, pixel in (
+            ((500, 1000), [320, 240]),
+            ((0, 625), [0, 0]),
+            ((999, 1374), [639, 479]),
+        ):
             assert phone.pixel((480, 640), (1000, 2000), *place, mirrored=False) == pixel
         assert phone.pixel((480, 640), (1000, 2000), 0, 0, mirrored=True) == [639, 0]
         colours = np.array(phone.overlay(np.array([0, 1, 2, 11], np.uint8)), ">i4").view(">u4")
@@ -468,3 +489,14 @@ def test_where_a_finger_points(program: list[str]) -> None:
 def test_the_android_app_compiles_against_stubs(classes: Path, tmp_path: Path) -> None:
     _kotlinc(tmp_path, KOTLIN / "app", HERE / "android", others=classes)
     assert (tmp_path / "edgevos/app/MainActivity.class").exists()
+
+
+def test_the_ios_app_agrees_with_stubs(tmp_path: Path) -> None:
+    for name in ("CoreML", "UIKit", "AVFoundation", "SwiftUI"):
+        module = ("-emit-module", "-module-name", name, "-emit-module-path")
+        stub = HERE / "ios" / f"{name}.swift"
+        _swiftc(
+            "-parse-as-library", *module, tmp_path / f"{name}.swiftmodule", "-I", tmp_path, stub
+        )
+    app = sorted((SWIFT / "App").glob("*.swift"))
+    _swiftc("-parse-as-library", "-typecheck", "-I", tmp_path, *SWIFT_CORE, *app)

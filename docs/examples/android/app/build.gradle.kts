@@ -9,7 +9,7 @@ android {
 
     defaultConfig {
         applicationId = "edgevos.app"
-        minSdk = 28
+        minSdk = 26
         targetSdk = 36
         versionCode = 1
         versionName = "1.0"

@@ -16,7 +16,7 @@ open class ComponentActivity : Context(), LifecycleOwner {
 
     fun <T : View> findViewById(id: Int): T = TODO()
 
-    fun runOnUiThread(action: () -> Unit): Unit = TODO()
+    fun runOnUiThread(action: Runnable): Unit = TODO()
 
     fun <I, O> registerForActivityResult(
         contract: ActivityResultContract<I, O>,

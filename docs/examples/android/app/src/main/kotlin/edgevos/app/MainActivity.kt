@@ -94,7 +94,7 @@ class MainActivity : ComponentActivity(), DisplayManager.DisplayListener {
 
     private fun start() {
         val asked = ProcessCameraProvider.getInstance(this)
-        asked.addListener({ bind(asked.get()) }, mainExecutor)
+        asked.addListener({ bind(asked.get()) }, { action -> runOnUiThread(action) })
     }
 
     private fun bind(provider: ProcessCameraProvider) {
