@@ -77,6 +77,7 @@ public final class AVCaptureSession: @unchecked Sendable {
     public var sessionPreset = Preset.vga640x480
     public func beginConfiguration() {}
     public func commitConfiguration() {}
+    public func canAddInput(_ input: AVCaptureInput) -> Bool { fatalError() }
     public func addInput(_ input: AVCaptureInput) {}
     public func removeInput(_ input: AVCaptureInput) {}
     public func addOutput(_ output: AVCaptureOutput) {}

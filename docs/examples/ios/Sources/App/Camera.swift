@@ -15,13 +15,25 @@ final class Camera: NSObject, AVCaptureVideoDataOutputSampleBufferDelegate {
     ///
     /// - Parameter layer: what shows the frames: how they have to be turned depends on it.
     func start(_ position: AVCaptureDevice.Position, layer: CALayer) throws {
-        guard let device = AVCaptureDevice.default(.builtInWideAngleCamera, for: .video, position: position) else {
-            throw Refusal(message: "There is no such camera.")
+        let found = AVCaptureDevice.default(.builtInWideAngleCamera, for: .video, position: position)
+        guard let device = found else { throw Refusal(message: "There is no such camera.") }
+        try configure(device)
+        let coordinator = AVCaptureDevice.RotationCoordinator(device: device, previewLayer: layer)
+        rotation = coordinator.observe(\.videoRotationAngleForHorizonLevelPreview, options: [.initial]) {
+            [weak self] coordinator, _ in
+            self?.turn(coordinator.videoRotationAngleForHorizonLevelPreview)
         }
+        self.coordinator = coordinator
+        queue.async { [session] in session.startRunning() }
+    }
+
+    private func configure(_ device: AVCaptureDevice) throws {
         let input = try AVCaptureDeviceInput(device: device)
         session.beginConfiguration()
+        defer { session.commitConfiguration() }
         session.inputs.forEach(session.removeInput)
         session.sessionPreset = .vga640x480
+        guard session.canAddInput(input) else { throw Refusal(message: "The camera cannot be used.") }
         session.addInput(input)
         if session.outputs.isEmpty {
             output.videoSettings = [kCVPixelBufferPixelFormatTypeKey as String: kCVPixelFormatType_32BGRA]
@@ -33,14 +45,6 @@ final class Camera: NSObject, AVCaptureVideoDataOutputSampleBufferDelegate {
             connection.automaticallyAdjustsVideoMirroring = false
             connection.isVideoMirrored = false
         }
-        session.commitConfiguration()
-        let coordinator = AVCaptureDevice.RotationCoordinator(device: device, previewLayer: layer)
-        rotation = coordinator.observe(\.videoRotationAngleForHorizonLevelPreview, options: [.initial]) {
-            [weak self] coordinator, _ in
-            self?.turn(coordinator.videoRotationAngleForHorizonLevelPreview)
-        }
-        self.coordinator = coordinator
-        queue.async { [session] in session.startRunning() }
     }
 
     private func turn(_ angle: CGFloat) {
@@ -50,7 +54,8 @@ final class Camera: NSObject, AVCaptureVideoDataOutputSampleBufferDelegate {
     }
 
     func captureOutput(
-        _ output: AVCaptureOutput, didOutput sampleBuffer: CMSampleBuffer, from connection: AVCaptureConnection
+        _ output: AVCaptureOutput, didOutput sampleBuffer: CMSampleBuffer,
+        from connection: AVCaptureConnection
     ) {
         guard let buffer = CMSampleBufferGetImageBuffer(sampleBuffer) else { return }
         CVPixelBufferLockBaseAddress(buffer, .readOnly)

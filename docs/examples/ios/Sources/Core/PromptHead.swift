@@ -118,7 +118,8 @@ final class PromptHead {
     }
 
     private func plane(_ height: Int, _ width: Int, _ at: (Int, Int) -> Double) -> Plane {
-        Plane(height: height, width: width, data: (0..<height * width).map { Float(at($0 / width, $0 % width)) })
+        let data = (0..<height * width).map { Float(at($0 / width, $0 % width)) }
+        return Plane(height: height, width: width, data: data)
     }
 }
 

@@ -66,7 +66,8 @@ internal fun outlineLevels(
     val outline = guidedFilter(margin.cut(window), letterbox.pixels(image).map { it.cut(pixels) })
     for (y in 0 until outline.height) for (x in 0 until outline.width) {
         val odds = max(outline.data[y * outline.width + x], -OUTLINE / LEVELS)
-        levels.data[(pixels.top + y) * levels.width + pixels.left + x] = round(odds * LEVELS + OUTLINE).coerceAtMost(255f)
+        val level = round(odds * LEVELS + OUTLINE).coerceAtMost(255f)
+        levels.data[(pixels.top + y) * levels.width + pixels.left + x] = level
     }
     return levels
 }

@@ -64,7 +64,9 @@ class Letterbox(val frame: Size, val image: Size) {
             val to = (channel * image.height + top + y) * image.width + left
             for (x in 0 until content.width) {
                 var sum = 0
-                for (i in 0 until samples) for (j in 0 until samples) sum += sample(y * samples + i, x * samples + j, channel)
+                for (i in 0 until samples) {
+                    for (j in 0 until samples) sum += sample(y * samples + i, x * samples + j, channel)
+                }
                 out[to + x] = round(sum.toDouble() / (samples * samples)).toFloat()
             }
         }
@@ -96,7 +98,10 @@ class Letterbox(val frame: Size, val image: Size) {
         }
     }
 
-    /** The part of each of the content's cells that the label `id` covers, in [0, 1]; labels are of the frame's size. */
+    /**
+     * @param labels a label map of the frame's size.
+     * @return the part of each of the content's cells that the label [id] covers, in [0, 1].
+     */
     fun coverage(labels: ByteArray, id: Int): Plane {
         val one = Plane(frame.height, frame.width, FloatArray(labels.size) { if (labels[it].toInt() == id) 1f else 0f })
         return one.area(content.height / MASK_STRIDE, content.width / MASK_STRIDE)

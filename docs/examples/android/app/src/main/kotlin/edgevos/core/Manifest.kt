@@ -35,7 +35,8 @@ class Manifest(
             val head = (all["prompt_head"] as Map<String, Any?>?)?.let {
                 promptGraph(it["model_file"] as String, size(it))
             }
-            return Manifest(step, head, number(memory["mem_every"]).toInt(), number(memory["write_confidence"]).toFloat())
+            val memEvery = number(memory["mem_every"]).toInt()
+            return Manifest(step, head, memEvery, number(memory["write_confidence"]).toFloat())
         }
 
         private fun number(value: Any?): Double = value as Double

@@ -2,11 +2,10 @@ package edgevos.core
 
 import kotlin.math.min
 
-private val COLOURS = intArrayOf(0xff3b30, 0x34c759, 0x007aff, 0xffcc00, 0xaf52de, 0x5ac8fa, 0xff9500, 0xff2d55, 0x00c7be, 0xa2845e)
+private val COLOURS = intArrayOf(
+    0xff3b30, 0x34c759, 0x007aff, 0xffcc00, 0xaf52de, 0x5ac8fa, 0xff9500, 0xff2d55, 0x00c7be, 0xa2845e,
+)
 private const val OPACITY = 0x90
-
-/** Opaque ARGB by which an object is known. */
-fun colour(id: Int): Int = (0xff shl 24) or COLOURS[(id - 1) % COLOURS.size]
 
 /** @param labels object ids, 0 for the background. @return ARGB of each, transparent on the background. */
 fun overlay(labels: ByteArray): IntArray = IntArray(labels.size) { i ->

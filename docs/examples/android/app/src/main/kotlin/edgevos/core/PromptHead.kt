@@ -85,7 +85,8 @@ class PromptHead(private val graph: Graph, private val engine: Engine) {
         val enlarged = levels.linear(view.height, view.width)
         val result = ByteArray(frame.size.height * frame.size.width)
         for (y in 0 until view.height) for (x in 0 until view.width) {
-            if (round(enlarged.data[y * view.width + x]) > OUTLINE) result[(view.top + y) * frame.size.width + view.left + x] = 1
+            val isObject = round(enlarged.data[y * view.width + x]) > OUTLINE
+            if (isObject) result[(view.top + y) * frame.size.width + view.left + x] = 1
         }
         return result
     }
