@@ -2,6 +2,7 @@
 # make test   the test suite
 # make check  lint, formatting, types
 # make web-tools   npm packages that the tests of the page in a browser take
+# make kotlin      npm's Kotlin compiler (94 MB), for the tests of the Android project
 #
 # Each target makes what it needs. Another interpreter: make test PYTHON=python3.12
 
@@ -10,7 +11,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 TYPES := build/types
 
-.PHONY: demo test check types web-tools clean
+.PHONY: demo test check types web-tools kotlin clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.demo
@@ -35,7 +36,10 @@ types: $(VENV)/.dev
 
 # Without Node.js or a registry these tests skip, and name what they lack.
 web-tools: build/web/package.json
+kotlin: build/kotlin/package.json
 build/web/package.json: tests/runtime/web/package.json
+build/kotlin/package.json: tests/contracts/phone/package.json
+build/web/package.json build/kotlin/package.json:
 	@mkdir -p $(@D)
 	@npm install --prefix $(@D) --ignore-scripts --no-package-lock --no-audit --no-fund --silent \
 		$$(sed -n 's/^    "\(.*\)": "\(.*\)".*/\1@\2/p' $<)

@@ -1,0 +1,133 @@
+import Foundation
+
+/// A box in pixels of the frame.
+struct Box {
+    let left: Int
+    let top: Int
+    let width: Int
+    let height: Int
+
+    /// - Returns: the smallest box that holds both.
+    func joined(_ other: Box) -> Box {
+        let (left, top) = (min(left, other.left), min(top, other.top))
+        let right = max(self.left + width, other.left + other.width)
+        let bottom = max(self.top + height, other.top + other.height)
+        return Box(left: left, top: top, width: right - left, height: bottom - top)
+    }
+}
+
+private let onChannel = 0  // of the prompt; 1 is for clicks beside the object
+private let boxChannel = 2
+private let maskChannel = 3
+private let clickCells = 1.5
+private let boxMargin = 0.25
+private let maskMargin = 0.4
+private let leastViewPx = 64.0
+private let leastGain = 1.25
+
+/// Make a mask of one object from a box or a tap, as runtime/prompts/prompt_head.py.
+final class PromptHead {
+    private let size: Size
+    private let engine: Engine
+
+    init(graph: Graph, engine: Engine) {
+        size = graph.size
+        self.engine = engine
+    }
+
+    /// - Returns: a mask of the frame's size, 1 on the object in the box; all 0 if none was found.
+    func mask(_ frame: Frame, box: Box) throws -> [UInt8] {
+        try look(frame, around(box, boxMargin, frame.size), box: box)
+    }
+
+    /// - Returns: a mask of the frame's size, 1 on the object under the pixel at (x, y).
+    func mask(_ frame: Frame, x: Int, y: Int) throws -> [UInt8] {
+        let tap = Box(left: x, top: y, width: 1, height: 1)
+        let whole = Box(left: 0, top: 0, width: frame.size.width, height: frame.size.height)
+        let mask = try look(frame, whole, tap: tap)
+        let seen = bounds(mask, frame.size)?.joined(tap) ?? tap
+        let closer = around(seen, maskMargin, frame.size)
+        if scale(closer) / scale(whole) < leastGain { return mask }
+        return try look(frame, closer, tap: tap, mask: mask)
+    }
+
+    /// The part of the frame around a box, in the image's aspect ratio as far as the frame reaches.
+    private func around(_ box: Box, _ margin: Double, _ frame: Size) -> Box {
+        func least(_ side: Int) -> Double { max(Double(side) * (1 + 2 * margin), leastViewPx) }
+        func span(_ start: Int, _ side: Int, _ length: Double, _ limit: Int) -> (Int, Int) {
+            let whole = min(Int(length.rounded(.toNearestOrEven)), limit)
+            let middle = Double(start) + Double(side) / 2 - Double(whole) / 2
+            return (min(max(Int(middle.rounded(.toNearestOrEven)), 0), limit - whole), whole)
+        }
+        let ratio = Double(size.width) / Double(size.height)
+        let (seenHeight, seenWidth) = (least(box.height), least(box.width))
+        let (top, height) = span(box.top, box.height, max(seenHeight, seenWidth / ratio), frame.height)
+        let (left, width) = span(box.left, box.width, max(seenWidth, seenHeight * ratio), frame.width)
+        return Box(left: left, top: top, width: width, height: height)
+    }
+
+    private func scale(_ view: Box) -> Double {
+        min(Double(size.height) / Double(view.height), Double(size.width) / Double(view.width))
+    }
+
+    private func look(
+        _ frame: Frame, _ view: Box, box: Box? = nil, tap: Box? = nil, mask: [UInt8]? = nil
+    ) throws -> [UInt8] {
+        let letterbox = Letterbox(frame: Size(height: view.height, width: view.width), image: size)
+        var image = [Float](repeating: neutral, count: 3 * size.height * size.width)
+        letterbox.fill(frame, into: &image, fromTop: view.top, fromLeft: view.left)
+        let cells = (size.height / maskStride) * (size.width / maskStride)
+        var prompt = [Float](repeating: 0, count: 4 * cells)
+        let (rows, columns) = (letterbox.content.height / maskStride, letterbox.content.width / maskStride)
+        let (down, across) = (Double(rows) / Double(view.height), Double(columns) / Double(view.width))
+        if let tap {
+            let row = (Double(tap.top - view.top) + 0.5) * down - 0.5
+            let column = (Double(tap.left - view.left) + 0.5) * across - 0.5
+            func spot(_ away: Double) -> Double { exp(-0.5 * (away / clickCells) * (away / clickCells)) }
+            let click = plane(rows, columns) { spot(Double($0) - row) * spot(Double($1) - column) }
+            letterbox.paste(click, into: &prompt, offset: onChannel * cells)
+        }
+        if let box {
+            func inside(_ cell: Int, _ start: Int, _ side: Int, _ scale: Double) -> Double {
+                let stop = min(Double(start + side) * scale, Double(cell + 1))
+                return min(max(stop - max(Double(start) * scale, Double(cell)), 0), 1)
+            }
+            let covered = plane(rows, columns) {
+                inside($0, box.top - view.top, box.height, down)
+                    * inside($1, box.left - view.left, box.width, across)
+            }
+            letterbox.paste(covered, into: &prompt, offset: boxChannel * cells)
+        }
+        if let mask {
+            let part = plane(view.height, view.width) {
+                Double(mask[(view.top + $0) * frame.size.width + view.left + $1])
+            }
+            letterbox.paste(part.area(rows, columns), into: &prompt, offset: maskChannel * cells)
+        }
+        let likely = letterbox.crop(try engine.run(["image": image, "prompt": prompt])["probability"]!)
+        let levels = outlineLevels(likely.map { 1 - likely.data[$0] }, [likely], letterbox, image)
+        let enlarged = levels.linear(view.height, view.width).data
+        var result = [UInt8](repeating: 0, count: frame.size.height * frame.size.width)
+        for y in 0..<view.height {
+            for x in 0..<view.width
+            where enlarged[y * view.width + x].rounded(.toNearestOrEven) > outlineLevel {
+                result[(view.top + y) * frame.size.width + view.left + x] = 1
+            }
+        }
+        return result
+    }
+
+    private func plane(_ height: Int, _ width: Int, _ at: (Int, Int) -> Double) -> Plane {
+        let data = (0..<height * width).map { Float(at($0 / width, $0 % width)) }
+        return Plane(height: height, width: width, data: data)
+    }
+}
+
+/// - Returns: the smallest box that holds what is not 0 in a mask, or nil for none.
+private func bounds(_ mask: [UInt8], _ size: Size) -> Box? {
+    let seen = mask.indices.filter { mask[$0] != 0 }
+    guard let first = seen.first, let last = seen.last else { return nil }
+    let columns = seen.map { $0 % size.width }
+    let (left, top) = (columns.min()!, first / size.width)
+    return Box(left: left, top: top, width: columns.max()! - left + 1, height: last / size.width - top + 1)
+}

@@ -1,0 +1,138 @@
+import Foundation
+
+/// What is known of a frame.
+struct FrameResult {
+    /// How the frame lies in the network's image.
+    let letterbox: Letterbox
+    /// Object ids of the content's size (a pixel of the image each), 0 for the background.
+    let labels: [UInt8]
+    /// In [0, 1] of every object; 0 for one that is not seen.
+    let confidence: [Int: Float]
+    /// Milliseconds that the network took.
+    let inferMs: Double
+}
+
+/// Follow objects through a video: one call a frame, from one thread. As runtime/segmenter.py, but
+/// for `presence`, which takes masks away from what no longer looks like its object.
+final class Segmenter {
+    private let manifest: Manifest
+    private let engine: Engine
+    private let channels: Int
+    private let cells: Int
+    private var memory: MemoryBank
+    private var image: [Float]
+    private var living: Set<Int> = []
+    private var letterbox: Letterbox?
+    private var frameIndex = 0
+
+    init(manifest: Manifest, engine: Engine) {
+        self.manifest = manifest
+        self.engine = engine
+        let prompt = manifest.step.shape("prompt")
+        channels = prompt[1]
+        cells = prompt[2] * prompt[3]
+        memory = MemoryBank(manifest: manifest)
+        image = [Float](repeating: neutral, count: manifest.step.shape("image").reduce(1, *))
+    }
+
+    /// The ids that are followed, ascending.
+    var objects: [Int] { living.sorted() }
+
+    /// An id that is not in use, or nil when all are.
+    var freeId: Int? { (1..<channels).first { !living.contains($0) } }
+
+    /// Forget an object; with the last one memory is emptied.
+    func drop(_ id: Int) {
+        if living.remove(id) == nil { return }
+        memory.forget(id)
+        if living.isEmpty { memory.clear() }
+    }
+
+    /// Forget all objects and frames.
+    func reset() {
+        memory.clear()
+        living = []
+        frameIndex = 0
+    }
+
+    /// Find all objects in the next frame.
+    ///
+    /// - Parameter given: a label map of the frame's size: the masks that are given in this frame, or
+    ///   nil.
+    func step(_ frame: Frame, given: [UInt8]? = nil) throws -> FrameResult {
+        let ids = Set((given ?? []).lazy.filter { $0 != 0 }.map { Int($0) })
+        living.formUnion(ids)
+        if living.isEmpty { throw Refusal(message: "There is nothing to follow: give a mask first.") }
+        let letterbox = fit(frame)
+        var inputs = prompt(letterbox, given, ids)
+        inputs["image"] = image
+        inputs["memory_key"] = memory.key
+        inputs["memory_value"] = memory.value
+        inputs["memory_valid"] = memory.valid
+        let start = Date()
+        let outputs = try engine.run(inputs)
+        let inferMs = Date().timeIntervalSince(start) * 1e3
+        let probability = outputs["probability"]!
+        let background = letterbox.crop(probability)
+        let maps = objects.map { (id: $0, cells: letterbox.crop(probability, offset: $0 * cells)) }
+        let labels = label(background: background, objects: maps, letterbox: letterbox, image: image)
+        let confidence = confidence(background, maps, labels)
+        memory.write(
+            key: outputs["key"]!, value: outputs["value"]!, frame: frameIndex, confidence: confidence,
+            given: ids
+        )
+        frameIndex += 1
+        return FrameResult(letterbox: letterbox, labels: labels, confidence: confidence, inferMs: inferMs)
+    }
+
+    private func fit(_ frame: Frame) -> Letterbox {
+        let fitting: Letterbox
+        if let letterbox, letterbox.frame == frame.size {
+            fitting = letterbox
+        } else {
+            fitting = Letterbox(frame: frame.size, image: manifest.step.size)
+            image = [Float](repeating: neutral, count: image.count)
+            letterbox = fitting
+        }
+        fitting.fill(frame, into: &image)
+        return fitting
+    }
+
+    private func prompt(_ letterbox: Letterbox, _ given: [UInt8]?, _ ids: Set<Int>) -> [String: [Float]] {
+        var prompt = [Float](repeating: 0, count: channels * cells)
+        var prompted = [Float](repeating: 0, count: channels)
+        let active = (0..<channels).map { Float($0 == 0 || living.contains($0) ? 1 : 0) }
+        if let given, !ids.isEmpty {
+            for i in 0..<cells { prompt[i] = 1 }
+            var background = letterbox.crop(prompt)
+            for id in ids.sorted() {
+                let part = letterbox.coverage(given, id)
+                letterbox.paste(part, into: &prompt, offset: id * cells)
+                for i in part.data.indices { background.data[i] = max(background.data[i] - part.data[i], 0) }
+                prompted[id] = 1
+            }
+            letterbox.paste(background, into: &prompt, offset: 0)
+            // The background is given only where nothing else can be there.
+            if ids == living && memory.valid.allSatisfy({ $0 == 0 }) { prompted[0] = 1 }
+        }
+        return ["prompt": prompt, "prompted": prompted, "active": active]
+    }
+
+    /// The mean probability of each object over the cells where it is the likeliest; 0 where it has no
+    /// pixel.
+    private func confidence(
+        _ background: Plane, _ maps: [(id: Int, cells: Plane)], _ labels: [UInt8]
+    ) -> [Int: Float] {
+        let seen = Set(labels)
+        var found: [Int: Float] = [:]
+        for (id, own) in maps {
+            let places = own.data.indices.filter { i in
+                own.data[i] >= background.data[i] && maps.allSatisfy { own.data[i] >= $0.cells.data[i] }
+            }
+            let sum = places.reduce(0.0) { $0 + Double(own.data[$1]) }
+            let isSeen = !places.isEmpty && seen.contains(UInt8(id))
+            found[id] = isSeen ? Float(sum / Double(places.count)) : 0
+        }
+        return found
+    }
+}

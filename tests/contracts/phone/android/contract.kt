@@ -1,0 +1,7 @@
+package androidx.activity.result.contract
+
+abstract class ActivityResultContract<I, O>
+
+class ActivityResultContracts {
+    class RequestPermission : ActivityResultContract<String, Boolean>()
+}

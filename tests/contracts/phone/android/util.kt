@@ -1,0 +1,3 @@
+package android.util
+
+interface AttributeSet
