@@ -133,7 +133,8 @@ class PromptHead:
         if is_new:
             look.prompt[0, MASK] = found[0, 0]
             return _drawn(look, self._probability(look, mirrored=True), frame_size)
-        return _drawn(look, (found + self._probability(look, mirrored=True)) / 2, frame_size)
+        both = (found + self._probability(look, mirrored=True)) * np.float32(0.5)
+        return _drawn(look, both, frame_size)
 
     def _view_of_mask(
         self,
