@@ -25,7 +25,17 @@ private let maskMargin = 0.4
 private let leastViewPx = 64.0
 private let leastGain = 1.25
 
-/// Make a mask of one object from a box or a tap, as runtime/prompts/prompt_head.py.
+/// A part of a frame as the network takes it.
+private struct Look {
+    let frame: Size
+    let view: Box
+    let letterbox: Letterbox
+    let image: [Float]
+    let prompt: [Float]
+}
+
+/// Make a mask of one object from a box or a tap, as runtime/prompts/prompt_head.py. The network looks
+/// twice, the second time mirrored and with what it found at first.
 final class PromptHead {
     private let size: Size
     private let engine: Engine
@@ -37,18 +47,37 @@ final class PromptHead {
 
     /// - Returns: a mask of the frame's size, 1 on the object in the box; all 0 if none was found.
     func mask(_ frame: Frame, box: Box) throws -> [UInt8] {
-        try look(frame, around(box, boxMargin, frame.size), box: box)
+        let look = lookAt(frame, around(box, boxMargin, frame.size), box: box)
+        return try again(look, run(look.image, look.prompt))
     }
 
     /// - Returns: a mask of the frame's size, 1 on the object under the pixel at (x, y).
     func mask(_ frame: Frame, x: Int, y: Int) throws -> [UInt8] {
         let tap = Box(left: x, top: y, width: 1, height: 1)
         let whole = Box(left: 0, top: 0, width: frame.size.width, height: frame.size.height)
-        let mask = try look(frame, whole, tap: tap)
+        var look = lookAt(frame, whole, tap: tap)
+        var found = try run(look.image, look.prompt)
+        let mask = drawn(look, found)
         let seen = bounds(mask, frame.size)?.joined(tap) ?? tap
         let closer = around(seen, maskMargin, frame.size)
-        if scale(closer) / scale(whole) < leastGain { return mask }
-        return try look(frame, closer, tap: tap, mask: mask)
+        if scale(closer) / scale(whole) >= leastGain {
+            look = lookAt(frame, closer, tap: tap, mask: mask)
+            found = try run(look.image, look.prompt)
+        }
+        return try again(look, found)
+    }
+
+    /// Look once more, mirrored, with what was found as the prompt's mask.
+    private func again(_ look: Look, _ found: [Float]) throws -> [UInt8] {
+        let cells = size.width / maskStride
+        var prompt = look.prompt
+        prompt.replaceSubrange((maskChannel * found.count)..., with: found)
+        let turned = try run(mirrored(look.image, size.width), mirrored(prompt, cells))
+        return drawn(look, mirrored(turned, cells))
+    }
+
+    private func run(_ image: [Float], _ prompt: [Float]) throws -> [Float] {
+        try engine.run(["image": image, "prompt": prompt])["probability"]!
     }
 
     /// The part of the frame around a box, in the image's aspect ratio as far as the frame reaches.
@@ -70,9 +99,9 @@ final class PromptHead {
         min(Double(size.height) / Double(view.height), Double(size.width) / Double(view.width))
     }
 
-    private func look(
+    private func lookAt(
         _ frame: Frame, _ view: Box, box: Box? = nil, tap: Box? = nil, mask: [UInt8]? = nil
-    ) throws -> [UInt8] {
+    ) -> Look {
         let letterbox = Letterbox(frame: Size(height: view.height, width: view.width), image: size)
         var image = [Float](repeating: neutral, count: 3 * size.height * size.width)
         letterbox.fill(frame, into: &image, fromTop: view.top, fromLeft: view.left)
@@ -104,14 +133,20 @@ final class PromptHead {
             }
             letterbox.paste(part.area(rows, columns), into: &prompt, offset: maskChannel * cells)
         }
-        let likely = letterbox.crop(try engine.run(["image": image, "prompt": prompt])["probability"]!)
-        let levels = outlineLevels(likely.map { 1 - likely.data[$0] }, [likely], letterbox, image)
+        return Look(frame: frame.size, view: view, letterbox: letterbox, image: image, prompt: prompt)
+    }
+
+    /// - Returns: a mask of the frame's size, its outlines along the picture's.
+    private func drawn(_ look: Look, _ probability: [Float]) -> [UInt8] {
+        let view = look.view
+        let likely = look.letterbox.crop(probability)
+        let levels = outlineLevels(likely.map { 1 - likely.data[$0] }, [likely], look.letterbox, look.image)
         let enlarged = levels.linear(view.height, view.width).data
-        var result = [UInt8](repeating: 0, count: frame.size.height * frame.size.width)
+        var result = [UInt8](repeating: 0, count: look.frame.height * look.frame.width)
         for y in 0..<view.height {
             for x in 0..<view.width
             where enlarged[y * view.width + x].rounded(.toNearestOrEven) > outlineLevel {
-                result[(view.top + y) * frame.size.width + view.left + x] = 1
+                result[(view.top + y) * look.frame.width + view.left + x] = 1
             }
         }
         return result
@@ -121,6 +156,11 @@ final class PromptHead {
         let data = (0..<height * width).map { Float(at($0 / width, $0 % width)) }
         return Plane(height: height, width: width, data: data)
     }
+}
+
+/// - Returns: each row from its end to its start.
+private func mirrored(_ rows: [Float], _ width: Int) -> [Float] {
+    rows.indices.map { rows[$0 + width - 1 - 2 * ($0 % width)] }
 }
 
 /// - Returns: the smallest box that holds what is not 0 in a mask, or nil for none.

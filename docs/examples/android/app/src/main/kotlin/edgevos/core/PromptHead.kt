@@ -18,21 +18,53 @@ private const val MASK_MARGIN = 0.4
 private const val LEAST_VIEW_PX = 64.0
 private const val LEAST_GAIN = 1.25
 
-/** Make a mask of one object from a box or a tap, as runtime/prompts/prompt_head.py. */
+/** A part of a frame as the network takes it. */
+private class Look(
+    val frame: Size,
+    val view: Box,
+    val letterbox: Letterbox,
+    val image: FloatArray,
+    val prompt: FloatArray,
+)
+
+/**
+ * Make a mask of one object from a box or a tap, as runtime/prompts/prompt_head.py. The network looks
+ * twice, the second time mirrored and with what it found at first.
+ */
 class PromptHead(private val graph: Graph, private val engine: Engine) {
     private val size = graph.size
 
     /** @return a mask of the frame's size, 1 on the object in the box; all 0 if none was found. */
-    fun inBox(frame: Frame, box: Box): ByteArray = look(frame, around(box, BOX_MARGIN, frame.size), box = box)
+    fun inBox(frame: Frame, box: Box): ByteArray {
+        val look = lookAt(frame, around(box, BOX_MARGIN, frame.size), box = box)
+        return again(look, run(look.image, look.prompt))
+    }
 
     /** @return a mask of the frame's size, 1 on the object under the pixel at (x, y). */
     fun at(frame: Frame, x: Int, y: Int): ByteArray {
         val tap = Box(x, y, 1, 1)
         val whole = Box(0, 0, frame.size.width, frame.size.height)
-        val mask = look(frame, whole, tap = tap)
+        var look = lookAt(frame, whole, tap = tap)
+        var found = run(look.image, look.prompt)
+        val mask = drawn(look, found)
         val closer = around(joined(bounds(mask, frame.size), tap), MASK_MARGIN, frame.size)
-        return if (scale(closer) / scale(whole) < LEAST_GAIN) mask else look(frame, closer, tap = tap, mask = mask)
+        if (scale(closer) / scale(whole) >= LEAST_GAIN) {
+            look = lookAt(frame, closer, tap = tap, mask = mask)
+            found = run(look.image, look.prompt)
+        }
+        return again(look, found)
     }
+
+    /** Look once more, mirrored, with what was found as the prompt's mask. */
+    private fun again(look: Look, found: FloatArray): ByteArray {
+        val cells = size.width / MASK_STRIDE
+        found.copyInto(look.prompt, MASK * found.size)
+        val turned = run(mirrored(look.image, size.width), mirrored(look.prompt, cells))
+        return drawn(look, mirrored(turned, cells))
+    }
+
+    private fun run(image: FloatArray, prompt: FloatArray): FloatArray =
+        engine.run(mapOf("image" to image, "prompt" to prompt)).getValue("probability")
 
     /** The part of the frame around a box, in the image's aspect ratio as far as the frame reaches. */
     private fun around(box: Box, margin: Double, frame: Size): Box {
@@ -49,7 +81,7 @@ class PromptHead(private val graph: Graph, private val engine: Engine) {
 
     private fun scale(view: Box) = min(size.height.toDouble() / view.height, size.width.toDouble() / view.width)
 
-    private fun look(frame: Frame, view: Box, box: Box? = null, tap: Box? = null, mask: ByteArray? = null): ByteArray {
+    private fun lookAt(frame: Frame, view: Box, box: Box? = null, tap: Box? = null, mask: ByteArray? = null): Look {
         val letterbox = Letterbox(Size(view.height, view.width), size)
         val image = FloatArray(3 * size.height * size.width) { NEUTRAL }
         letterbox.fill(frame, image, view.top, view.left)
@@ -79,14 +111,19 @@ class PromptHead(private val graph: Graph, private val engine: Engine) {
             }
             letterbox.paste(part.area(rows, columns), prompt, MASK * cells)
         }
-        val found = engine.run(mapOf("image" to image, "prompt" to prompt)).getValue("probability")
-        val likely = letterbox.crop(found)
-        val levels = outlineLevels(likely.map { 1 - likely.data[it] }, listOf(likely), letterbox, image)
+        return Look(frame.size, view, letterbox, image, prompt)
+    }
+
+    /** A mask of the frame's size, its outlines along the picture's. */
+    private fun drawn(look: Look, probability: FloatArray): ByteArray {
+        val view = look.view
+        val likely = look.letterbox.crop(probability)
+        val levels = outlineLevels(likely.map { 1 - likely.data[it] }, listOf(likely), look.letterbox, look.image)
         val enlarged = levels.linear(view.height, view.width)
-        val result = ByteArray(frame.size.height * frame.size.width)
+        val result = ByteArray(look.frame.height * look.frame.width)
         for (y in 0 until view.height) for (x in 0 until view.width) {
             val isObject = round(enlarged.data[y * view.width + x]) > OUTLINE
-            if (isObject) result[(view.top + y) * frame.size.width + view.left + x] = 1
+            if (isObject) result[(view.top + y) * look.frame.width + view.left + x] = 1
         }
         return result
     }
@@ -96,6 +133,9 @@ class PromptHead(private val graph: Graph, private val engine: Engine) {
     private fun plane(height: Int, width: Int, at: (Int, Int) -> Double) =
         Plane(height, width, FloatArray(height * width) { at(it / width, it % width).toFloat() })
 }
+
+/** Each row from its end to its start. */
+private fun mirrored(rows: FloatArray, width: Int) = FloatArray(rows.size) { rows[it + width - 1 - 2 * (it % width)] }
 
 /** The smallest box that holds what is not 0 in a mask, or null for none. */
 private fun bounds(mask: ByteArray, size: Size): Box? {
