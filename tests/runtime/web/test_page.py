@@ -22,6 +22,8 @@ from edge_vos.runtime.model import open_bundle
 from edge_vos.runtime.prompts.find_object import ObjectFinder
 from edge_vos.runtime.prompts.prompt import Prompt
 from edge_vos.runtime.segmenter import Segmenter
+from edge_vos.runtime.web.package import engine_files
+from edge_vos.runtime.web.site import write_site
 from tests.runtime.web.conftest import (
     FRAMES,
     REPOSITORY,
@@ -32,7 +34,7 @@ from tests.runtime.web.conftest import (
     write_y4m,
 )
 
-MOST_GZIP_BYTES, MOST_FP32_BYTES = 6_000_000, 9_500_000
+MOST_GZIP_BYTES = 6_000_000
 BOX_XYWH = (115, 25, 220, 290)
 """Around the clip's object, in its 640x360 pixels."""
 
@@ -93,23 +95,37 @@ def test_a_damaged_model_is_refused_by_name(
 def test_masks_are_those_of_python(
     site: Path, drive: Drive, tmp_path: Path, wide: Bundle, tall: Bundle, way: str
 ) -> None:
+    overlaps = _follow(site, drive, tmp_path, wide if way == "wide" else tall, way)
+    assert min(overlaps) >= 0.98, overlaps
+
+
+def test_in_32_bits_probabilities_are_those_of_python(
+    tools: Path, drive: Drive, tmp_path: Path, exact: Bundle
+) -> None:
+    write_site(tmp_path / "site", (exact,), engine_files(tools))
+    overlaps = _follow(tmp_path / "site", drive, tmp_path, exact, "tall", most=1e-4)
+    assert min(overlaps) >= 0.98, overlaps
+
+
+def _follow(
+    site: Path, drive: Drive, folder: Path, bundle: Bundle, way: str, most: float | None = None
+) -> list[float]:
+    """Follow a clip in the page and in Python, and return how far their masks overlap."""
     frames = clip_frames(clip=find_clip("carphone_pristine.mp4"))
     height, width = frames[0].shape[:2]
     cut = slice(0, width) if way == "wide" else slice(10, 10 + height * 3 // 4)
     size = (640, 480) if way == "wide" else (480, 640)
     frames = [cv2.resize(frame[:, cut], size) for frame in frames]
-    camera = write_y4m(tmp_path / "camera.y4m", frames)
-    bundle = wide if way == "wide" else tall
-    is_exact = bundle.manifest.precision == "fp32"
+    camera = write_y4m(folder / "camera.y4m", frames)
     with served(site) as server:
         found = drive(
             "follow", server.address, camera=str(camera), frames=FRAMES, box=HEAD[way],
-            probabilities=is_exact,
+            probabilities=most is not None,
         )  # fmt: skip
-    overlaps, covered = _compare(found, bundle, tmp_path, most=1e-4 if is_exact else None)
+    overlaps, covered = _compare(found, bundle, folder, most)
     assert {step["model"] for step in found["steps"]} == {f"models/{bundle.path.stem}"}
     assert min(covered) > 0
-    assert min(overlaps) >= 0.98, overlaps
+    return overlaps
 
 
 def _compare(
@@ -221,7 +237,7 @@ def test_the_first_load_is_small(site: Path) -> None:
         names = ("manifest.json", "model.tflite", "prompt/model.tflite")
         needed = [site / model["folder"] / name for name in names]
         packed = sum(len(gzip.compress(path.read_bytes(), 9)) for path in own + engine + needed)
-        assert packed <= (MOST_GZIP_BYTES if model["precision"] == "int8" else MOST_FP32_BYTES)
+        assert packed <= MOST_GZIP_BYTES, model["folder"]
 
 
 def test_the_masks_stay_on_the_object_when_the_phone_is_turned(
