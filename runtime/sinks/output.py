@@ -169,13 +169,33 @@ class JsonLines(Sink):
             return
         try:
             self._file.close()
-            if self._count:
-                self._partial.replace(self._path)
-            else:
-                self._partial.unlink(missing_ok=True)
-                self.files = ()
         except OSError as error:
             raise unwritable(self._path, error) from error
+        self.files = complete(self._partial, self._path, self._count)
+
+
+def complete(partial: Path, path: Path, count: int) -> tuple[str, ...]:
+    """Give a file its name; one of no frames is removed.
+
+    Args:
+        partial: the name that it has had.
+        path: the one that was asked for.
+        count: frames in it.
+
+    Returns:
+        the files that there are now.
+
+    Raises:
+        SinkError: if that cannot be done.
+    """
+    try:
+        if count:
+            partial.replace(path)
+            return (str(path),)
+        partial.unlink(missing_ok=True)
+    except OSError as error:
+        raise unwritable(path, error) from error
+    return ()
 
 
 def make_folder(path: Path) -> None:

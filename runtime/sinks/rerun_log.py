@@ -9,7 +9,7 @@ import cv2
 from edge_vos.errors import SinkError
 from edge_vos.runtime.labels import ObjectState
 from edge_vos.runtime.segmenter import FrameResult
-from edge_vos.runtime.sinks.output import Sink, unwritable
+from edge_vos.runtime.sinks.output import Sink, complete
 from edge_vos.runtime.sinks.output_path import partial_path
 from edge_vos.runtime.sources.frame import Frame
 
@@ -83,14 +83,7 @@ class RerunLog(Sink):
         if recording is None:
             return
         recording.disconnect()
-        try:
-            if self._count:
-                self._partial.replace(self._path)
-            else:
-                self._partial.unlink(missing_ok=True)
-                self.files = ()
-        except OSError as error:
-            raise unwritable(self._path, error) from error
+        self.files = complete(self._partial, self._path, self._count)
 
     def _refused(self, error: RuntimeError) -> SinkError:
         return SinkError(
