@@ -96,6 +96,8 @@ class ExecuTorchRunner:
     """
 
     def __init__(self, owners: tuple[bytes, Any], method: Any, manifest: ModelSpec) -> None:
+        # The library's Python binding takes torch's tensors, gives them, and has imported torch by
+        # now; no other engine here does, and a phone's ExecuTorch runtime has none.
         import torch
 
         self._tensor = torch.from_numpy
