@@ -64,12 +64,16 @@ class RerunLog(Sink):
         log("frame", rerun.EncodedImage(contents=jpeg.tobytes(), media_type="image/jpeg"))
         log("frame/mask", rerun.SegmentationImage(result.mask))
         for state in result.objects:
-            log(["confidence", _label(state)], rerun.Scalars(state.confidence))
+            log(
+                ["confidence", f"{state.number} {state.name}".strip()],
+                rerun.Scalars(state.confidence),
+            )
             if state.event is not None:
                 log("events", rerun.TextLog(f"{_label(state)} is {state.event}"))
         try:
             self._recording.flush()
         except RuntimeError as error:
+            self._recording = None  # what was written keeps the name of what is not complete
             raise self._refused(error) from error
         self._count += 1
 
