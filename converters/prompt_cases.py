@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from edge_vos.converters.lowering import Calibration
 from edge_vos.runtime.backends.runner import CallableRunner, Runner, Tensors
-from edge_vos.runtime.prompts.prompt_head import Box, PromptHead
+from edge_vos.runtime.objects.view import Box
+from edge_vos.runtime.prompts.prompt_head import PromptHead
 
 Frame = NDArray[np.uint8]
 Mask = NDArray[np.uint8]

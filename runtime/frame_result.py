@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_vos.runtime.labels import ObjectState
+from edge_vos.runtime.objects.view import View
 
 if TYPE_CHECKING:
     from supervision import Detections
@@ -18,10 +19,11 @@ class FrameResult:
 
     Args:
         mask: (H, W) uint8 label map of the frame's size; 0 is the background.
-        probability: (K, H/4, W/4) float32 in [0, 1], as the network returned it.
+        probability: (K, H/4, W/4) float32 in [0, 1], as the network returned it for ``view``.
         objects: the state of each living object, by ascending id.
         timings_ms: milliseconds of the stages ``pre``, ``infer``, ``post`` and ``memory``.
         frame_index: how many frames were stepped before, since the last reset.
+        view: the part of the frame that the network looked at; ``None`` is all of it.
     """
 
     mask: NDArray[np.uint8]
@@ -29,6 +31,7 @@ class FrameResult:
     objects: tuple[ObjectState, ...]
     timings_ms: dict[str, float]
     frame_index: int
+    view: View | None = None
 
     def numbered_mask(self) -> NDArray[np.uint8] | NDArray[np.uint16] | NDArray[np.int32]:
         """Return the mask with the ids that the user gave: ``state.number`` for ``state.id``.

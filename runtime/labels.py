@@ -6,7 +6,7 @@ the objects' probabilities after they are enlarged to the frame, each only aroun
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import cv2
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from edge_vos.graph import MASK_STRIDE
 from edge_vos.runtime.guided_filter import RADIUS, guided_filter
 from edge_vos.runtime.masks import Colour, davis_colours
+from edge_vos.runtime.objects.view import View
 from edge_vos.runtime.preprocess import Letterbox
 
 Event = Literal["lost", "found"]
@@ -66,6 +67,14 @@ class ObjectState:
     def colour(self) -> Colour:
         """Return its colour in overlays and palette PNGs: red, green and blue."""
         return davis_colours()[(self.number - 1) % 255 + 1]
+
+
+def in_frame(state: ObjectState, view: View) -> ObjectState:
+    """Return what was found in a part of a frame, with its box in the frame."""
+    if state.lost:
+        return state
+    left, top, width, height = state.box_xywh
+    return replace(state, box_xywh=(left + view.left, top + view.top, width, height))
 
 
 def label_frame(

@@ -11,11 +11,13 @@ from numpy.typing import NDArray
 from edge_vos.bundle import MemoryPolicy
 from edge_vos.errors import PromptError
 from edge_vos.runtime.frame_result import FrameResult
-from edge_vos.runtime.labels import Event, ObjectState, label_frame
+from edge_vos.runtime.labels import Event, ObjectState, in_frame, label_frame
 from edge_vos.runtime.memory import MemoryBank
 from edge_vos.runtime.model import Model
 from edge_vos.runtime.objects.appearance import find_looks
 from edge_vos.runtime.objects.presence import Presence
+from edge_vos.runtime.objects.view import View, box_around
+from edge_vos.runtime.objects.zoom import Zoom
 from edge_vos.runtime.preprocess import NEUTRAL, Letterbox, check_frame
 from edge_vos.runtime.prompts.find_object import ObjectFinder
 from edge_vos.runtime.prompts.methods import PromptMethods
@@ -38,10 +40,17 @@ class Segmenter(PromptMethods):
             that runs.
         policy: when frames go to memory; ``None`` is the model's.
         confirm: take masks away from what is not the object, or not yet surely: see ``presence``.
+        zoom: look at the part of the frame where the objects are, not always at all of it: see
+            ``edge_vos.runtime.objects.zoom``.
     """
 
     def __init__(
-        self, model: Model, policy: MemoryPolicy | None = None, *, confirm: bool = True
+        self,
+        model: Model,
+        policy: MemoryPolicy | None = None,
+        *,
+        confirm: bool = True,
+        zoom: bool = True,
     ) -> None:
         super().__init__(model.graph.channels)
         self.model = model
@@ -58,6 +67,7 @@ class Segmenter(PromptMethods):
         self._lost: frozenset[int] = frozenset()
         self.finder = ObjectFinder(lambda: model.prompt_head)
         self._presence = Presence() if confirm else None
+        self._zoom = Zoom(model.graph.size) if zoom else None
         self._frame_index = 0
 
     def drop(self, object_id: int) -> None:
@@ -84,9 +94,11 @@ class Segmenter(PromptMethods):
         self._forget_all_prompts()
         if self._presence is not None:
             self._presence.clear()
+        if self._zoom is not None:
+            self._zoom.clear()
         self._frame_index = 0
 
-    def step(self, frame: NDArray[np.uint8] | Frame) -> FrameResult:
+    def step(self, frame: NDArray[np.uint8] | Frame, view: View | None = None) -> FrameResult:
         """Find all objects in the next frame.
 
         A frame or prompt that is refused changes nothing, except that the prompts are gone.
@@ -94,6 +106,7 @@ class Segmenter(PromptMethods):
         Args:
             frame: (H, W, 3) uint8, BGR, or a source's frame, which holds such an image; its size
                 may differ from the frame's before.
+            view: the part of the frame to look at; ``None`` chooses it.
 
         Raises:
             ShapeError: if it is not a colour frame.
@@ -103,22 +116,25 @@ class Segmenter(PromptMethods):
         timer = StageTimer()
         image = frame.image if isinstance(frame, Frame) else frame
         pending, undo = self._take_prompts()
-        letterbox = self._fit(check_frame(image))
-        letterbox.image(image, out=self._inputs["image"])
+        frame_size = check_frame(image)
         given = set(pending.prompts)
-        mask = self._draw(pending, image, letterbox)
+        shown = self._draw(pending, image)
+        view = view or self._view(frame_size, shown, given)
+        letterbox = self._look(image, view)
         restore = self._snapshot() if given else None
         living = sorted(self._living | given)
         if not living:
             raise PromptError(
                 "There is nothing to follow yet", "a mask, box or point", "Give a prompt first"
             )
-        self._fill(letterbox, mask, given, living)
+        self._fill(letterbox, view.of(shown), given, living)
         timer.end("pre")
         outputs = self.model.runner.run(self._inputs)
         timer.end("infer")
         probability = outputs["probability"][0]
         mask, objects = label_frame(probability, living, letterbox, self._inputs["image"])
+        mask = view.placed(mask, frame_size)
+        objects = tuple(in_frame(state, view) for state in objects)
         if self._presence is not None:
             looks = find_looks(outputs["key"][0], probability, living)
             objects = self._presence.confirm(mask, objects, looks, given)
@@ -132,6 +148,8 @@ class Segmenter(PromptMethods):
             for state in objects
         )
         self._lost = frozenset(state.id for state in objects if state.lost)
+        if self._zoom is not None:
+            self._zoom.update(view, objects, frame_size)
         timer.end("post")
         if restore is not None:
             self._keep_prompts(undo, pending.after(image, mask), restore)
@@ -139,7 +157,7 @@ class Segmenter(PromptMethods):
         timer.end("memory")
         self._living = set(living)
         self._frame_index += 1
-        return FrameResult(mask, probability, objects, timer.ms, self._frame_index - 1)
+        return FrameResult(mask, probability, objects, timer.ms, self._frame_index - 1, view)
 
     def _event(self, state: ObjectState) -> Event | None:
         if state.lost == (state.id in self._lost):
@@ -149,35 +167,48 @@ class Segmenter(PromptMethods):
     def _snapshot(self) -> Callable[[], None]:
         """Return what makes everything as it is now, for undo."""
         memory, presence = copy.deepcopy(self.memory), copy.deepcopy(self._presence)
+        zoom = copy.deepcopy(self._zoom)
         living, lost, frame_index = set(self._living), self._lost, self._frame_index
 
         def restore() -> None:
             self.memory.restore(memory)
             self._presence = copy.deepcopy(presence)
+            self._zoom = copy.deepcopy(zoom)
             self._living, self._lost, self._frame_index = set(living), lost, frame_index
 
         return restore
 
-    def _draw(
-        self, pending: Pending, image: NDArray[np.uint8], letterbox: Letterbox
-    ) -> NDArray[np.uint8]:
+    def _draw(self, pending: Pending, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Make the label map of all prompts."""
 
         def find_current() -> NDArray[np.uint8]:
             living = sorted(self._living)
+            view = self._view(image.shape[:2], nothing, set())
+            letterbox = self._look(image, view)
             self._fill(letterbox, nothing, set(), living)
             found = self.model.runner.run(self._inputs)["probability"][0]
-            return label_frame(found, living, letterbox, self._inputs["image"])[0]
+            mask, _ = label_frame(found, living, letterbox, self._inputs["image"])
+            return view.placed(mask, image.shape[:2])
 
         nothing = np.empty((0, 0), np.uint8)  # nobody reads it: most frames have no prompt
         if not pending.prompts:
             return nothing
         return pending.draw(image, self.finder, self._living, find_current)
 
-    def _fit(self, frame_size: tuple[int, int]) -> Letterbox:
-        if self._letterbox is None or self._letterbox.frame_size != frame_size:
-            self._letterbox = Letterbox.fit(frame_size, self.graph.size)
-            self._inputs["image"].fill(NEUTRAL)
+    def _view(self, frame_size: tuple[int, int], shown: NDArray[np.uint8], given: set[int]) -> View:
+        """Choose the part of the frame to look at."""
+        if self._zoom is None:
+            return View.whole(frame_size)
+        boxes = [box_around(shown)] if given else []
+        return self._zoom.view(frame_size, boxes, anew=given >= self._living)
+
+    def _look(self, image: NDArray[np.uint8], view: View) -> Letterbox:
+        """Put a part of the frame into the network's image."""
+        if self._letterbox is None or self._letterbox.frame_size != view.size:
+            before, self._letterbox = self._letterbox, Letterbox.fit(view.size, self.graph.size)
+            if before is None or before.content_size != self._letterbox.content_size:
+                self._inputs["image"].fill(NEUTRAL)
+        self._letterbox.image(view.of(image), out=self._inputs["image"])
         return self._letterbox
 
     def _fill(

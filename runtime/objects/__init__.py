@@ -1,1 +1,1 @@
-"""What is known of each object: its name, whether it is there, its frames so far."""
+"""What is known of each object: its name, where and whether it is there, its frames so far."""

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from edge_vos.graph import MASK_STRIDE
 from edge_vos.runtime.backends.runner import Runner
 from edge_vos.runtime.labels import OUTLINE, outline_levels
+from edge_vos.runtime.objects.view import Box, View, joined
 from edge_vos.runtime.preprocess import Letterbox, check_frame
 
 ON, BESIDE, BOX, MASK = range(4)
@@ -32,53 +33,6 @@ MASK_MARGIN = 0.4
 
 _LEAST_VIEW_PX = 64
 _LEAST_GAIN = 1.25  # a closer look that enlarges less is not worth a call
-
-Box = tuple[int, int, int, int]
-"""Left, top, width and height in pixels."""
-
-
-@dataclass(frozen=True)
-class View:
-    """Name a part of a frame that the network looks at: rows and columns in pixels."""
-
-    top: int
-    bottom: int
-    left: int
-    right: int
-
-    @classmethod
-    def around(
-        cls, box: Box, margin: float, frame_size: tuple[int, int], image_size: tuple[int, int]
-    ) -> "View":
-        """Look at a box and a margin, in the network's aspect ratio as far as the frame reaches.
-
-        Args:
-            box: what must be seen; it may reach over the frame's edge.
-            margin: on each side, by the box's side.
-            frame_size: (height, width) in pixels.
-            image_size: (height, width) of the network's image.
-        """
-        left, top, width, height = box
-        seen = [max(side * (1 + 2 * margin), _LEAST_VIEW_PX) for side in (height, width)]
-        ratio = image_size[1] / image_size[0]
-        seen = [max(seen[0], seen[1] / ratio), max(seen[1], seen[0] * ratio)]
-        spans = []
-        for start, side, length, limit in zip(
-            (top, left), (height, width), seen, frame_size, strict=True
-        ):
-            span = min(round(length), limit)
-            first = min(max(round(start + side / 2 - span / 2), 0), limit - span)
-            spans.append((first, first + span))
-        return cls(*spans[0], *spans[1])
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """Return (height, width) in pixels."""
-        return self.bottom - self.top, self.right - self.left
-
-    def of(self, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Return that part of a picture (H, W) or (H, W, 3), as a view."""
-        return picture[self.top : self.bottom, self.left : self.right]
 
 
 class PromptHead:
@@ -119,9 +73,9 @@ class PromptHead:
         if mask is not None:
             view = self._view_of_mask(mask, points, frame_size)
         elif box_xywh is not None:
-            view = self._view(_joined([box_xywh, *_spots(points)]), BOX_MARGIN, frame_size)
+            view = self._view(joined([box_xywh, *_spots(points)]), BOX_MARGIN, frame_size)
         else:
-            view = View(0, frame_size[0], 0, frame_size[1])
+            view = View.whole(frame_size)
         look = self._look(frame, view, box_xywh, points, labels, mask)
         found = self._probability(look)
         if is_new and box_xywh is None:
@@ -144,10 +98,10 @@ class PromptHead:
     ) -> View:
         left, top, width, height = cv2.boundingRect(mask)
         boxes = [(left, top, width, height)] if width else []
-        return self._view(_joined([*boxes, *_spots(points)]), MASK_MARGIN, frame_size)
+        return self._view(joined([*boxes, *_spots(points)]), MASK_MARGIN, frame_size)
 
     def _view(self, box: Box, margin: float, frame_size: tuple[int, int]) -> View:
-        return View.around(box, margin, frame_size, self.size)
+        return view_around(box, margin, frame_size, self.size)
 
     def _look(
         self,
@@ -171,6 +125,24 @@ class PromptHead:
             {name: np.ascontiguousarray(each) for name, each in inputs.items()}
         )
         return outputs["probability"][..., ::-1]
+
+
+def view_around(
+    box: Box, margin: float, frame_size: tuple[int, int], image_size: tuple[int, int]
+) -> View:
+    """Look at a box and a margin, in the network's aspect ratio as far as the frame reaches.
+
+    Args:
+        box: what must be seen; it may reach over the frame's edge.
+        margin: on each side, by the box's side.
+        frame_size: (height, width) in pixels.
+        image_size: (height, width) of the network's image.
+    """
+    left, top, width, height = box
+    seen = [max(side * (1 + 2 * margin), _LEAST_VIEW_PX) for side in (height, width)]
+    ratio = image_size[1] / image_size[0]
+    size = max(seen[0], seen[1] / ratio), max(seen[1], seen[0] * ratio)
+    return View.at((left + width / 2, top + height / 2), size, frame_size)
 
 
 @dataclass(frozen=True)
@@ -250,14 +222,6 @@ def _covered(start: float, stop: float, scale: float, cells: int) -> NDArray[np.
 
 def _spots(points: Sequence[tuple[int, int]]) -> list[Box]:
     return [(x, y, 1, 1) for x, y in points]
-
-
-def _joined(boxes: Sequence[Box]) -> Box:
-    """Return the smallest box that holds all of them."""
-    left, top = min(box[0] for box in boxes), min(box[1] for box in boxes)
-    right = max(box[0] + box[2] for box in boxes)
-    bottom = max(box[1] + box[3] for box in boxes)
-    return left, top, right - left, bottom - top
 
 
 def _gain(before: View, after: View, image_size: tuple[int, int]) -> float:

@@ -29,7 +29,7 @@ def follow(
         anchors: the last one is the nearest.
         indices: of the frames, in the order to go.
     """
-    segmenter = Segmenter(model)
+    segmenter = Segmenter(model, zoom=False)
     for key in anchors:
         frame = read_given(job, key)
         segmenter.prompt(key.mask)

@@ -89,7 +89,7 @@ def _from_the_other(model: LoadedModel, job: Job, anchors: Sequence[Keyframe]) -
 
 
 def _find(model: LoadedModel, job: Job, anchors: Sequence[Keyframe], frame: Frame) -> FrameResult:
-    segmenter = Segmenter(model)
+    segmenter = Segmenter(model, zoom=False)
     for key in anchors:
         segmenter.prompt(key.mask)
         segmenter.step(read_given(job, key))

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from edge_vos.graph import MASK_STRIDE
 from edge_vos.runtime.labels import LEVELS, OUTLINE, outline_levels
+from edge_vos.runtime.objects.view import View
 from edge_vos.runtime.preprocess import Letterbox
 from edge_vos.runtime.segmenter import FrameResult
 from edge_vos.runtime.sources.frame import Frame
@@ -34,15 +35,17 @@ def alpha(frame: Frame, result: FrameResult) -> NDArray[np.uint8]:
     seen = [state.id for state in result.objects if not state.lost]
     if not seen:
         return np.zeros((height, width), np.uint8)
+    view = result.view or View.whole((height, width))
     cells = result.probability.shape[1:]
-    letterbox = Letterbox.fit((height, width), (cells[0] * MASK_STRIDE, cells[1] * MASK_STRIDE))
+    letterbox = Letterbox.fit(view.size, (cells[0] * MASK_STRIDE, cells[1] * MASK_STRIDE))
     content = letterbox.crop(result.probability)
     others = np.delete(content, seen, axis=0).max(axis=0)  # what is lost is background here
     levels = outline_levels(
-        np.stack([others, *content[seen]]), letterbox, letterbox.image(frame.image)
+        np.stack([others, *content[seen]]), letterbox, letterbox.image(view.of(frame.image))
     )
     soft = np.asarray(cv2.LUT(levels, _alpha_of_levels()), np.uint8)
     # The mask decides: it was made of all objects at once.
+    soft = view.placed(soft, (height, width))
     return np.where(result.mask > 0, np.maximum(soft, 128), np.minimum(soft, 127))
 
 

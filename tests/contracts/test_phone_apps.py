@@ -254,7 +254,8 @@ class Together:
         self, program: list[str], graph: GraphSpec, policy: MemoryPolicy, run: Answer
     ) -> None:
         self.calls = Calls(run)
-        self.python = Segmenter(RunningGraph(self.calls, graph, policy), confirm=False)
+        graph_ = RunningGraph(self.calls, graph, policy)
+        self.python = Segmenter(graph_, confirm=False, zoom=False)
         self._program = program
         self.compared = 0
 
@@ -414,7 +415,10 @@ def test_frames_of_any_size_fit(
 def test_a_box_and_a_tap_become_masks(
     program: list[str], model: LoadedModel, *, is_small: bool
 ) -> None:
-    """Each is looked at twice; what is small at a tap, once more before, in the whole frame."""
+    """Each is looked at twice; what is small at a tap, once more before, in the whole frame.
+
+    What the head finds in 8 bits depends on the machine; so does whether it is small.
+    """
     size = (480, 640)
     (frame,) = _frames(1, size)
     left, top, width, height = cv2.boundingRect(_first_mask(size))
@@ -439,7 +443,8 @@ def test_a_box_and_a_tap_become_masks(
     for ours, theirs in zip(found, expected, strict=True):
         assert theirs.any()
         assert _iou(ours, theirs) > 0.98
-    assert len(asked) == len(calls.given) == (5 if is_small else 4)
+    assert len(asked) == len(calls.given)
+    assert len(asked) in ((5,) if is_small else (4, 5))
     for inputs, given in zip(asked, calls.given, strict=True):
         assert np.abs(inputs["image"] - given["image"].ravel()).max() <= 1
         away = np.abs(inputs["prompt"] - given["prompt"].ravel())

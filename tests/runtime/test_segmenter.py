@@ -40,7 +40,7 @@ def recorder(tiny_model: LoadedModel) -> Recorder:
 
 @pytest.fixture
 def segmenter(tiny_model: LoadedModel, recorder: Recorder) -> Segmenter:
-    return Segmenter(replace(tiny_model, runner=recorder))
+    return Segmenter(replace(tiny_model, runner=recorder), zoom=False)
 
 
 @pytest.fixture
@@ -204,7 +204,7 @@ def test_frames_need_not_be_contiguous(segmenter: Segmenter, scene: Scene) -> No
     frame, mask = scene((32, 32))
     segmenter.prompt(mask)
     expected = segmenter.step(frame).mask
-    other = Segmenter(segmenter.model)
+    other = Segmenter(segmenter.model, zoom=False)
     other.prompt(mask)
     flipped = np.ascontiguousarray(frame[:, ::-1])[:, ::-1]
     np.testing.assert_array_equal(other.step(flipped).mask, expected)
@@ -453,7 +453,7 @@ def test_an_id_that_was_dropped_is_as_good_as_new(
     segmenter.drop(1)
     segmenter.step(frame)
     blanked = recorder.calls[-1]["memory_value"]
-    other = Segmenter(segmenter.model)
+    other = Segmenter(segmenter.model, zoom=False)
     other.prompt(only[1] * 2)
     other.step(frame)
     other.step(frame)

@@ -35,6 +35,7 @@ STEP_ASKS = {
     "Letterbox.enlarge": 1,
     "_foreground": 1,
     "_state": 1,
+    "View.placed": 1,
 }
 
 

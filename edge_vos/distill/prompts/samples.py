@@ -13,15 +13,16 @@ from edge_vos.distill.data.layers import one_thing, placed, random_cutouts
 from edge_vos.distill.data.loader import from_thread
 from edge_vos.distill.data.motion import jitter_colour
 from edge_vos.evaluate.clicks import box_of, next_click
+from edge_vos.runtime.objects.view import View
 from edge_vos.runtime.preprocess import Letterbox
 from edge_vos.runtime.prompts.prompt_head import (
     BESIDE,
     BOX,
     MASK,
     ON,
-    View,
     draw_click,
     prompt_maps,
+    view_around,
 )
 
 _LEAST_CELLS = 6
@@ -36,6 +37,7 @@ _BOX_SHARE = 0.65
 _WHOLE_SHARE = 0.4  # of the clicks, into a whole frame
 _ROUGH_SHARE = 0.2  # of the others, onto a mask that is wrong
 _LOOSENESS = 0.15
+_NO_CLICK_SHARE = 0.3  # of the looks after the first, which only see the mask so far
 
 
 @dataclass(frozen=True)
@@ -96,6 +98,9 @@ def add_clicks(
 ) -> None:
     """Give the mask that was found and click where it is most wrong, in place.
 
+    Some get no click: the same prompt is looked at again, with the soft mask of the first look, as
+    ``PromptHead.mask`` does.
+
     Args:
         prompts: (B, 4, h, w) float32.
         truth: (B, h, w) float32.
@@ -104,6 +109,9 @@ def add_clicks(
     """
     for maps, wanted, given in zip(prompts, truth, probability, strict=True):
         found = (given > 0.5).astype(np.uint8)
+        if rng.random() < _NO_CLICK_SHARE:
+            maps[MASK] = given
+            continue
         maps[MASK] = found
         if rng.random() < 0.4:
             maps[BOX] = 0
@@ -155,11 +163,11 @@ def _view(
 ) -> View:  # fmt: skip
     height, width = mask.shape
     if box is None and rng.random() < _WHOLE_SHARE:
-        return View(0, height, 0, width)
+        return View.whole(mask.shape[:2])
     margins = (0.15, 0.4) if box is not None else (0.15, 1.2)
     around = box if box is not None else box_of(mask, 0.5, rng)
     margin = float(np.exp(rng.uniform(*np.log(margins))))
-    return View.around(around, margin, (height, width), size)
+    return view_around(around, margin, (height, width), size)
 
 
 def _picture(footage: Footage, rng: np.random.Generator) -> tuple[Image, Image]:

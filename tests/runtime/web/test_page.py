@@ -135,7 +135,7 @@ def _compare(
     height, width = found["size"]
     contents = _read(folder / "content.bin", (-1, height, width, 4))
     masks = _read(folder / "mask.bin", (-1, height, width))
-    segmenter = Segmenter(open_bundle(bundle.path, threads=1))
+    segmenter = Segmenter(open_bundle(bundle.path, threads=1), zoom=False)
     segmenter.prompt(_read(folder / "shown.bin", (height, width)).copy())
     overlaps, covered = [], []
     for index, (rgba, mask) in enumerate(zip(contents, masks, strict=True)):
