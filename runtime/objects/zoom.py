@@ -7,6 +7,7 @@ image, where memory has it. So fast and small objects are lost less often (docs/
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edge_vos.runtime.labels import ObjectState
 from edge_vos.runtime.objects.view import Box, View, joined
@@ -20,8 +21,10 @@ SMALLEST = 0.6
 GROW, SHRINK = 1.1, 0.98
 """The most that the view's height changes from one frame to the next."""
 
-_STEADY = 0.5  # of a motion, how much of the one before stays
-_MOST_MOTION = 0.1  # of the view's height, between two frames
+_FOLLOW, _SPEED = 0.4, 0.1
+"""The gains of an alpha-beta filter: of the objects' place, and of their motion between frames."""
+
+_NEARLY_WHOLE = 0.98
 
 
 class Zoom:
@@ -33,38 +36,38 @@ class Zoom:
 
     def __init__(self, image_size: tuple[int, int]) -> None:
         self._image_size = image_size
-        self._ratio = image_size[1] / image_size[0]
         self.clear()
 
     def clear(self) -> None:
         """Begin with the whole frame."""
         self._frame_size = (0, 0)
-        self._height = 0.0  # in pixels; 0 is the whole frame
-        self._centre = (0.0, 0.0)
-        self._box: Box | None = None
-        self._motion = (0.0, 0.0)
+        self._box: Box | None = None  # around all objects; None where one is lost
+        self._height = 0.0  # of the view, in pixels
+        self._centre, self._motion = np.zeros(2), np.zeros(2)  # as the box moves, smoothly
 
-    def view(self, frame_size: tuple[int, int], shown: Sequence[Box] = (), *, anew: bool = False
-             ) -> View:  # fmt: skip
+    def view(
+        self, frame_size: tuple[int, int], shown: Sequence[Box] = (), *, anew: bool = False
+    ) -> View:
         """Return the part of the next frame to look at.
 
         Args:
             frame_size: (height, width) in pixels.
-            shown: boxes around what the user shows in it, all inside the frame.
+            shown: boxes around what the user shows in it.
             anew: whether that is all there is.
         """
-        if frame_size != self._frame_size and not anew:
+        if anew:
+            return view_of(joined(shown), frame_size, self._image_size, FILL)
+        if self._box is None or frame_size != self._frame_size:
             return View.whole(frame_size)
         if not shown:
-            return self._at(self._centre, self._height, frame_size)
-        box = joined(shown if anew or self._box is None else [*shown, self._box])
-        height = self._wanted(box, frame_size)
-        if not anew:
-            height = max(height, self._height or self._whole(frame_size))
-        return self._at(_middle(box), height, frame_size)
+            return view_at(self._centre + self._motion, self._height, frame_size, self._image_size)
+        box = joined([*shown, self._box])
+        height = max(self._height, height_for(box, frame_size, self._image_size, FILL))
+        return view_at(_middle(box), height, frame_size, self._image_size)
 
-    def update(self, view: View, objects: Sequence[ObjectState], frame_size: tuple[int, int]
-               ) -> None:  # fmt: skip
+    def update(
+        self, view: View, objects: Sequence[ObjectState], frame_size: tuple[int, int]
+    ) -> None:
         """Take what was found.
 
         Args:
@@ -72,41 +75,73 @@ class Zoom:
             objects: the states of all living objects, in pixels of the frame.
             frame_size: (height, width) in pixels.
         """
-        before, self._box = self._box, None
-        self._frame_size = frame_size
+        if frame_size != self._frame_size or not objects or any(state.lost for state in objects):
+            self.clear()
+            self._frame_size = frame_size
         if not objects or any(state.lost for state in objects):
-            self._height, self._motion = 0.0, (0.0, 0.0)
             return
-        self._box = box = joined([state.box_xywh for state in objects])
-        whole = self._whole(frame_size)
-        height = max(view.size[0], view.size[1] / self._ratio)
-        if view == View.whole(frame_size):
+        box = joined([state.box_xywh for state in objects])
+        self._resize(view, box)
+        if self._box is None:
+            self._centre = _middle(box)
+        else:
+            expected = self._centre + self._motion
+            missed = _middle(box) - expected
+            self._centre = expected + _FOLLOW * missed
+            self._motion = self._motion + _SPEED * missed
+        self._box = box
+
+    def _resize(self, view: View, box: Box) -> None:
+        whole = _whole(self._frame_size, self._image_size)
+        height = max(view.size[0], view.size[1] * self._image_size[0] / self._image_size[1])
+        if view == View.whole(self._frame_size):
             height = self._height or whole
-        wanted = self._wanted(box, frame_size)
-        if view.cuts(box, frame_size):
+        wanted = height_for(box, self._frame_size, self._image_size, FILL)
+        if view.cuts(box, self._frame_size):
             wanted = max(wanted, height * GROW)
         self._height = min(max(wanted, height * SHRINK), height * GROW, whole)
-        middle = _middle(box)
-        if before is not None:
-            limit = _MOST_MOTION * height
-            moved = np.clip(np.subtract(middle, _middle(before)), -limit, limit)
-            x, y = _STEADY * np.array(self._motion) + (1 - _STEADY) * moved
-            self._motion = float(x), float(y)
-        self._centre = middle[0] + self._motion[0], middle[1] + self._motion[1]
-
-    def _wanted(self, box: Box, frame_size: tuple[int, int]) -> float:
-        wanted = max(box[3], box[2] / self._ratio) / FILL
-        return min(max(wanted, SMALLEST * self._image_size[0]), self._whole(frame_size))
-
-    def _whole(self, frame_size: tuple[int, int]) -> float:
-        return max(frame_size[0], frame_size[1] / self._ratio)
-
-    def _at(self, centre: tuple[float, float], height: float, frame_size: tuple[int, int]) -> View:
-        if not height or height >= 0.98 * self._whole(frame_size):
-            return View.whole(frame_size)
-        return View.at(centre, (height, height * self._ratio), frame_size)
 
 
-def _middle(box: Box) -> tuple[float, float]:
+def height_for(
+    box: Box, frame_size: tuple[int, int], image_size: tuple[int, int], fill: float
+) -> float:
+    """Return how high a view is, in pixels, of which a box fills that part in height or width."""
+    wanted = max(box[3], box[2] * image_size[0] / image_size[1]) / fill
+    return min(max(wanted, SMALLEST * image_size[0]), _whole(frame_size, image_size))
+
+
+def view_of(
+    box: Box, frame_size: tuple[int, int], image_size: tuple[int, int], fill: float
+) -> View:
+    """Return a view around a box."""
+    height = height_for(box, frame_size, image_size, fill)
+    return view_at(_middle(box), height, frame_size, image_size)
+
+
+def view_at(
+    centre: NDArray[np.float64],
+    height: float,
+    frame_size: tuple[int, int],
+    image_size: tuple[int, int],
+) -> View:
+    """Return a view of the network's aspect ratio, as far as the frame reaches.
+
+    Args:
+        centre: (x, y) in pixels.
+        height: in pixels; what is nearly the whole frame is all of it.
+        frame_size: (height, width) in pixels.
+        image_size: (height, width) of the network's image.
+    """
+    if height >= _NEARLY_WHOLE * _whole(frame_size, image_size):
+        return View.whole(frame_size)
+    size = height, height * image_size[1] / image_size[0]
+    return View.at((float(centre[0]), float(centre[1])), size, frame_size)
+
+
+def _whole(frame_size: tuple[int, int], image_size: tuple[int, int]) -> float:
+    return max(frame_size[0], frame_size[1] * image_size[0] / image_size[1])
+
+
+def _middle(box: Box) -> NDArray[np.float64]:
     left, top, width, height = box
-    return left + width / 2, top + height / 2
+    return np.array((left + width / 2, top + height / 2))

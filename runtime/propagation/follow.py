@@ -1,6 +1,7 @@
 """Follow objects along frames in any order, and keep what was found."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from tempfile import TemporaryFile, gettempdir
 from typing import IO
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from edge_vos.errors import SinkError
 from edge_vos.runtime.labels import ObjectState, label_frame
 from edge_vos.runtime.model import LoadedModel
+from edge_vos.runtime.objects.view import View
 from edge_vos.runtime.preprocess import NEUTRAL, Letterbox
 from edge_vos.runtime.propagation.job import Job, Keyframe, read_frame, read_given
 from edge_vos.runtime.segmenter import FrameResult, Segmenter
@@ -18,8 +20,25 @@ from edge_vos.runtime.sinks.output_path import partial_path
 from edge_vos.runtime.sources.frame import Frame
 
 
+@dataclass(frozen=True)
+class Found:
+    """Hold what was found in a frame.
+
+    Args:
+        view: the part of the frame that was looked at.
+        probability: (1 + N, H/4, W/4) float32 in [0, 1], of the background and the objects there.
+    """
+
+    view: View
+    probability: NDArray[np.float32]
+
+
 def follow(
-    model: LoadedModel, job: Job, anchors: Sequence[Keyframe], indices: Iterable[int]
+    model: LoadedModel,
+    job: Job,
+    anchors: Sequence[Keyframe],
+    indices: Iterable[int],
+    view_of: Callable[[int], View | None] = lambda _: None,
 ) -> Iterator[tuple[Frame, FrameResult]]:
     """Show a fresh segmenter the given masks in turn, then step through frames.
 
@@ -28,34 +47,34 @@ def follow(
         job: has the frames.
         anchors: the last one is the nearest.
         indices: of the frames, in the order to go.
+        view_of: gives the part of a frame to look at; ``None`` goes by where the objects are.
     """
-    segmenter = Segmenter(model, zoom=False)
+    segmenter = Segmenter(model)
     for key in anchors:
         frame = read_given(job, key)
         segmenter.prompt(key.mask)
         segmenter.step(frame)
     for index in indices:
         frame = read_frame(job, index)
-        yield frame, segmenter.step(frame)
+        yield frame, segmenter.step(frame, view_of(index))
 
 
-def certain(result: FrameResult, object_ids: Sequence[int]) -> NDArray[np.float32]:
-    """Return the probabilities of the background and of objects; a lost object's are background's.
-
-    Returns:
-        (1 + N, H/4, W/4) float32.
-    """
-    found = result.probability[[0, *object_ids]].copy()
+def certain(result: FrameResult, object_ids: Sequence[int]) -> Found:
+    """Return what was found of the background and of objects; a lost object's is background's."""
+    probability = result.probability[[0, *object_ids]].copy()
     seen = {state.id for state in result.objects if not state.lost}
     for place, object_id in enumerate(object_ids, start=1):
         if object_id not in seen:
-            found[0] += found[place]
-            found[place] = 0.0
-    return found
+            probability[0] += probability[place]
+            probability[place] = 0.0
+    return Found(result.view or View.whole(result.mask.shape[:2]), probability)
+
+
+_VIEW_BYTES = 4 * 4
 
 
 class Stack:
-    """Keep the probabilities of a stretch of frames in a file.
+    """Keep what was found in a stretch of frames in a file.
 
     Args:
         model: gives the shape.
@@ -76,7 +95,7 @@ class Stack:
     ) -> None:
         height, width = model.manifest.shape("probability")[2:]
         self._shape = (1 + objects, height, width)
-        self._bytes = int(np.prod(self._shape)) * 2
+        self._bytes = _VIEW_BYTES + int(np.prod(self._shape)) * 2
         self._first, self._path = first, path
         size_bytes = count * self._bytes
         try:
@@ -87,11 +106,12 @@ class Stack:
         except OSError as error:
             raise _no_room(error, path) from error
 
-    def put(self, index: int, found: NDArray[np.float32]) -> None:
+    def put(self, index: int, found: Found) -> None:
         """Keep a frame's."""
+        view = np.array(astuple(found.view), np.int32).tobytes()
         self._file.seek((index - self._first) * self._bytes)
         try:
-            self._file.write(found.astype(np.float16).tobytes())
+            self._file.write(view + found.probability.astype(np.float16).tobytes())
             self._file.flush()
         except OSError as error:
             raise _no_room(error, self._path) from error
@@ -108,11 +128,12 @@ class Stack:
         except OSError as error:
             raise _no_room(error, self._path) from error
 
-    def get(self, index: int) -> NDArray[np.float32]:
-        """Return a frame's: (1 + N, H/4, W/4) float32."""
+    def get(self, index: int) -> Found:
+        """Return a frame's."""
         self._file.seek((index - self._first) * self._bytes)
-        read = np.frombuffer(self._file.read(self._bytes), np.float16)
-        return read.reshape(self._shape).astype(np.float32)
+        view = np.frombuffer(self._file.read(_VIEW_BYTES), np.int32)
+        read = np.frombuffer(self._file.read(self._bytes - _VIEW_BYTES), np.float16)
+        return Found(View(*view.tolist()), read.reshape(self._shape).astype(np.float32))
 
     def close(self) -> None:
         """Close the file; what is nameless is forgotten."""
@@ -139,19 +160,19 @@ def _no_room(error: OSError, path: Path | None) -> SinkError:
 
 
 def to_labels(
-    model: LoadedModel, frame: Frame, object_ids: Sequence[int], found: NDArray[np.float32]
+    model: LoadedModel, frame: Frame, object_ids: Sequence[int], found: Found
 ) -> tuple[NDArray[np.uint8], tuple[ObjectState, ...], NDArray[np.float32], Letterbox]:
-    """Label a frame's pixels by probabilities of background and objects.
+    """Label a view's pixels by probabilities of background and objects.
 
     Returns:
-        the mask, the objects' states, the probabilities by channel, and how the frame lies in the
-        network's image.
+        the mask of the view, the objects' states, the probabilities by channel, and how the view
+        lies in the network's image.
     """
     probability = np.zeros(model.manifest.shape("probability")[1:], np.float32)
-    probability[[0, *object_ids]] = found
-    letterbox = Letterbox.fit(frame.image.shape[:2], model.manifest.size)
+    probability[[0, *object_ids]] = found.probability
+    letterbox = Letterbox.fit(found.view.size, model.manifest.size)
     image = np.full(model.manifest.shape("image"), NEUTRAL, np.float32)
-    letterbox.image(frame.image, out=image)
+    letterbox.image(found.view.of(frame.image), out=image)
     mask, states = label_frame(probability, object_ids, letterbox, image)
     return mask, states, probability, letterbox
 
@@ -159,6 +180,6 @@ def to_labels(
 def chances(
     probability: NDArray[np.float32], letterbox: Letterbox, object_id: int
 ) -> NDArray[np.float32]:
-    """Return one object's probability at the frame's size: (H, W) float32."""
+    """Return one object's probability at the view's size: (H, W) float32."""
     cells = letterbox.crop(probability)[object_id]
     return np.asarray(letterbox.enlarge(np.ascontiguousarray(cells)), np.float32)

@@ -1,12 +1,14 @@
 """Carry the masks of a few frames of a folder to all the others, from both sides.
 
 Between two given frames the video is followed forwards from the one and backwards from the other,
-each time with both of them in memory; the two probabilities are blended by how near the given
-frames are, and the outlines are mended by what the given masks taught (``outline``). One stretch
-between two given frames is worked on at a time, and what the way back found lies in a file
-meanwhile, so memory grows neither with the stretch nor with the video. A working folder keeps both
-for a later run (``working_folder``): a finished stretch is taken as it is; of the one that was
-worked on, a whole way back, and the finished frames of the way forward, which is stepped again.
+each time with both of them in memory. Where the objects are is found out before that, on another
+way back, so both look at the same well-chosen parts of the frames (``views``). The two
+probabilities are blended by how near the given frames are, and the outlines are mended by what the
+given masks taught (``outline``). One stretch between two given frames is worked on at a time, and
+what the way back found lies in a file meanwhile, so memory grows neither with the stretch nor with
+the video. A working folder keeps both for a later run (``working_folder``): a finished stretch is
+taken as it is; of the one that was worked on, a whole way back, and the finished frames of the way
+forward, which is stepped again.
 """
 
 from collections.abc import Callable, Generator, Iterator, Mapping
@@ -20,12 +22,14 @@ from numpy.typing import NDArray
 
 from edge_vos.runtime.labels import ObjectState
 from edge_vos.runtime.model import LoadedModel
+from edge_vos.runtime.objects.view import Box, View, joined
 from edge_vos.runtime.preprocess import Letterbox
 from edge_vos.runtime.prompts.checks import check_mask
-from edge_vos.runtime.propagation.follow import Stack, certain, chances, follow, to_labels
+from edge_vos.runtime.propagation.follow import Found, Stack, certain, chances, follow, to_labels
 from edge_vos.runtime.propagation.job import Job, Keyframe, read_frame, read_given
 from edge_vos.runtime.propagation.outline import Outline
 from edge_vos.runtime.propagation.samples import learn_outlines
+from edge_vos.runtime.propagation.views import plan_views
 from edge_vos.runtime.propagation.working_folder import Kept, WorkingFolder
 from edge_vos.runtime.segmenter import FrameResult
 from edge_vos.runtime.sources.frame import Frame
@@ -45,9 +49,9 @@ class _Stretch:
         return [key for key in (self.before, self.after) if key is not None]
 
     def weight(self, index: int) -> float:
-        """Return how much the way forwards counts."""
-        if self.before is None or self.after is None:
-            return 0.0 if self.before is None else 1.0
+        """Return how much the way forwards counts between two keyframes."""
+        assert self.before is not None
+        assert self.after is not None
         return (self.after.index - index) / (self.after.index - self.before.index)
 
 
@@ -122,7 +126,8 @@ def _find(run: _Run, stretch: _Stretch) -> Iterator[tuple[Frame, FrameResult]]:
     path = folder.way_back(stretch.start) if folder is not None and stretch.after else None
     with closing(Stack(model, len(object_ids), stretch.start, len(there), path)) as stack:
         if stretch.after is not None and not stack.is_whole:
-            for frame, result in follow(model, job, stretch.keys, reversed(there)):
+            views = _plan(run, stretch) if stretch.before is not None else {}
+            for frame, result in follow(model, job, stretch.keys, reversed(there), views.get):
                 if stopped():
                     return
                 stack.put(frame.index, certain(result, object_ids))
@@ -131,7 +136,9 @@ def _find(run: _Run, stretch: _Stretch) -> Iterator[tuple[Frame, FrameResult]]:
         if stretch.before is None:
             forwards = ((read_frame(job, index), None) for index in there)
         else:
-            forwards = follow(model, job, stretch.keys[::-1], there)
+            # Both ways look at the same parts of the frames, so what they find can be blended.
+            view_of = (lambda _: None) if stretch.after is None else lambda i: stack.get(i).view
+            forwards = follow(model, job, stretch.keys[::-1], there, view_of)
         for frame, step in forwards:
             if stopped():
                 return
@@ -140,26 +147,50 @@ def _find(run: _Run, stretch: _Stretch) -> Iterator[tuple[Frame, FrameResult]]:
             if kept is not None:
                 yield frame, _take(model, job, frame, kept, timings_ms)
                 continue
-            weight = stretch.weight(frame.index)
-            found = np.float32(weight) * certain(step, object_ids) if step is not None else 0.0
-            if stretch.after is not None:
-                found = found + np.float32(1 - weight) * stack.get(frame.index)
-            yield frame, _finish(model, job, frame, np.asarray(found), timings_ms, outlines)
+            if step is None:
+                found = stack.get(frame.index)
+            elif stretch.after is None:
+                found = certain(step, object_ids)
+            else:
+                ways = certain(step, object_ids), stack.get(frame.index)
+                found = _blended(*ways, np.float32(stretch.weight(frame.index)))
+            yield frame, _finish(model, job, frame, found, timings_ms, outlines)
+
+
+def _plan(run: _Run, stretch: _Stretch) -> dict[int, View]:
+    """Find out where the objects are, and say which part of each frame to look at."""
+    there = range(stretch.start, stretch.stop)
+    boxes: list[Box | None] = []
+    frame_size = (0, 0)
+    for frame, result in follow(run.model, run.job, stretch.keys, reversed(there)):
+        if run.stopped():
+            return {}
+        frame_size = frame.image.shape[:2]
+        is_whole = not any(state.lost for state in result.objects)
+        boxes.append(joined([state.box_xywh for state in result.objects]) if is_whole else None)
+    views = plan_views(boxes, frame_size, run.model.manifest.size)
+    return dict(zip(reversed(there), views, strict=True))
+
+
+def _blended(forwards: Found, backwards: Found, weight: np.float32) -> Found:
+    blend = weight * forwards.probability + (1 - weight) * backwards.probability
+    return Found(forwards.view, blend)
 
 
 def _finish(
     model: LoadedModel,
     job: Job,
     frame: Frame,
-    found: NDArray[np.float32],
+    found: Found,
     timings_ms: dict[str, float],
     outlines: Mapping[int, Outline],
 ) -> FrameResult:
     mask, states, probability, letterbox = to_labels(model, frame, job.object_ids, found)
-    mended = _mend(frame, mask, probability, letterbox, outlines)
+    mended = _mend(found.view.of(frame.image), mask, probability, letterbox, outlines)
+    placed = found.view.placed(mended, frame.image.shape[:2])
     confidence = {state.id: state.confidence for state in states}
-    objects = _states(job, mended, confidence)
-    return FrameResult(mended, probability, objects, timings_ms, frame.index)
+    objects = _states(job, placed, confidence)
+    return FrameResult(placed, probability, objects, timings_ms, frame.index, found.view)
 
 
 def _take(
@@ -167,14 +198,14 @@ def _take(
 ) -> FrameResult:
     """Make the result of a frame again that a run before found."""
     probability = np.zeros(model.manifest.shape("probability")[1:], np.float32)
-    probability[[0, *job.object_ids]] = kept.probability
+    probability[[0, *job.object_ids]] = kept.found.probability
     confidence = dict(zip(job.object_ids, kept.confidence.tolist(), strict=True))
     objects = _states(job, kept.mask, confidence)
-    return FrameResult(kept.mask, probability, objects, timings_ms, frame.index)
+    return FrameResult(kept.mask, probability, objects, timings_ms, frame.index, kept.found.view)
 
 
 def _mend(
-    frame: Frame,
+    image: NDArray[np.uint8],
     mask: NDArray[np.uint8],
     probability: NDArray[np.float32],
     letterbox: Letterbox,
@@ -186,7 +217,7 @@ def _mend(
     for object_id, outline in outlines.items():
         taken = mask == object_id
         if taken.any():
-            odds = outline.mend(frame.image, chances(probability, letterbox, object_id), taken)
+            odds = outline.mend(image, chances(probability, letterbox, object_id), taken)
             won = odds > best
             mended[won] = object_id
             best[won] = odds[won]

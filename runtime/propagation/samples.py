@@ -13,13 +13,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_vos.runtime.model import LoadedModel
+from edge_vos.runtime.objects.view import View, box_around
+from edge_vos.runtime.objects.zoom import view_of
 from edge_vos.runtime.propagation.follow import certain, chances, follow, to_labels
 from edge_vos.runtime.propagation.job import Job, Keyframe, read_given
 from edge_vos.runtime.propagation.outline import Lesson, Outline, make_lesson
+from edge_vos.runtime.propagation.views import FILL
 from edge_vos.runtime.segmenter import FrameResult, Segmenter
 from edge_vos.runtime.sources.frame import Frame
 
-_MOVED = 12
+_MOVED = 24
 _TURN_DEGREES, _SCALE, _SHIFT_X, _SHIFT_Y = 4.0, 0.06, 0.04, 0.03
 
 
@@ -49,11 +52,11 @@ def learn_outlines(model: LoadedModel, job: Job, anchors: Sequence[Keyframe]) ->
         found = certain(known.result, object_ids)
         mask, _, probability, letterbox = to_labels(model, known.frame, object_ids, found)
         for object_id in object_ids:
-            truth = known.truth == object_id
+            truth = found.view.of(known.truth) == object_id
             if truth.any():
                 chance = chances(probability, letterbox, object_id)
                 taken = mask == object_id
-                lesson = make_lesson(known.frame.image, chance, taken, truth)
+                lesson = make_lesson(found.view.of(known.frame.image), chance, taken, truth)
                 if len(lesson.truth):
                     lessons[object_id].append(lesson)
     return {object_id: Outline.learn(found) for object_id, found in lessons.items() if found}
@@ -76,21 +79,33 @@ def _moved(model: LoadedModel, job: Job, anchors: Sequence[Keyframe]) -> Iterato
             truth = cv2.warpAffine(near.mask, matrix, (width, height), flags=cv2.INTER_NEAREST)
             shown = [near, *others] if place % 2 else [*others, near]
             picture = replace(frame, image=np.asarray(moved, np.uint8))
-            result = _find(model, job, shown, picture)
-            yield _Known(picture, result, np.asarray(truth, np.uint8))
+            moved_mask = np.asarray(truth, np.uint8)
+            result = _find(model, job, shown, picture, _view(model, moved_mask))
+            yield _Known(picture, result, moved_mask)
 
 
 def _from_the_other(model: LoadedModel, job: Job, anchors: Sequence[Keyframe]) -> Iterator[_Known]:
     for near in anchors:
         for other in anchors:
             if other is not near:
-                for frame, result in follow(model, job, [other], [near.index]):
+                views = {near.index: _view(model, near.mask)}
+                for frame, result in follow(model, job, [other], [near.index], views.__getitem__):
                     yield _Known(frame, result, near.mask)
 
 
-def _find(model: LoadedModel, job: Job, anchors: Sequence[Keyframe], frame: Frame) -> FrameResult:
-    segmenter = Segmenter(model, zoom=False)
+def _view(model: LoadedModel, mask: NDArray[np.uint8]) -> View:
+    """Return the part of a frame around a mask; the whole frame where it is empty."""
+    frame_size = mask.shape[0], mask.shape[1]
+    if not mask.any():
+        return View.whole(frame_size)
+    return view_of(box_around(mask), frame_size, model.manifest.size, FILL)
+
+
+def _find(
+    model: LoadedModel, job: Job, anchors: Sequence[Keyframe], frame: Frame, view: View
+) -> FrameResult:
+    segmenter = Segmenter(model)
     for key in anchors:
         segmenter.prompt(key.mask)
         segmenter.step(read_given(job, key))
-    return segmenter.step(frame)
+    return segmenter.step(frame, view)

@@ -9,7 +9,7 @@ import json
 import zipfile
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass
 from io import BytesIO
 from pathlib import Path
 from typing import Any, Self
@@ -21,6 +21,8 @@ from edge_vos import __version__
 from edge_vos.errors import SinkError, SourceLost
 from edge_vos.runtime.frame_result import FrameResult
 from edge_vos.runtime.model import LoadedModel
+from edge_vos.runtime.objects.view import View
+from edge_vos.runtime.propagation.follow import Found
 from edge_vos.runtime.propagation.job import Job
 from edge_vos.runtime.sinks.output_path import partial_path
 
@@ -107,12 +109,12 @@ class Kept:
 
     Args:
         mask: (H, W) uint8 label map of channels.
-        probability: (1 + N, H/4, W/4) float32 of the background and the objects.
+        found: of the background and the objects.
         confidence: (N,) float64 of the objects.
     """
 
     mask: NDArray[np.uint8]
-    probability: NDArray[np.float32]
+    found: Found
     confidence: NDArray[np.float64]
 
 
@@ -209,6 +211,7 @@ class WorkingFolder:
             buffer,
             mask=result.mask,
             probability=result.probability[[0, *object_ids]],
+            view=astuple(result.view or View.whole(result.mask.shape[:2])),
             confidence=np.array([state.confidence for state in result.objects], np.float64),
         )
         path = self._frame(result.frame_index)
@@ -229,8 +232,9 @@ class WorkingFolder:
         path = self._frame(index)
         try:
             with np.load(path, allow_pickle=False) as arrays:
-                return Kept(arrays["mask"], arrays["probability"], arrays["confidence"])
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+                found = Found(View(*arrays["view"].tolist()), arrays["probability"])
+                return Kept(arrays["mask"], found, arrays["confidence"])
+        except (OSError, ValueError, TypeError, KeyError, zipfile.BadZipFile) as error:
             raise SinkError(
                 f"{path} cannot be read ({error})", "the file that a run before wrote", _ANEW
             ) from error

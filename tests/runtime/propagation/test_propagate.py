@@ -1,5 +1,6 @@
 """What is carried between given frames, and what outlines learn."""
 
+from contextlib import closing
 from pathlib import Path
 
 import cv2
@@ -10,7 +11,8 @@ from numpy.typing import NDArray
 from edge_vos.errors import PromptError, SourceLost
 from edge_vos.runtime.masks import jaccard
 from edge_vos.runtime.model import LoadedModel
-from edge_vos.runtime.propagation.follow import Stack
+from edge_vos.runtime.objects.view import View
+from edge_vos.runtime.propagation.follow import Found, Stack
 from edge_vos.runtime.propagation.job import Job, Keyframe, frame_size
 from edge_vos.runtime.propagation.outline import Outline, make_lesson
 from edge_vos.runtime.propagation.propagate import propagate
@@ -87,11 +89,13 @@ def test_a_stack_gives_back_what_was_put_in(tiny_model: LoadedModel) -> None:
     stack = Stack(tiny_model, objects=1, first=10, count=3)
     shape = (2, *tiny_model.manifest.shape("probability")[2:])
     maps = np.random.default_rng(0).random((3, *shape), np.float32)
-    for index in (12, 10, 11):
-        stack.put(index, maps[index - 10])
-    for index in range(10, 13):
-        np.testing.assert_allclose(stack.get(index), maps[index - 10], atol=1e-3)
-    stack.close()
+    with closing(stack):
+        for index in (12, 10, 11):
+            stack.put(index, Found(View(index, 100, 3, 200), maps[index - 10]))
+        for index in range(10, 13):
+            found = stack.get(index)
+            assert found.view == View(index, 100, 3, 200)
+            np.testing.assert_allclose(found.probability, maps[index - 10], atol=1e-3)
 
 
 def test_an_outline_learns_where_the_network_errs() -> None:

@@ -100,7 +100,7 @@ def test_finished_stretches_and_a_whole_way_back_are_not_walked_again(
     first = propagate(tiny_model, job, folder=_go_on(tmp_path / "work", run))
     _take(first, 4)  # into the second stretch: its way back is whole
     first.close()
-    assert steps == [[0], [4, 3, 2], [2, 3]]
+    assert steps == [[0], [4, 3, 2], [4, 3, 2], [2, 3]]  # where objects are, and back
     steps.clear()
     list(propagate(tiny_model, job, folder=_go_on(tmp_path / "work", run)))
     assert steps == [[2, 3, 4], [6, 7, 8]]
