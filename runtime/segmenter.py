@@ -119,14 +119,14 @@ class Segmenter(PromptMethods):
         frame_size = check_frame(image)
         given = set(pending.prompts)
         shown = self._draw(pending, image)
-        view = view or self._view(frame_size, shown, given)
-        letterbox = self._look(image, view)
         restore = self._snapshot() if given else None
         living = sorted(self._living | given)
         if not living:
             raise PromptError(
                 "There is nothing to follow yet", "a mask, box or point", "Give a prompt first"
             )
+        view = view or self._view(frame_size, shown, given)
+        letterbox = self._look(image, view)
         self._fill(letterbox, view.of(shown), given, living)
         timer.end("pre")
         outputs = self.model.runner.run(self._inputs)
