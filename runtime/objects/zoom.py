@@ -75,10 +75,11 @@ class Zoom:
             objects: the states of all living objects, in pixels of the frame.
             frame_size: (height, width) in pixels.
         """
-        if frame_size != self._frame_size or not objects or any(state.lost for state in objects):
+        is_lost = not objects or any(state.lost for state in objects)
+        if is_lost or frame_size != self._frame_size:
             self.clear()
             self._frame_size = frame_size
-        if not objects or any(state.lost for state in objects):
+        if is_lost:
             return
         box = joined([state.box_xywh for state in objects])
         self._resize(view, box)
