@@ -53,7 +53,7 @@ class View:
         return self.bottom - self.top, self.right - self.left
 
     def of(self, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Return that part of a picture (H, W) or (H, W, 3), as a view."""
+        """Return that part of a picture (H, W) or (H, W, 3), not a copy."""
         return picture[self.top : self.bottom, self.left : self.right]
 
     def placed(self, mask: NDArray[np.uint8], frame_size: tuple[int, int]) -> NDArray[np.uint8]:

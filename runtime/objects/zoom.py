@@ -16,7 +16,7 @@ FILL = 0.7
 """How much of the view's height or width the objects should fill."""
 
 SMALLEST = 0.6
-"""The view is at least as high as this part of the network's image: more is only blur."""
+"""The view is at least as high as this part of the network's image; smaller ones only blur."""
 
 GROW, SHRINK = 1.1, 0.98
 """The most that the view's height changes from one frame to the next."""

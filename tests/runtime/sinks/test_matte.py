@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from edge_vos.runtime.labels import label_frame
+from edge_vos.runtime.objects.view import View
 from edge_vos.runtime.preprocess import Letterbox
 from edge_vos.runtime.segmenter import FrameResult
 from edge_vos.runtime.sinks.matte import alpha, cut_out, green_screen
@@ -47,6 +48,16 @@ def test_the_alpha_is_soft_at_the_outline_and_clear_elsewhere() -> None:
     outside = cv2.dilate((labels > 0).view(np.uint8), np.ones((25, 25), np.uint8)) == 0
     assert (levels[inside] == 255).all()
     assert (levels[outside] == 0).all()
+
+
+def test_the_alpha_lies_where_the_network_looked() -> None:
+    frame, result, _ = _scene((240, 360))
+    view, size = View(60, 300, 200, 560), (400, 700)
+    image = np.full((*size, 3), 90, np.uint8)
+    view.of(image)[:] = frame.image
+    part = replace(result, mask=view.placed(result.mask, size), view=view)
+    placed = view.placed(alpha(frame, result), size)
+    np.testing.assert_array_equal(alpha(replace(frame, image=image), part), placed)
 
 
 def test_a_lost_object_has_no_alpha_though_the_network_sees_it() -> None:
