@@ -100,23 +100,21 @@ async function preview() {
  * @returns {Prompt | null}
  */
 function promptOf(path, isTap) {
-  const box = session.letterbox;
-  if (!box) return null;
+  if (!session.hasFrame) return null;
   const id = chosen ?? session.freeId();
   if (!id) {
     say(`All ${session.loaded.channels - 1} objects are in use: drop one first.`);
     return null;
   }
   const erases = chosen !== null && sign === "erase";
-  // Boxes and points lie in the frame, strokes in what the network sees of it.
-  const { height, width } = gestures.tool === "brush" ? box : session.frame;
+  const { height, width } = session.frame;
   const at = path.map(([x, y]) => /** @type {[number, number]} */ ([x * width, y * height]));
   const last = at[at.length - 1];
   if (gestures.tool === "brush") {
-    const pen = penOf(canvasOf(box.height, box.width), true);
-    strokePath(pen, at, gestures.radius() * (box.width / $("view").width));
-    const { data } = pen.getImageData(0, 0, box.width, box.height);
-    const stroke = { height: box.height, width: box.width, data: Uint8Array.from({ length: data.length / 4 }, (_, i) => (data[4 * i + 3] > 127 ? 1 : 0)) };
+    const pen = penOf(canvasOf(height, width), true);
+    strokePath(pen, at, gestures.radius());
+    const { data } = pen.getImageData(0, 0, width, height);
+    const stroke = { height, width, data: Uint8Array.from({ length: data.length / 4 }, (_, i) => (data[4 * i + 3] > 127 ? 1 : 0)) };
     return { kind: "brush", id, stroke, add: !erases };
   }
   if (gestures.tool === "box" && !isTap && !erases) {
@@ -282,7 +280,7 @@ async function begin(open) {
     session.reset();
     await open();
     document.body.dataset.state = "running";
-    session.letterbox = null;
+    session.hasFrame = false;
     choose(null);
     void session.run().finally(() => {
       if (!session.isRunning && source.kind === "none") document.body.dataset.state = "ready";

@@ -210,6 +210,25 @@ export function findOutline(maps, letterbox, image, imageHeight, imageWidth) {
 }
 
 /**
+ * Say what was found in a part of a frame in pixels of the frame.
+ * @param {ObjectState} state in pixels of the content
+ * @param {import("./types").View} view
+ * @param {import("./types").Size} content
+ * @returns {ObjectState}
+ */
+export function inFrame(state, view, content) {
+  if (state.lost) return state;
+  const down = (view.bottom - view.top) / content.height;
+  const across = (view.right - view.left) / content.width;
+  const [left, top, width, height] = state.box;
+  return {
+    ...state,
+    areaPx: Math.round(state.areaPx * down * across),
+    box: [view.left + left * across, view.top + top * down, width * across, height * down],
+  };
+}
+
+/**
  * @param {number} id
  * @param {Uint8Array} mask
  * @param {Window | null} window

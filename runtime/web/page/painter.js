@@ -59,14 +59,16 @@ export class Painter {
     pen.globalCompositeOperation = "source-over";
     if (!result) return;
     this.#fillLayer(result);
+    const { top, bottom, left, right } = result.view;
+    const place = /** @type {const} */ ([left, top, right - left, bottom - top]);
     pen.imageSmoothingEnabled = true;
     pen.imageSmoothingQuality = "high";
     if (this.effect === "overlay") {
-      pen.drawImage(this.layer, 0, 0, view.width, view.height);
+      pen.drawImage(this.layer, ...place);
       return;
     }
     pen.globalCompositeOperation = "destination-in";
-    pen.drawImage(this.layer, 0, 0, view.width, view.height);
+    pen.drawImage(this.layer, ...place);
     pen.globalCompositeOperation = "destination-over";
     if (this.effect === "green") {
       pen.fillStyle = GREEN;

@@ -4,14 +4,15 @@
 // are seen as large as large ones, and does so twice, the second time mirrored.
 
 import { OUTLINE, cropCells, findOutline, levelOf } from "./labels.js";
-import { NEUTRAL, STRIDE, fit, roundEven } from "./letterbox.js";
-import { area, crop, linear, plane } from "./resize.js";
+import { NEUTRAL, STRIDE, fit } from "./letterbox.js";
+import { area, crop, linear, plane, soft } from "./resize.js";
+import { boxAround, joined, middleOf, partOf, placed, sizeOf, viewAt, wholeView } from "./view.js";
 
 /** @typedef {import("./types").Mask} Mask */
 /** @typedef {import("./types").Picture} Picture */
 /** @typedef {import("./types").Size} Size */
-/** @typedef {[number, number, number, number]} Box left, top, width and height in pixels */
-/** @typedef {{ top: number, bottom: number, left: number, right: number }} View rows and columns of the frame */
+/** @typedef {import("./types").Box} Box */
+/** @typedef {import("./types").View} View */
 /** @typedef {{ box: Box | null, points: [number, number][], labels: number[], mask: Mask | null }} Shown */
 
 /** @typedef {{ view: View, letterbox: import("./types").Letterbox, image: Float32Array, prompt: Float32Array }} Look */
@@ -54,8 +55,7 @@ export class PromptHead {
    */
   async find(frame, shown) {
     const { box, points } = shown;
-    /** @type {View} */
-    let view = { top: 0, bottom: frame.height, left: 0, right: frame.width };
+    let view = wholeView(frame);
     if (shown.mask) view = this.#viewOfMask(shown.mask, points, frame);
     else if (box) view = this.#view(joined([box, ...spots(points)]), BOX_MARGIN, frame);
     let look = this.#look(frame, view, shown);
@@ -76,34 +76,27 @@ export class PromptHead {
 
   /** @param {Mask} mask @param {[number, number][]} points @param {Size} frame */
   #viewOfMask(mask, points, frame) {
-    const box = boundingBox(mask);
+    const box = boxAround(mask);
     return this.#view(joined([...(box ? [box] : []), ...spots(points)]), MASK_MARGIN, frame);
   }
 
   /** @param {Box} box @param {number} margin @param {Size} frame @returns {View} in the network's aspect ratio as far as the frame reaches */
-  #view([left, top, width, height], margin, frame) {
-    const least = [height, width].map((side) => Math.max(side * (1 + 2 * margin), LEAST_VIEW_PX));
+  #view(box, margin, frame) {
+    const [width, height] = box.slice(2).map((side) => Math.max(side * (1 + 2 * margin), LEAST_VIEW_PX));
     const ratio = this.size.width / this.size.height;
-    const seen = [Math.max(least[0], least[1] / ratio), Math.max(least[1], least[0] * ratio)];
-    /** @param {number} start @param {number} side @param {number} length @param {number} limit */
-    const span = (start, side, length, limit) => {
-      const whole = Math.min(roundEven(length), limit);
-      const first = Math.min(Math.max(roundEven(start + side / 2 - whole / 2), 0), limit - whole);
-      return [first, first + whole];
-    };
-    const rows = span(top, height, seen[0], frame.height);
-    const columns = span(left, width, seen[1], frame.width);
-    return { top: rows[0], bottom: rows[1], left: columns[0], right: columns[1] };
+    const seen = { height: Math.max(height, width / ratio), width: Math.max(width, height * ratio) };
+    return viewAt(middleOf(box), seen, frame);
   }
 
   /** @param {View} view @returns {number} how much the network's image enlarges it */
   #scale(view) {
-    return Math.min(this.size.height / (view.bottom - view.top), this.size.width / (view.right - view.left));
+    const { height, width } = sizeOf(view);
+    return Math.min(this.size.height / height, this.size.width / width);
   }
 
   /** @param {Picture} frame @param {View} view @param {Shown} shown @returns {Look} */
   #look(frame, view, shown) {
-    const part = { height: view.bottom - view.top, width: view.right - view.left };
+    const part = sizeOf(view);
     const letterbox = fit(part, this.size);
     const image = imageOf(crop(frame, view.top, view.left, part.height, part.width), letterbox, this.size);
     return { view, letterbox, image, prompt: promptMaps(letterbox, view, shown, this.size) };
@@ -130,51 +123,25 @@ function mirrored(rows, width) {
 function drawn({ view, letterbox, image }, probability, frame, { height, width }) {
   const object = cropCells(probability, letterbox, width);
   const background = plane(object.height, object.width, object.data.map((one) => 1 - one));
-  const mask = { height: frame.height, width: frame.width, data: new Uint8Array(frame.height * frame.width) };
+  const part = sizeOf(view);
+  const mask = { ...part, data: new Uint8Array(part.height * part.width) };
   const found = findOutline([background, object], letterbox, image, height, width);
-  if (!found) return mask;
-  const levels = plane(letterbox.height, letterbox.width);
-  for (let y = 0; y < found.outline.height; y++) {
-    const from = y * found.outline.width;
-    const row = found.outline.data.subarray(from, from + found.outline.width).map(levelOf);
-    levels.data.set(row, (found.top + y) * levels.width + found.left);
+  if (found) {
+    const levels = plane(letterbox.height, letterbox.width);
+    for (let y = 0; y < found.outline.height; y++) {
+      const from = y * found.outline.width;
+      const row = found.outline.data.subarray(from, from + found.outline.width).map(levelOf);
+      levels.data.set(row, (found.top + y) * levels.width + found.left);
+    }
+    const enlarged = linear(levels, part.height, part.width);
+    for (let i = 0; i < mask.data.length; i++) mask.data[i] = Math.round(enlarged.data[i]) > OUTLINE ? 1 : 0;
   }
-  const part = { height: view.bottom - view.top, width: view.right - view.left };
-  const enlarged = linear(levels, part.height, part.width);
-  for (let y = 0, at = 0; y < part.height; y++) {
-    const to = (view.top + y) * frame.width + view.left;
-    for (let x = 0; x < part.width; x++, at++) mask.data[to + x] = Math.round(enlarged.data[at]) > OUTLINE ? 1 : 0;
-  }
-  return mask;
+  return placed(mask, view, frame);
 }
 
 /** @param {[number, number][]} points @returns {Box[]} */
 function spots(points) {
   return points.map(([x, y]) => [x, y, 1, 1]);
-}
-
-/** @param {Box[]} boxes @returns {Box} the smallest that holds all of them */
-function joined(boxes) {
-  const left = Math.min(...boxes.map((box) => box[0]));
-  const top = Math.min(...boxes.map((box) => box[1]));
-  const right = Math.max(...boxes.map((box) => box[0] + box[2]));
-  const bottom = Math.max(...boxes.map((box) => box[1] + box[3]));
-  return [left, top, right - left, bottom - top];
-}
-
-/** @param {Mask} mask @returns {Box | null} */
-function boundingBox({ height, width, data }) {
-  let [top, bottom, left, right] = [height, 0, width, 0];
-  for (let y = 0, i = 0; y < height; y++) {
-    for (let x = 0; x < width; x++, i++) {
-      if (!data[i]) continue;
-      top = Math.min(top, y);
-      bottom = y + 1;
-      left = Math.min(left, x);
-      right = Math.max(right, x + 1);
-    }
-  }
-  return bottom ? [left, top, right - left, bottom - top] : null;
 }
 
 /** @param {Picture} part @param {import("./types").Letterbox} letterbox @param {Size} size @returns {Float32Array} (3, H, W) in [0, 255] */
@@ -223,16 +190,7 @@ function promptMaps(letterbox, view, { box, points, labels, mask }, size) {
     const across = covered(x - view.left, x + width - view.left, scaleX, columns);
     for (let i = 0, at = 0; i < rows; i++) for (let j = 0; j < columns; j++, at++) content[2].data[at] = down[i] * across[j];
   }
-  if (mask) {
-    const part = plane(view.bottom - view.top, view.right - view.left);
-    for (let y = 0, at = 0; y < part.height; y++) {
-      const from = (view.top + y) * mask.width + view.left;
-      for (let x = 0; x < part.width; x++, at++) part.data[at] = mask.data[from + x] ? 1 : 0;
-    }
-    // OpenCV's INTER_AREA enlarges bilinearly.
-    const isSmaller = part.height < rows || part.width < columns;
-    content[3] = (isSmaller ? linear : area)(part, rows, columns);
-  }
+  if (mask) content[3] = area(soft(partOf(mask, view)), rows, columns);
   const [height, width] = [size.height / STRIDE, size.width / STRIDE];
   const maps = new Float32Array(4 * height * width);
   content.forEach(({ data }, channel) => {

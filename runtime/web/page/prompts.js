@@ -1,9 +1,8 @@
 // @ts-check
-// Turn a box, points or a brush stroke into a mask of the content: runtime/prompts/find_object.py.
-
-import { area, hard, linear, soft } from "./resize.js";
+// Turn a box, points or a brush stroke into a mask of the frame: runtime/prompts/find_object.py.
 
 /** @typedef {import("./types").Mask} Mask */
+/** @typedef {import("./types").Size & { data: Uint8ClampedArray | null }} Frame with its pixels, where there is a box or a tap */
 
 /** Say what cannot be used, in the words that the page shows. */
 export class PromptError extends Error {}
@@ -14,10 +13,10 @@ const isEmpty = (mask) => !mask.data.some((one) => one);
 /**
  * Find the object that the user shows.
  * @param {import("./prompt_head.js").PromptHead} head
- * @param {import("./types").Picture | null} frame where a box or points lie
+ * @param {Frame} frame
  * @param {import("./types").Prompt} prompt
- * @param {Mask} now of the content: 1 where the object is now; empty for a new one
- * @returns {Promise<Mask>} 1 on the object, of the content's size
+ * @param {Mask} now of the frame: 1 where the object is now; empty for a new one
+ * @returns {Promise<Mask>} 1 on the object, of the frame's size
  * @throws {PromptError} if nothing is found
  */
 export async function makeMask(head, frame, prompt, now) {
@@ -28,7 +27,7 @@ export async function makeMask(head, frame, prompt, now) {
 
 /**
  * @param {import("./prompt_head.js").PromptHead} head
- * @param {import("./types").Picture | null} frame
+ * @param {Frame} frame
  * @param {import("./types").Prompt} prompt
  * @param {Mask} now
  * @returns {Promise<Mask>}
@@ -39,7 +38,8 @@ async function findMask(head, frame, prompt, now) {
     const { stroke, add } = prompt;
     return { ...now, data: now.data.map((one, i) => (stroke.data[i] ? Number(add) : one)) };
   }
-  if (!frame) throw new Error("A box or a tap needs its frame");
+  const { height, width, data } = frame;
+  if (!data) throw new Error("A box or a tap needs its frame");
   let shown;
   if (prompt.kind === "box") {
     const box = inside(prompt.box, frame);
@@ -49,12 +49,12 @@ async function findMask(head, frame, prompt, now) {
     const { points, labels } = prompt;
     const isNew = isEmpty(now);
     if (isNew && !labels.includes(1)) throw new PromptError("There is nothing to take away yet: tap on the object first.");
-    shown = { box: null, points, labels, mask: isNew ? null : hard(linear(soft(now), frame.height, frame.width)) };
+    shown = { box: null, points, labels, mask: isNew ? null : now };
   }
-  return hard(area(soft(await head.find(frame, shown)), now.height, now.width));
+  return head.find({ height, width, data }, shown);
 }
 
-/** @param {[number, number, number, number]} box @param {import("./types").Size} frame @returns {[number, number, number, number]} */
+/** @param {import("./types").Box} box @param {import("./types").Size} frame @returns {import("./types").Box} */
 function inside([x, y, width, height], frame) {
   const [left, top] = [Math.max(x, 0), Math.max(y, 0)];
   return [left, top, Math.min(x + width, frame.width) - left, Math.min(y + height, frame.height) - top];

@@ -86,7 +86,7 @@ function covered(from, to) {
 }
 
 /**
- * Shrink by the mean of the area that each new pixel covers.
+ * Shrink by the mean of the area that each new pixel covers; OpenCV's INTER_AREA enlarges bilinearly.
  * @param {Plane} source
  * @param {number} height
  * @param {number} width
@@ -94,6 +94,7 @@ function covered(from, to) {
  */
 export function area(source, height, width) {
   if (source.height === height && source.width === width) return source;
+  if (height > source.height || width > source.width) return linear(source, height, width);
   const across = new Float32Array(source.height * width);
   const columns = covered(source.width, width);
   for (let row = 0; row < source.height; row++) {

@@ -1,11 +1,13 @@
 // @ts-check
 // Step through a video: prompts and frames in, masks out: runtime/segmenter.py.
 
-import { labelFrame } from "./labels.js";
-import { NEUTRAL, STRIDE } from "./letterbox.js";
+import { inFrame, labelFrame } from "./labels.js";
+import { NEUTRAL, STRIDE, fit } from "./letterbox.js";
 import { MemoryBank } from "./memory.js";
 import { Presence, findLooks } from "./presence.js";
 import { area, soft } from "./resize.js";
+import { boxAround, partOf, sizeOf } from "./view.js";
+import { Zoom } from "./zoom.js";
 
 /** @typedef {import("./types").Engine} Engine */
 /** @typedef {import("./types").Letterbox} Letterbox */
@@ -13,9 +15,18 @@ import { area, soft } from "./resize.js";
 /** @typedef {import("./types").Mask} Mask */
 /** @typedef {import("./types").Outputs} Outputs */
 /** @typedef {import("./types").Picture} Picture */
+/** @typedef {import("./types").Size} Size */
+/** @typedef {import("./types").View} View */
 
 /** @param {number[]} shape */
 export const count = (shape) => shape.reduce((a, b) => a * b, 1);
+
+/** @param {Mask} mask @returns {Set<number>} the objects in it */
+function idsOf(mask) {
+  const ids = new Set(mask.data);
+  ids.delete(0);
+  return ids;
+}
 
 export class Segmenter {
   /**
@@ -43,6 +54,7 @@ export class Segmenter {
       memory_valid: this.memory.valid,
     };
     this.presence = new Presence();
+    this.zoom = new Zoom(this);
     /** @type {Set<number>} */
     this.living = new Set();
     /** @type {Letterbox | null} */
@@ -54,6 +66,7 @@ export class Segmenter {
   reset() {
     this.memory.clear();
     this.presence.clear();
+    this.zoom.clear();
     this.living.clear();
     this.frame = 0;
   }
@@ -66,20 +79,34 @@ export class Segmenter {
   }
 
   /**
-   * Find all objects in the next frame.
-   * @param {Picture} content the frame, shrunk to the letterbox's content
-   * @param {Letterbox} letterbox
-   * @param {Mask | null} shown a label map of the content: what the user gives for this frame
-   * @returns {Promise<{ mask: Uint8Array, owner: Uint8Array, alpha: Uint8Array,
-   *   objects: import("./types").ObjectState[], outputs: Outputs, inferMs: number }>}
+   * Choose the part of the next frame to look at.
+   * @param {Size} frame
+   * @param {Mask | null} shown a label map of the frame: what the user gives for it
+   * @returns {View}
    */
-  async step(content, letterbox, shown) {
-    const given = new Set(shown ? shown.data : []);
-    given.delete(0);
+  view(frame, shown = null) {
+    if (!shown) return this.zoom.view(frame);
+    const given = idsOf(shown);
+    return this.zoom.view(frame, boxAround(shown), [...this.living].every((id) => given.has(id)));
+  }
+
+  /**
+   * Find all objects in the next frame.
+   * @param {Picture} content the part that is looked at, as large as it fits into the network's image
+   * @param {View} view that part
+   * @param {Size} frame
+   * @param {Mask | null} shown a label map of the frame: what the user gives for it
+   * @returns {Promise<{ mask: Uint8Array, owner: Uint8Array, alpha: Uint8Array,
+   *   objects: import("./types").ObjectState[], outputs: Outputs, inferMs: number }>} maps of the
+   *   content, and objects in pixels of the frame
+   */
+  async step(content, view, frame, shown) {
+    const given = shown ? idsOf(shown) : new Set();
     for (const id of given) this.living.add(id);
     const ids = [...this.living].sort((a, b) => a - b);
+    const letterbox = fit(sizeOf(view), this);
     this.#setImage(content, letterbox);
-    this.#setPrompt(shown, letterbox, given, ids);
+    this.#setPrompt(shown && partOf(shown, view), letterbox, given, ids);
     const began = performance.now();
     const outputs = await this.engine.run(this.inputs);
     const inferMs = performance.now() - began;
@@ -87,7 +114,9 @@ export class Segmenter {
     const labelled = labelFrame(probability, ids, letterbox, this.inputs.image, this.height, this.width);
     const { mask, owner, alpha } = labelled;
     const looks = findLooks(key, probability, ids, this.keyCells.height, this.keyCells.width);
-    const objects = this.presence.confirm(mask, labelled.objects, looks, given);
+    const found = labelled.objects.map((state) => inFrame(state, view, letterbox));
+    const objects = this.presence.confirm(mask, found, looks, given);
+    this.zoom.update(view, objects, frame);
     const lost = new Set(objects.filter((one) => one.lost).map((one) => one.id));
     if (lost.size) for (let i = 0; i < owner.length; i++) if (lost.has(owner[i])) alpha[i] = 0;
     const confidence = new Map(objects.map((one) => [one.id, one.confidence]));
@@ -116,7 +145,7 @@ export class Segmenter {
   }
 
   /**
-   * @param {Mask | null} shown
+   * @param {Mask | null} shown in the part that is looked at
    * @param {Letterbox} letterbox
    * @param {Set<number>} given
    * @param {number[]} ids

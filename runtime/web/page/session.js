@@ -4,13 +4,15 @@
 import { fit } from "./letterbox.js";
 import { canvasOf, fitCanvas, penOf } from "./painter.js";
 import { findTransform, turnLabels } from "./turning.js";
+import { sizeOf, wholeView } from "./view.js";
 
-/** @typedef {import("./types").Letterbox} Letterbox */
 /** @typedef {import("./types").ModelEntry} ModelEntry */
 /** @typedef {import("./types").ObjectState} ObjectState */
 /** @typedef {import("./types").Prompt} Prompt */
 /** @typedef {import("./types").Result} Result */
 /** @typedef {import("./types").Site} Site */
+/** @typedef {import("./types").Size} Size */
+/** @typedef {import("./types").View} View */
 /** @typedef {{ id: number, name: string, state: ObjectState | null }} Followed */
 
 const STEADY = 0.9; // of a figure on the screen, from frame to frame
@@ -36,8 +38,9 @@ export class Session {
     this.frame = canvasOf(1, 1);
     this.older = canvasOf(1, 1);
     this.small = canvasOf(1, 1);
-    /** @type {Letterbox | null} */
-    this.letterbox = null;
+    this.hasFrame = false;
+    /** @type {View | null} the part of the next frame to look at; null is all of it */
+    this.next = null;
     /** @type {Result | null} */
     this.result = null;
     /** @type {Map<number, Followed>} */
@@ -61,11 +64,11 @@ export class Session {
     this.steps = 0;
   }
 
-  /** @param {{ height: number, width: number }} frame @returns {ModelEntry} the one that shows most of it */
+  /** @param {Size} frame @returns {ModelEntry} the one that shows most of it */
   choose(frame) {
     /** @param {ModelEntry} model */
     const area = (model) => {
-      const box = fit(frame, { height: model.size[0], width: model.size[1] });
+      const box = fit(frame, imageSize(model));
       return (box.height * box.width) / (model.size[0] * model.size[1]);
     };
     return this.site.models.reduce((best, one) => (area(one) > area(best) + 1e-6 ? one : best));
@@ -81,6 +84,7 @@ export class Session {
       ...this.wish,
     });
     this.model = model;
+    this.next = null;
     this.figures.memoryBytes = this.loaded.memoryBytes;
   }
 
@@ -108,17 +112,15 @@ export class Session {
 
   /** @param {Prompt} prompt @returns {Promise<import("./types").Mask | null>} what it would make of the frame that stands still */
   async preview(prompt) {
-    if (!this.letterbox || !this.isHeld) return null;
-    const { height, width } = this.letterbox;
-    const wish = { height, width, frame: this.#pixels([prompt]), prompt };
-    return this.client.ask("find", wish).then(({ mask }) => mask, () => null);
+    if (!this.hasFrame || !this.isHeld) return null;
+    return this.client.ask("find", { frame: this.#pixels([prompt]), prompt }).then(({ mask }) => mask, () => null);
   }
 
-  /** @param {Prompt[]} prompts @returns {import("./types").Picture | null} the whole frame, where a prompt needs it */
+  /** @param {Prompt[]} prompts the frame's size, and its pixels where a prompt needs them */
   #pixels(prompts) {
-    if (!prompts.some((one) => one.kind === "box" || one.kind === "points")) return null;
     const { height, width } = this.frame;
-    return { height, width, data: penOf(this.frame).getImageData(0, 0, width, height).data };
+    const isNeeded = prompts.some((one) => one.kind === "box" || one.kind === "points");
+    return { height, width, data: isNeeded ? penOf(this.frame).getImageData(0, 0, width, height).data : null };
   }
 
   /** @param {number} id */
@@ -146,7 +148,7 @@ export class Session {
       if (!goesOn()) break;
       const began = performance.now();
       // A prompt is for the frame that the person saw.
-      const isSeen = (wasHeld || this.prompts.length > 0) && this.letterbox !== null && this.#fits();
+      const isSeen = (wasHeld || this.prompts.length > 0) && this.hasFrame && this.#fits();
       try {
         if (!isSeen) await this.#grab();
         await this.#step();
@@ -182,37 +184,41 @@ export class Session {
     return this.frame.height === videoHeight && this.frame.width === videoWidth;
   }
 
-  /** Take the newest frame, whole for the eye and small for the network. */
+  /** Take the newest frame. */
   async #grab() {
     const { video } = this.source;
     const size = { height: video.videoHeight, width: video.videoWidth };
     if (!size.width) return;
-    const isNew = this.letterbox === null || this.frame.height !== size.height || this.frame.width !== size.width;
+    const isNew = !this.hasFrame || this.frame.height !== size.height || this.frame.width !== size.width;
     if (isNew) [this.frame, this.older] = [this.older, this.frame];
     fitCanvas(this.frame, size.height, size.width);
     penOf(this.frame).drawImage(video, 0, 0);
     if (isNew) await this.#refit(size);
-    const { height, width } = /** @type {Letterbox} */ (this.letterbox);
+  }
+
+  /** @param {View} view @returns {import("./types").Picture} that part of the frame, as the network takes it */
+  #look(view) {
+    const part = sizeOf(view);
+    const { height, width } = fit(part, imageSize(/** @type {ModelEntry} */ (this.model)));
     fitCanvas(this.small, height, width);
     const pen = penOf(this.small, true);
     pen.imageSmoothingEnabled = true;
     pen.imageSmoothingQuality = "high";
-    pen.drawImage(this.frame, 0, 0, width, height);
+    pen.drawImage(this.frame, view.left, view.top, part.width, part.height, 0, 0, width, height);
+    return { height, width, data: pen.getImageData(0, 0, width, height).data };
   }
 
-  /** The frames have another size now. @param {{ height: number, width: number }} size */
+  /** The frames have another size now. @param {Size} size */
   async #refit(size) {
     const model = this.choose(size);
     const known = this.result;
-    const isTurned = this.letterbox !== null && model !== this.model;
+    const isTurned = this.hasFrame && model !== this.model;
     if (model !== this.model) await this.load(model);
-    this.letterbox = fit(size, { height: model.size[0], width: model.size[1] });
-    this.result = null;
+    this.hasFrame = true;
+    this.result = this.next = null;
     if (!isTurned || !known) return;
-    const old = { height: this.older.height, width: this.older.width };
-    const transform = findTransform(this.older, this.frame);
-    const mask = turnLabels(known, transform, old, size, this.letterbox);
-    const { height, width } = this.letterbox;
+    const { height, width } = size;
+    const mask = turnLabels(known, findTransform(this.older, this.frame), size);
     this.drops = [];
     for (const { id, name } of this.objects.values()) {
       const data = mask.map((one) => (one === id ? 1 : 0));
@@ -222,24 +228,30 @@ export class Session {
   }
 
   async #step() {
-    if (!this.letterbox) return;
-    const prompts = this.prompts;
-    const drops = this.drops;
-    this.prompts = [];
-    this.drops = [];
-    const { height, width } = this.letterbox;
-    const { data } = penOf(this.small, true).getImageData(0, 0, width, height);
-    const content = { height, width, data };
-    const told = this.onStep ? data.slice() : null;
-    const frame = this.#pixels(prompts);
-    const transferred = [data.buffer, ...(frame ? [frame.data.buffer] : [])];
-    const found = await this.client.ask("step", { content, letterbox: this.letterbox, frame, prompts, drops }, transferred);
+    if (!this.hasFrame) return;
+    const { prompts, drops } = this;
+    const { height, width } = this.frame;
+    const frame = { height, width };
+    let view = this.next ?? wholeView(frame);
+    let isRefused = false;
+    if (prompts.length || drops.length) {
+      this.prompts = [];
+      this.drops = [];
+      const pixels = this.#pixels(prompts);
+      const told = await this.client.ask("show", { frame: pixels, prompts, drops }, pixels.data ? [pixels.data.buffer] : []);
+      for (const reason of told.refused) this.say(reason);
+      view = told.view;
+      isRefused = told.refused.length > 0;
+    }
+    const content = this.#look(view);
+    const seen = this.onStep ? { ...content, data: content.data.slice() } : null;
+    const found = await this.client.ask("step", { content, view, frame }, [content.data.buffer]);
     this.result = found.result;
+    this.next = found.next;
     if (found.memoryBytes) this.figures.memoryBytes = found.memoryBytes;
-    for (const reason of found.refused) this.say(reason);
-    this.#update(prompts, found.refused.length > 0);
+    this.#update(prompts, isRefused);
     this.steps++;
-    this.onStep?.({ ...found, content: told, height, width, letterbox: this.letterbox, model: this.model?.folder });
+    this.onStep?.({ ...found, content: seen, model: this.model?.folder });
   }
 
   /** @param {Prompt[]} prompts @param {boolean} refused */
@@ -269,4 +281,9 @@ export class Session {
     history.end_to_end.push(latencyMs);
     if (history.infer.length > 600) for (const list of [history.infer, history.end_to_end]) list.shift();
   }
+}
+
+/** @param {ModelEntry} model @returns {Size} */
+function imageSize({ size: [height, width] }) {
+  return { height, width };
 }

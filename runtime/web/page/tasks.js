@@ -6,14 +6,15 @@ import { checkGolden, checkPromptGolden } from "./golden.js";
 import { readNpz } from "./npz.js";
 import { PromptHead, promptGraph } from "./prompt_head.js";
 import { PromptError, makeMask } from "./prompts.js";
+import { hard, linear, soft } from "./resize.js";
 import { Segmenter } from "./segmenter.js";
+import { placed, sizeOf, wholeView } from "./view.js";
 
-/** @typedef {import("./types").Letterbox} Letterbox */
 /** @typedef {import("./types").Manifest} Manifest */
 /** @typedef {import("./types").Mask} Mask */
-/** @typedef {import("./types").Picture} Picture */
 /** @typedef {import("./types").Prompt} Prompt */
 /** @typedef {import("./types").Result} Result */
+/** @typedef {import("./types").Size} Size */
 
 const TIMED_STEPS = 24;
 
@@ -26,8 +27,10 @@ let current = null;
 let folder = "";
 /** @type {{ build: string, threads: number, denied: string[] } | null} */
 let engine = null;
-/** @type {{ mask: Uint8Array, height: number, width: number } | null} the newest masks */
+/** @type {{ labels: Mask, view: import("./types").View, frame: Size } | null} what was found last */
 let newest = null;
+/** @type {Mask | null} a label map of the frame that is stepped through next: what the user shows in it */
+let shown = null;
 /** Whether probabilities go along with results: for tests. */
 let tellsAll = false;
 
@@ -68,47 +71,58 @@ const TASKS = {
     }
     current = /** @type {Model} */ (models.get(folder));
     const { segmenter, manifest } = current;
-    segmenter.reset();
-    newest = null;
+    forget();
     const loadMs = performance.now() - began;
     return [{ ...engine, manifest, channels: segmenter.channels, loadMs, memoryBytes: segmenter.engine.memoryBytes() }, []];
   },
 
-  async step({ content, letterbox, frame, prompts, drops }) {
+  /** Take what the user does to a frame, and say which part of it to look at. */
+  async show({ frame, prompts, drops }) {
     const { segmenter } = need();
-    const began = performance.now();
     for (const id of drops) segmenter.drop(id);
-    const { shown, refused } = await merge(content, frame, prompts);
-    const promptMs = performance.now() - began;
-    if (!shown && !segmenter.living.size) {
+    const began = performance.now();
+    const found = await merge(frame, prompts);
+    shown = found.shown;
+    return [{ view: segmenter.view(frame, shown), refused: found.refused, ms: performance.now() - began }, []];
+  },
+
+  /** Find everything in a frame, of which the content is a part. */
+  async step({ content, view, frame }) {
+    const { segmenter } = need();
+    const given = shown;
+    shown = null;
+    if (!given && !segmenter.living.size) {
       newest = null;
-      return [{ pixels: content.data.buffer, result: null, refused }, [content.data.buffer]];
+      return [{ pixels: content.data.buffer, result: null, next: null }, [content.data.buffer]];
     }
-    const found = await segmenter.step(content, letterbox, shown);
-    newest = { mask: found.mask, height: content.height, width: content.width };
+    const began = performance.now();
+    const { mask, owner, alpha, objects, outputs, inferMs } = await segmenter.step(content, view, frame, given);
+    const { height, width } = content;
+    newest = { labels: { height, width, data: mask }, view, frame };
     const total = performance.now() - began;
     /** @type {Result} */
     const result = {
-      mask: found.mask.slice(),
-      owner: found.owner,
-      alpha: found.alpha,
-      height: content.height,
-      width: content.width,
-      objects: found.objects,
+      view,
+      height,
+      width,
+      mask: mask.slice(),
+      owner,
+      alpha,
+      objects,
       frame: segmenter.frame - 1,
-      ms: { prompt: promptMs, infer: found.inferMs, post: total - promptMs - found.inferMs, total },
-      refused,
+      ms: { infer: inferMs, post: total - inferMs, total },
     };
-    const extra = tellsAll ? { probability: found.outputs.probability, shown: shown?.data ?? null } : {};
+    const extra = tellsAll ? { probability: outputs.probability, shown: given?.data ?? null } : {};
+    const next = segmenter.view(frame);
     return [
-      { pixels: content.data.buffer, result, refused, memoryBytes: segmenter.engine.memoryBytes(), ...extra },
-      [content.data.buffer, result.mask.buffer, result.owner.buffer, result.alpha.buffer],
+      { pixels: content.data.buffer, result, next, memoryBytes: segmenter.engine.memoryBytes(), ...extra },
+      [content.data.buffer, result.mask.buffer, owner.buffer, alpha.buffer],
     ];
   },
 
-  /** A mask of the content, which nothing is done with. */
-  async find({ height, width, frame, prompt }) {
-    const mask = await makeMask(need().head, frame, prompt, maskOf(prompt.id, height, width));
+  /** A mask of the frame, which nothing is done with. */
+  async find({ frame, prompt }) {
+    const mask = await makeMask(need().head, frame, prompt, maskOf(prompt.id, frame));
     return [{ mask }, [mask.data.buffer]];
   },
 
@@ -119,14 +133,13 @@ const TASKS = {
     const golden = await read("golden.npz");
     const check = await checkGolden(segmenter, golden, (frame, frames) => tell({ frame, frames }));
     const prompts = await checkPromptGolden(head, await read("prompt-golden.npz"), manifest.prompt_head.report);
-    newest = null;
+    forget();
     const passed = check.passed && prompts.passed;
     return [{ ...check, passed, prompts, firstMs: check.ms[0], ...(await timeSteps(segmenter, golden)) }, []];
   },
 
   async reset() {
-    need().segmenter.reset();
-    newest = null;
+    forget();
     return [{}, []];
   },
 
@@ -159,13 +172,19 @@ async function timeSteps(segmenter, golden) {
   const infer = [];
   for (let n = 0; n < TIMED_STEPS; n++) {
     const began = performance.now();
-    const shown = n ? null : { height, width, data: labels };
-    const found = await segmenter.step({ height, width, data }, { top: 0, left: 0, height, width }, shown);
+    const given = n ? null : { height, width, data: labels };
+    const found = await segmenter.step({ height, width, data }, wholeView(segmenter), segmenter, given);
     steps.push(performance.now() - began);
     infer.push(found.inferMs);
   }
   segmenter.reset();
   return { steps, infer };
+}
+
+/** Forget all objects and frames. */
+function forget() {
+  need().segmenter.reset();
+  newest = shown = null;
 }
 
 /** @returns {Model} */
@@ -174,26 +193,29 @@ function need() {
   return current;
 }
 
-/** @param {number} id @param {number} height @param {number} width @returns {Mask} where an object is now, in the content */
-function maskOf(id, height, width) {
-  const fits = newest && newest.height === height && newest.width === width;
-  const data = newest && fits ? newest.mask.map((one) => (one === id ? 1 : 0)) : new Uint8Array(height * width);
-  return { height, width, data };
+/** @param {number} id @param {Size} frame @returns {Mask} where an object is now */
+function maskOf(id, { height, width }) {
+  const blank = { height, width, data: new Uint8Array(height * width) };
+  if (newest?.frame.height !== height || newest.frame.width !== width) return blank;
+  const { labels, view } = newest;
+  const one = { ...labels, data: labels.data.map((label) => (label === id ? 1 : 0)) };
+  const part = sizeOf(view);
+  return placed(hard(linear(soft(one), part.height, part.width)), view, blank);
 }
 
 /**
  * Make one label map of all prompts; a later one lies on top.
- * @param {Picture} content
- * @param {Picture | null} frame what the content was shrunk from
+ * @param {Size & { data: Uint8ClampedArray | null }} frame with its pixels, where there is a box or a tap
  * @param {Prompt[]} prompts
  * @returns {Promise<{ shown: Mask | null, refused: string[] }>}
  */
-async function merge({ height, width }, frame, prompts) {
+async function merge(frame, prompts) {
+  const { height, width } = frame;
   const labels = new Uint8Array(height * width);
   const refused = [];
   for (const prompt of prompts) {
     try {
-      const { data } = await makeMask(need().head, frame, prompt, maskOf(prompt.id, height, width));
+      const { data } = await makeMask(need().head, frame, prompt, maskOf(prompt.id, frame));
       for (let i = 0; i < data.length; i++) if (data[i]) labels[i] = prompt.id;
     } catch (error) {
       if (!(error instanceof PromptError)) throw error;

@@ -70,14 +70,12 @@ export function findTransform(old, now) {
 
 /**
  * Bring a label map along.
- * @param {{ mask: Uint8Array, height: number, width: number }} labels of the old content
+ * @param {import("./types").Result} labels of a part of the old frame
  * @param {Transform} transform from old to new pixels of the frame
- * @param {{ height: number, width: number }} oldFrame
- * @param {{ height: number, width: number }} newFrame
- * @param {{ height: number, width: number }} content the new content
- * @returns {Uint8Array} (h, w) of the new content
+ * @param {{ height: number, width: number }} frame the new one's size
+ * @returns {Uint8Array} (height, width) of the new frame
  */
-export function turnLabels(labels, transform, oldFrame, newFrame, content) {
+export function turnLabels(labels, transform, { height, width }) {
   const source = canvasOf(labels.height, labels.width);
   const pixels = new ImageData(labels.width, labels.height);
   labels.mask.forEach((id, i) => {
@@ -85,16 +83,15 @@ export function turnLabels(labels, transform, oldFrame, newFrame, content) {
     pixels.data[4 * i + 3] = 255;
   });
   penOf(source).putImageData(pixels, 0, 0);
-  const pen = penOf(canvasOf(content.height, content.width), true);
+  const pen = penOf(canvasOf(height, width), true);
   pen.imageSmoothingEnabled = false;
-  pen.scale(content.width / newFrame.width, content.height / newFrame.height);
   pen.transform(...transform);
-  pen.scale(oldFrame.width / labels.width, oldFrame.height / labels.height);
-  pen.drawImage(source, 0, 0);
-  const { data } = pen.getImageData(0, 0, content.width, content.height);
+  const { top, bottom, left, right } = labels.view;
+  pen.drawImage(source, left, top, right - left, bottom - top);
+  const { data } = pen.getImageData(0, 0, width, height);
   const known = new Set(labels.mask);
   // Where the old picture ends, the canvas mixes with nothing.
-  return Uint8Array.from({ length: content.height * content.width }, (_, i) =>
+  return Uint8Array.from({ length: height * width }, (_, i) =>
     data[4 * i + 3] > 127 && known.has(data[4 * i]) ? data[4 * i] : 0,
   );
 }

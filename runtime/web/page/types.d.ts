@@ -47,36 +47,43 @@ export type Engine<Found = Outputs> = {
   close(): void;
 };
 
+/** Left, top, width and height in pixels. */
+export type Box = [number, number, number, number];
+
+/** A part of a frame: rows and columns in pixels. */
+export type View = { top: number; bottom: number; left: number; right: number };
+
+/** Areas and boxes are in pixels of the frame. */
 export type ObjectState = {
   id: number;
   areaPx: number;
-  /** Left, top, width and height in pixels of the content. */
-  box: [number, number, number, number];
+  box: Box;
   confidence: number;
   lost: boolean;
 };
 
 export type Look = { key: Float32Array; whole: boolean };
 
-/** What the user showed: boxes and points in pixels of the frame, masks in those of the content. */
+/** What the user showed, in pixels of the frame; masks are of its size. */
 export type Prompt =
-  | { kind: "box"; id: number; box: [number, number, number, number] }
+  | { kind: "box"; id: number; box: Box }
   | { kind: "points"; id: number; points: [number, number][]; labels: number[] }
   | { kind: "brush"; id: number; stroke: Mask; add: boolean }
   | { kind: "mask"; id: number; mask: Mask };
 
 export type Result = {
-  /** (h, w) of the content: object ids, 0 for the background. */
+  /** What was looked at, and how large the network saw it. */
+  view: View;
+  height: number;
+  width: number;
+  /** (height, width): object ids, 0 for the background. */
   mask: Uint8Array;
   /** Whose each pixel is if it is no background, and how surely it is none, in [0, 255]. */
   owner: Uint8Array;
   alpha: Uint8Array;
-  height: number;
-  width: number;
   objects: ObjectState[];
   frame: number;
-  ms: { prompt: number; infer: number; post: number; total: number };
-  refused: string[];
+  ms: { infer: number; post: number; total: number };
 };
 
 export type ModelEntry = {

@@ -101,17 +101,17 @@ async function keep(count, action, probabilities = false) {
     edgeVos.session.onStep = (step) => {
       if (!step.result) return;
       kept.push({
-        content: step.content, mask: step.result.mask, size: [step.height, step.width], model: step.model,
-        shown: step.shown, objects: step.result.objects, probability: all ? step.probability : null,
+        content: step.content.data, mask: step.result.mask, size: [step.content.height, step.content.width],
+        view: step.result.view, model: step.model, shown: step.shown, objects: step.result.objects,
+        probability: all ? step.probability : null,
       });
     };
   }, probabilities);
   await action();
   await page.waitForFunction((n) => globalThis.kept.length >= n, WAIT, count);
-  const size = await page.evaluate((n) => {
+  await page.evaluate((n) => {
     edgeVos.session.onStep = null;
     globalThis.kept.length = n;
-    return kept[0].size;
   }, count);
   const isPrompted = await page.evaluate(() => kept[0].shown !== null);
   const names = ["content", "mask", ...(isPrompted ? ["shown"] : []), ...(probabilities ? ["probability"] : [])];
@@ -129,7 +129,10 @@ async function keep(count, action, probabilities = false) {
     }
     writeFileSync(join(wish.out, `${name}.bin`), Buffer.concat(parts));
   }
-  return { size, steps: await page.evaluate(() => kept.map(({ model, objects }) => ({ model, objects }))) };
+  return page.evaluate(() => ({
+    frame: [edgeVos.session.frame.height, edgeVos.session.frame.width],
+    steps: kept.map(({ size, view, model, objects }) => ({ size, view, model, objects })),
+  }));
 }
 
 const check = () => page.evaluate(() => edgeVos.checkDevice());
@@ -156,8 +159,7 @@ const TASKS = {
   async follow() {
     await open(wish.query);
     await begin();
-    const kept = await keep(wish.frames, () => draw(...wish.box), wish.probabilities);
-    return { ...kept, frame: await page.evaluate(() => [edgeVos.session.frame.height, edgeVos.session.frame.width]) };
+    return keep(wish.frames, () => draw(...wish.box), wish.probabilities);
   },
 
   /** What a person does: two objects, a name, a correction, effects, a recording, drop, reset. */
@@ -238,19 +240,21 @@ const TASKS = {
       const [frame, content, stroke] = packed.map(({ packed, ...size }) => ({
         ...size, data: Uint8ClampedArray.from(atob(packed), (one) => one.charCodeAt(0)),
       }));
-      const { height, width } = content;
+      const { height, width } = frame;
+      const size = { height, width };
+      const view = { top: 0, bottom: height, left: 0, right: width };
       const { client } = edgeVos.session;
       const found = [];
       for (const { after, ...prompt } of prompts) {
         let now = null;
         await client.ask("reset");
         if (after !== undefined) {
-          const mask = { height, width, data: Uint8Array.from(found[after].mask) };
-          const wish = { content, letterbox: { top: 0, left: 0, height, width }, prompts: [{ kind: "mask", id: 1, mask }], drops: [] };
-          now = [...(await client.ask("step", wish)).result.mask];
+          const mask = { ...size, data: Uint8Array.from(found[after].mask) };
+          await client.ask("show", { frame: size, prompts: [{ kind: "mask", id: 1, mask }], drops: [] });
+          now = [...(await client.ask("step", { content, view, frame: size })).result.mask];
         }
-        if (prompt.kind === "brush") prompt.stroke = { height, width, data: Uint8Array.from(stroke.data) };
-        const { mask } = await client.ask("find", { height, width, frame, prompt });
+        if (prompt.kind === "brush") prompt.stroke = { ...size, data: Uint8Array.from(stroke.data) };
+        const { mask } = await client.ask("find", { frame, prompt });
         found.push({ mask: [...mask.data], now });
       }
       return found;

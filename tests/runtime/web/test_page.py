@@ -4,6 +4,7 @@ import gzip
 import json
 import shutil
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,12 @@ from numpy.typing import NDArray
 from edge_vos.bundle import Bundle
 from edge_vos.cli.demo import find_clip
 from edge_vos.runtime.interactive.prompt_draft import Stroke
+from edge_vos.runtime.labels import ObjectState
 from edge_vos.runtime.masks import jaccard
 from edge_vos.runtime.model import open_bundle
+from edge_vos.runtime.objects.view import View, box_around
+from edge_vos.runtime.objects.zoom import Zoom
+from edge_vos.runtime.preprocess import Letterbox
 from edge_vos.runtime.prompts.find_object import ObjectFinder
 from edge_vos.runtime.prompts.prompt import Prompt
 from edge_vos.runtime.segmenter import Segmenter
@@ -125,6 +130,8 @@ def _follow(
     overlaps, covered = _compare(found, bundle, folder, most)
     assert {step["model"] for step in found["steps"]} == {f"models/{bundle.path.stem}"}
     assert min(covered) > 0
+    whole = View.whole(tuple(found["frame"]))
+    assert any(View(**step["view"]) != whole for step in found["steps"])
     return overlaps
 
 
@@ -132,13 +139,29 @@ def _compare(
     found: dict[str, Any], bundle: Bundle, folder: Path, most: float | None = None
 ) -> tuple[list[float], list[int]]:
     """Step Python through the same pixels from the same prompt."""
-    height, width = found["size"]
-    contents = _read(folder / "content.bin", (-1, height, width, 4))
-    masks = _read(folder / "mask.bin", (-1, height, width))
-    segmenter = Segmenter(open_bundle(bundle.path, threads=1), zoom=False)
-    segmenter.prompt(_read(folder / "shown.bin", (height, width)).copy())
+    model = open_bundle(bundle.path, threads=1)
+    segmenter = _GivenCoverage(model, zoom=False)
+    zoom = Zoom(model.graph.size)
+    frame_size = tuple(found["frame"])
+    shown = _read(folder / "shown.bin", frame_size)
+    views = [View(**step["view"]) for step in found["steps"]]
+    assert views[0] == zoom.view(frame_size, [box_around(shown)], anew=True)
+    part = views[0].of(shown)
+    segmenter.cells = Letterbox.fit(part.shape, model.graph.size).coverage(
+        part, model.graph.channels
+    )
+    sizes = [step["size"] for step in found["steps"]]
+    contents = _pictures(folder / "content.bin", [(*size, 4) for size in sizes])
+    masks = _pictures(folder / "mask.bin", sizes)
     overlaps, covered = [], []
-    for index, (rgba, mask) in enumerate(zip(contents, masks, strict=True)):
+    for index, (rgba, mask, view) in enumerate(zip(contents, masks, views, strict=True)):
+        if index:
+            assert view == zoom.view(frame_size), index
+        states = [ObjectState(1, one["areaPx"], tuple(one["box"]), 1, one["lost"])
+                  for one in found["steps"][index]["objects"]]  # fmt: skip
+        zoom.update(view, states, frame_size)
+        if not index:
+            segmenter.prompt(np.full(mask.shape, 1, np.uint8))
         result = segmenter.step(np.ascontiguousarray(rgba[..., 2::-1]))
         overlaps.append(jaccard(result.mask == 1, mask == 1))
         covered.append(int(np.count_nonzero(mask)))
@@ -147,6 +170,28 @@ def _compare(
             stored = np.fromfile(folder / "probability.bin", np.float32).reshape(-1, *shape)
             assert np.abs(stored[index] - result.probability).max() <= most
     return overlaps, covered
+
+
+class _GivenCoverage(Segmenter):
+    """Takes the first prompt as cells: the frame that it was drawn in is not here."""
+
+    cells: NDArray[np.float32] | None = None
+
+    def _fill(
+        self, letterbox: Letterbox, mask: NDArray[np.uint8], given: set[int], living: list[int]
+    ) -> None:
+        super()._fill(letterbox, mask, given, living)
+        if given:
+            assert self.cells is not None
+            self._inputs["prompt"][:] = self.cells
+
+
+def _pictures(path: Path, shapes: Sequence[Sequence[int]]) -> list[NDArray[np.uint8]]:
+    """Read pictures of several sizes, one after the other."""
+    ends = np.cumsum([np.prod(shape) for shape in shapes])
+    parts = np.split(np.fromfile(path, np.uint8), ends)
+    assert not parts.pop().size
+    return [part.reshape(shape) for part, shape in zip(parts, shapes, strict=True)]
 
 
 def _read(path: Path, shape: tuple[int, ...]) -> NDArray[np.uint8]:
@@ -158,7 +203,7 @@ def test_prompts_find_what_python_finds(
 ) -> None:
     frame = clip_frames(1)[0]
     content = cv2.resize(frame, (428, 240), interpolation=cv2.INTER_AREA)
-    stroke = Stroke(((140, 60), (160, 150)), 14).paint(np.zeros((240, 428), np.uint8))
+    stroke = Stroke(((210, 90), (240, 225)), 21).paint(np.zeros(frame.shape[:2], np.uint8))
     pictures = {}
     for name, picture in {
         "frame": cv2.cvtColor(frame, cv2.COLOR_BGR2RGBA),
@@ -196,11 +241,10 @@ def test_prompts_find_what_python_finds(
             )
             now = None
             if one["now"] is not None:
-                now = np.array(one["now"], np.uint8).reshape(240, 428)
-                now = cv2.resize(now, (640, 360), interpolation=cv2.INTER_NEAREST)
-            mask = finder.find(frame, asked, now).astype(np.float32)
-            expected = cv2.resize(mask, (428, 240), interpolation=cv2.INTER_AREA) > 0.5
-        overlaps.append(jaccard(np.array(one["mask"]).reshape(240, 428) == 1, expected == 1))
+                now = np.array(one["now"], np.float32).reshape(240, 428)
+                now = (cv2.resize(now, (640, 360)) > 0.5).astype(np.uint8)
+            expected = finder.find(frame, asked, now)
+        overlaps.append(jaccard(np.array(one["mask"]).reshape(360, 640) == 1, expected == 1))
     assert min(overlaps) >= 0.9, overlaps
 
 
@@ -245,12 +289,12 @@ def test_the_masks_stay_on_the_object_when_the_phone_is_turned(
 ) -> None:
     with served(site) as server:
         found = drive("turn", server.address)
-    height, width = found["size"]
-    assert height > width
+    assert found["frame"] == [640, 360]
     assert found["before"] != found["steps"][0]["model"]
-    contents = _read(tmp_path / "content.bin", (-1, height, width, 4)).astype(int)
-    masks = _read(tmp_path / "mask.bin", (-1, height, width))
-    truth = (contents[..., 0] > 180) & (contents[..., 1] < 110)
+    sizes = [step["size"] for step in found["steps"]]
+    contents = _pictures(tmp_path / "content.bin", [(*size, 4) for size in sizes])
+    truth = [(content[..., 0] > 180) & (content[..., 1] < 110) for content in contents]
+    masks = _pictures(tmp_path / "mask.bin", sizes)
     overlaps = [jaccard(a, b == 1) for a, b in zip(truth, masks, strict=True)]
     assert min(overlaps) >= 0.8, (overlaps, found["said"])
 
