@@ -337,6 +337,23 @@ const TASKS = {
     return { ...kept, before, said: await text("toast") };
   },
 
+  /** Follow the sample clip's object for long, and look at the memory every ten seconds. */
+  async soak() {
+    await open();
+    await begin("sample");
+    await draw(...wish.box);
+    await page.waitForFunction(() => edgeVos.session.result?.objects[0]?.areaPx > 0, WAIT);
+    const began = Date.now();
+    const found = [];
+    while (Date.now() - began < 1000 * wish.seconds) {
+      await new Promise((next) => setTimeout(next, 10000));
+      const heap = (await page.metrics()).JSHeapUsedSize;
+      const [engine, steps] = await page.evaluate(() => [edgeVos.session.figures.memoryBytes, edgeVos.session.steps]);
+      found.push({ seconds: (Date.now() - began) / 1000, engine, heap, steps });
+    }
+    return found;
+  },
+
   /** What the page says when something is denied. */
   async denied() {
     if (wish.noStorage) {
