@@ -50,6 +50,8 @@ def open_runner(model_path: Path, manifest: ModelSpec, threads: int | None) -> R
     options = ort.SessionOptions()
     options.add_session_config_entry("session.use_env_allocators", "1")
     options.enable_mem_pattern = False
+    # Its threads wait busily within a call, and not after it: capture and drawing need the cores.
+    options.add_session_config_entry("session.force_spinning_stop", "1")
     options.intra_op_num_threads = threads or 0
     options.inter_op_num_threads = 1
     options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
