@@ -5,25 +5,25 @@ compiled and run, with this process as its engine. The rest is compiled against 
 """
 
 import shutil
-import struct
-import subprocess
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
 
 import cv2
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 from PIL import Image
 
-from edge_vos.bundle import MemoryPolicy, shipped_bundle_path
+from edge_vos.bundle import MemoryPolicy
 from edge_vos.graph import OUTPUT_NAMES, GraphSpec
 from edge_vos.runtime.model import LoadedModel, RunningGraph, open_bundle
+from edge_vos.runtime.objects.view import View, box_around
+from edge_vos.runtime.objects.zoom import Zoom
 from edge_vos.runtime.preprocess import Letterbox
-from edge_vos.runtime.segmenter import Segmenter
+from edge_vos.runtime.segmenter import FrameResult, Segmenter
+from tests.contracts.phone.compilers import COMPILER, kotlinc, swiftc
+from tests.contracts.phone.discs import Discs
+from tests.contracts.phone.program import BUNDLE, Answer, Calls, Mask, Tensors, running
 from tests.runtime.web.conftest import clip_frames
 
 REPOSITORY = Path(__file__).parents[2]
@@ -32,47 +32,14 @@ EXAMPLES = REPOSITORY / "docs/examples"
 KOTLIN = EXAMPLES / "android/app/src/main/kotlin/edgevos"
 SWIFT = EXAMPLES / "ios/Sources"
 SWIFT_CORE = sorted((SWIFT / "Core").glob("*.swift"))
-COMPILER = REPOSITORY / "build/kotlin/node_modules/kotlin-compiler"
-BUNDLE = shipped_bundle_path("fast")
 GIVEN = REPOSITORY / "edge_vos/weights/calibration.png"
-COMPILE_S = 300
-MOST_PIXELS_OFF = 3  # of 103,680
-
-Mask = NDArray[np.uint8]
-Tensors = dict[str, NDArray[np.float32]]
-
-
-def _kotlinc(folder: Path, *sources: Path, others: Path | None = None) -> Path:
-    """Compile Kotlin into a folder; warnings are errors."""
-    if shutil.which("java") is None:
-        pytest.skip("no Java: apt-get install default-jre-headless")
-    if not COMPILER.is_dir():
-        pytest.skip("no Kotlin compiler: make kotlin")
-    jars = ":".join(
-        str(COMPILER / "lib" / f"{name}.jar") for name in ("kotlin-compiler", "kotlin-stdlib")
-    )
-    done = subprocess.run(
-        ["java", "-Xmx768m", "-cp", jars, "org.jetbrains.kotlin.cli.jvm.K2JVMCompiler",
-         "-kotlin-home", str(COMPILER), "-no-reflect", "-Werror", "-d", str(folder),
-         *(["-cp", str(others)] if others else []), *map(str, sources)],
-        capture_output=True, text=True, timeout=COMPILE_S,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    return folder
-
-
-def _swiftc(*arguments: str | Path) -> None:
-    """Run the Swift compiler; warnings are errors."""
-    if shutil.which("swiftc") is None:
-        pytest.skip("no Swift compiler: Apple's, or swiftlang of Debian 13")
-    command = ["swiftc", "-warnings-as-errors", "-swift-version", "5", *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=COMPILE_S)
-    assert done.returncode == 0, done.stderr
+MOST_PIXELS_OFF = 3  # of 103,680 or more
+MOST_OFF = {"image": 1, "prompt": 1e-5}  # OpenCV resizes 8 bits a little differently by machine
 
 
 @pytest.fixture(scope="module")
 def classes(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return _kotlinc(tmp_path_factory.mktemp("kotlin"), KOTLIN / "core", HERE / "Check.kt")
+    return kotlinc(tmp_path_factory.mktemp("kotlin"), KOTLIN / "core", HERE / "Check.kt")
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +52,7 @@ def kotlin(classes: Path) -> list[str]:
 def swift(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     folder = tmp_path_factory.mktemp("swift")
     main = shutil.copy(HERE / "Check.swift", folder / "main.swift")
-    _swiftc("-O", "-o", folder / "check", *SWIFT_CORE, main)
+    swiftc("-O", "-o", folder / "check", *SWIFT_CORE, main)
     return [str(folder / "check")]
 
 
@@ -94,150 +61,6 @@ def program(request: pytest.FixtureRequest) -> list[str]:
     """The command that runs a project's plain code."""
     command: list[str] = request.getfixturevalue(request.param)
     return command
-
-
-Answer = Callable[[Tensors], Tensors]
-
-
-@dataclass
-class Found:
-    """What a program says of a step."""
-
-    box: tuple[int, ...]
-    confidence: dict[int, float]
-    labels: Mask
-
-
-class Phone:
-    """A program that runs, asked over its pipe; numbers are big-endian."""
-
-    def __init__(self, to: IO[bytes], of: IO[bytes], engines: Sequence[Answer]) -> None:
-        self._to, self._of, self._engines = to, of, engines
-
-    def step(self, frame: Mask, given: Mask | None = None) -> Found:
-        self._ask(b"S" + self._frame(frame) + struct.pack(">?", given is not None))
-        numbers, data = self._answer(b"" if given is None else given.tobytes())
-        states = np.array(numbers[4:], ">i4").reshape(-1, 2)
-        confidence = dict(
-            zip(states[:, 0].tolist(), states[:, 1].copy().view(">f4").tolist(), strict=True)
-        )
-        return Found(tuple(numbers[:4]), confidence, np.reshape(data, numbers[2:4]))
-
-    def in_box(self, frame: Mask, *box: int) -> Mask:
-        self._ask(b"B" + self._frame(frame))
-        return np.reshape(self._answer(struct.pack(">4i", *box))[1], frame.shape[:2])
-
-    def at(self, frame: Mask, x: int, y: int) -> Mask:
-        self._ask(b"T" + self._frame(frame))
-        return np.reshape(self._answer(struct.pack(">2i", x, y))[1], frame.shape[:2])
-
-    def pixel(
-        self, size: tuple[int, int], view: tuple[int, int], x: int, y: int, *, mirrored: bool
-    ) -> list[int]:
-        return self._answer(b"P" + struct.pack(">4i?2i", *size, *view, mirrored, x, y))[0]
-
-    def overlay(self, labels: Mask) -> list[int]:
-        return self._answer(b"O" + struct.pack(">i", labels.size) + labels.tobytes())[0]
-
-    def show_box(self, *box: int) -> None:
-        self._ask(b"b" + struct.pack(">4i", *box))
-
-    def show_tap(self, x: int, y: int) -> None:
-        self._ask(b"t" + struct.pack(">2i", x, y))
-
-    def drop_last(self) -> None:
-        self._ask(b"d")
-
-    def told(self, frame: Mask) -> str:
-        """Step the session; what it follows, or what it refuses."""
-        self._ask(b"n" + self._frame(frame))
-        return bytes(self._answer()[1]).decode()
-
-    def objects(self) -> list[int]:
-        return self._answer(b"I")[0]
-
-    def drop(self, object_id: int) -> None:
-        self._ask(b"D" + struct.pack(">i", object_id))
-
-    def reset(self) -> None:
-        self._ask(b"R")
-
-    @staticmethod
-    def _frame(frame: Mask) -> bytes:
-        rgba = cv2.cvtColor(frame, cv2.COLOR_BGR2RGBA)
-        return struct.pack(">2i", *frame.shape[:2]) + rgba.tobytes()
-
-    def _ask(self, data: bytes) -> None:
-        self._to.write(data)
-
-    def _answer(self, data: bytes = b"") -> tuple[list[int], Mask]:
-        self._ask(data)
-        self._to.flush()
-        while (kind := self._read(1)) == b"E":
-            self._infer(*self._integers(2))
-        assert kind in b"SMPOIN", kind
-        (count,) = self._integers(1)
-        numbers = self._integers(count)
-        return numbers, np.frombuffer(self._read(*self._integers(1)), np.uint8)
-
-    def _infer(self, graph: int, count: int) -> None:
-        inputs = {}
-        for _ in range(count):
-            name = self._read(*struct.unpack(">h", self._read(2))).decode()
-            (length,) = self._integers(1)
-            inputs[name] = np.frombuffer(self._read(4 * length), ">f4").astype(np.float32)
-        outputs = self._engines[graph](inputs)
-        self._ask(struct.pack(">i", len(outputs)))
-        for name, data in outputs.items():
-            self._ask(struct.pack(">h", len(name)) + name.encode() + struct.pack(">i", data.size))
-            self._ask(data.astype(">f4").tobytes())
-        self._to.flush()
-
-    def _integers(self, count: int) -> list[int]:
-        return list(struct.unpack(f">{count}i", self._read(4 * count)))
-
-    def _read(self, count: int) -> bytes:
-        data = self._of.read(count)
-        assert len(data) == count, "the program ended"
-        return data
-
-
-@contextmanager
-def _running(program: list[str], *engines: Answer) -> Iterator[Phone]:
-    process = subprocess.Popen(
-        [*program, str(BUNDLE / "manifest.json")], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    )
-    assert process.stdin is not None
-    assert process.stdout is not None
-    try:
-        yield Phone(process.stdin, process.stdout, engines)
-        process.stdin.write(b"Q")
-        process.stdin.close()
-        assert process.wait(timeout=30) == 0
-    finally:
-        process.kill()
-        process.wait()
-        with suppress(BrokenPipeError):
-            process.stdin.close()
-        process.stdout.close()
-
-
-class Calls:
-    """An engine that keeps what it was given and what it answered, by call."""
-
-    def __init__(self, run: Answer) -> None:
-        self.run_ = run
-        self.given: list[Tensors] = []
-        self.answers: list[Tensors] = []
-
-    def run(self, inputs: Tensors) -> Tensors:
-        self.given.append({name: data.copy() for name, data in inputs.items()})
-        outputs = {name: data.copy() for name, data in self.run_(inputs).items()}
-        self.answers.append(outputs)
-        return outputs
-
-    def close(self) -> None:
-        pass
 
 
 @pytest.fixture(scope="module")
@@ -255,13 +78,13 @@ class Together:
     ) -> None:
         self.calls = Calls(run)
         graph_ = RunningGraph(self.calls, graph, policy)
-        self.python = Segmenter(graph_, confirm=False, zoom=False)
+        self.python = Segmenter(graph_, confirm=False)
         self._program = program
         self.compared = 0
 
     @contextmanager
     def begin(self) -> Iterator["Together"]:
-        with _running(self._program, self._repeat) as self.phone:
+        with running(self._program, self._repeat) as self.phone:
             yield self
 
     def _repeat(self, inputs: Tensors) -> Tensors:
@@ -269,26 +92,29 @@ class Together:
         assert set(inputs) == set(expected)
         for name, data in inputs.items():
             wanted = expected[name].ravel()
-            different = np.flatnonzero(data != wanted)
+            different = np.flatnonzero(np.abs(data - wanted) > MOST_OFF.get(name, 0))
             assert not different.size, (
                 len(self.calls.given) - 1,
                 name,
                 different[:5],
                 data[different[:5]],
+                wanted[different[:5]],
             )
         self.compared += 1
         return self.calls.answers[-1]
 
-    def step(self, frame: Mask, given: Mask | None = None) -> None:
+    def step(self, frame: Mask, given: Mask | None = None) -> FrameResult:
         if given is not None:
             self.python.prompt(given)
         result = self.python.step(frame)
         found = self.phone.step(frame, given)
+        assert found.view == result.view
         assert sorted(found.confidence) == [state.id for state in result.objects]
         for state in result.objects:
             assert found.confidence[state.id] == pytest.approx(state.confidence, abs=1e-5)
         # Their sums are added up in another order, so a pixel on an outline may fall elsewhere.
         assert np.count_nonzero(found.labels != result.mask) <= MOST_PIXELS_OFF
+        return result
 
     def drop(self, object_id: int) -> None:
         self.python.drop(object_id)
@@ -333,6 +159,47 @@ def test_a_clip_is_followed_as_by_python(program: list[str], model: LoadedModel)
             if index == 12:
                 assert together.phone.objects() == [1, 2, 3]
     assert together.compared == len(frames)
+
+
+def test_the_view_follows_as_in_python(program: list[str], model: LoadedModel) -> None:
+    """A small object crosses a large frame, ever faster; it grows at once, and is hidden once."""
+    discs = Discs(model.graph, *_frames(1, Discs.size))
+    together = Together(program, model.graph, model.memory, discs.find)
+    views = []
+    with together.begin():
+        for index in range(40):
+            disc = (60 + index * (index + 20) // 2, 100 + 11 * index, 20 if index < 12 else 80)
+            is_hidden = 24 <= index < 27
+            result = together.step(
+                discs.frame({} if is_hidden else {1: disc}),
+                None if index else discs.mask(1, disc),
+            )
+            assert result.objects[0].lost == is_hidden
+            views.append(result.view)
+    is_whole = [view == View.whole(discs.size) for view in views]
+    assert np.flatnonzero(is_whole).tolist() == [25, 26, 27, 28]
+    heights = [view.size[0] for view in views]
+    assert heights[0] == heights[12] < heights[13] < heights[14]
+    assert len(set(views)) > 30
+
+
+def test_objects_come_one_after_another(program: list[str], model: LoadedModel) -> None:
+    """The view grows for the second, shrinks slowly without it, and leaps to what is shown anew."""
+    discs = Discs(model.graph, *_frames(1, Discs.size))
+    together = Together(program, model.graph, model.memory, discs.find)
+    heights = []
+    with together.begin():
+        for index in range(40):
+            there = {1: (700 - 2 * index, 300, 25), 2: (560 + index, 520, 15)}
+            if index == 20:
+                together.drop(2)
+            shown = {0: 1, 8: 2, 30: 1}.get(index)
+            given = discs.mask(shown, there[shown]) if shown else None
+            view = together.step(discs.frame(there), given).view
+            assert view != View.whole(discs.size)
+            heights.append(view.size[0])
+    assert heights[7] < heights[8]
+    assert heights[30] < heights[29] < heights[20]
 
 
 def test_memory_is_kept_as_by_python(program: list[str], model: LoadedModel) -> None:
@@ -383,29 +250,34 @@ def test_memory_is_kept_as_by_python(program: list[str], model: LoadedModel) -> 
 
 
 @pytest.mark.parametrize("size", [(480, 640), (640, 480), (1080, 1920), (97, 61)])
+@pytest.mark.parametrize("share", [2, 30])
 def test_frames_of_any_size_fit(
-    program: list[str], model: LoadedModel, size: tuple[int, int]
+    program: list[str], model: LoadedModel, size: tuple[int, int], share: int
 ) -> None:
+    """Two objects whose sides are a share of the frame's."""
     graph = model.graph
     (frame,) = _frames(1, size)
     labels = np.zeros(size, np.uint8)
-    labels[size[0] // 4 : size[0] // 2, size[1] // 5 : size[1] // 2] = 2
-    labels[size[0] // 2 :, size[1] // 2 :] = 7
+    height, width = (side // share for side in size)
+    labels[size[0] // 2 - height : size[0] // 2, size[1] // 2 - width : size[1] // 2] = 2
+    labels[size[0] // 2 : size[0] // 2 + height, size[1] // 2 : size[1] // 2 + width] = 7
     asked: list[Tensors] = []
 
     def run(inputs: Tensors) -> Tensors:
         asked.append(inputs)
         return {name: np.zeros(graph.shape(name), np.float32) for name in OUTPUT_NAMES}
 
-    with _running(program, run) as phone:
+    with running(program, run) as phone:
         found = phone.step(frame, labels)
-    box = Letterbox.fit(size, graph.size)
-    assert found.box == (box.top, box.left, *box.content_size)
+    view = Zoom(graph.size).view(size, [box_around(labels)], anew=True)
+    assert found.view == view
+    assert (view == View.whole(size)) == (share == 2 or size == (97, 61))
+    box = Letterbox.fit(view.size, graph.size)
     (inputs,) = asked
-    away = np.abs(inputs["image"] - box.image(frame).ravel())
-    assert away.max() <= 1  # OpenCV's bilinear resize has weights of 11 bits
+    away = np.abs(inputs["image"] - box.image(view.of(frame)).ravel())
+    assert away.max() <= MOST_OFF["image"]
     assert away.mean() < 0.2
-    expected = box.coverage(labels, graph.channels).ravel()
+    expected = box.coverage(view.of(labels), graph.channels).ravel()
     assert np.abs(inputs["prompt"] - expected).max() < 1e-5
     assert np.flatnonzero(inputs["prompted"]).tolist() == [0, 2, 7]
     assert np.flatnonzero(inputs["active"]).tolist() == [0, 2, 7]
@@ -438,7 +310,7 @@ def test_a_box_and_a_tap_become_masks(
         asked.append(inputs)
         return calls.answers[len(asked) - 1]
 
-    with _running(program, run, run) as phone:
+    with running(program, run, run) as phone:
         found = [phone.in_box(frame, *box), phone.at(frame, *tap)]
     for ours, theirs in zip(found, expected, strict=True):
         assert theirs.any()
@@ -466,7 +338,7 @@ def test_a_user_shows_and_drops_objects(program: list[str], model: LoadedModel) 
     def look(inputs: Tensors) -> Tensors:
         return {"probability": np.full(cells, sure[0], np.float32)}
 
-    with _running(program, step, look) as phone:
+    with running(program, step, look) as phone:
         assert phone.told(frame) == "nothing"
         for index in range(1, graph.channels):
             if index % 2:
@@ -484,7 +356,7 @@ def test_a_user_shows_and_drops_objects(program: list[str], model: LoadedModel) 
 
 
 def test_where_a_finger_points(program: list[str]) -> None:
-    with _running(program) as phone:
+    with running(program) as phone:
         # A frame 640 wide and 480 high in a view of 1000x2000 fills its width, 625 from the top.
         for place, pixel in (
             ((500, 1000), [320, 240]),
@@ -500,7 +372,7 @@ def test_where_a_finger_points(program: list[str]) -> None:
 
 
 def test_the_android_app_compiles_against_stubs(classes: Path, tmp_path: Path) -> None:
-    _kotlinc(tmp_path, KOTLIN / "app", HERE / "android", others=classes)
+    kotlinc(tmp_path, KOTLIN / "app", HERE / "android", others=classes)
     assert (tmp_path / "edgevos/app/MainActivity.class").exists()
 
 
@@ -508,8 +380,6 @@ def test_the_ios_app_agrees_with_stubs(tmp_path: Path) -> None:
     for name in ("CoreML", "UIKit", "AVFoundation", "SwiftUI"):
         module = ("-emit-module", "-module-name", name, "-emit-module-path")
         stub = HERE / "ios" / f"{name}.swift"
-        _swiftc(
-            "-parse-as-library", *module, tmp_path / f"{name}.swiftmodule", "-I", tmp_path, stub
-        )
+        swiftc("-parse-as-library", *module, tmp_path / f"{name}.swiftmodule", "-I", tmp_path, stub)
     app = sorted((SWIFT / "App").glob("*.swift"))
-    _swiftc("-parse-as-library", "-typecheck", "-I", tmp_path, *SWIFT_CORE, *app)
+    swiftc("-parse-as-library", "-typecheck", "-I", tmp_path, *SWIFT_CORE, *app)

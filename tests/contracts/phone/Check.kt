@@ -70,9 +70,9 @@ fun main(arguments: Array<String>) {
                 val frame = frame()
                 val given = if (input.readBoolean()) bytes(frame.size.height * frame.size.width) else null
                 val found = segmenter.step(frame, given)
-                val box = found.letterbox
+                val (left, top, width, height) = found.view
                 val states = found.confidence.flatMap { (id, sure) -> listOf(id, sure.toRawBits()) }
-                tell('S', listOf(box.top, box.left, box.content.height, box.content.width) + states, found.labels)
+                tell('S', listOf(left, top, width, height) + states, found.labels)
             }
             'b' -> session.showBox(Box(input.readInt(), input.readInt(), input.readInt(), input.readInt()))
             't' -> session.showTap(input.readInt(), input.readInt())

@@ -74,10 +74,9 @@ loop: while true {
         let isGiven = bytes(1)[0] != 0
         let given = isGiven ? [UInt8](bytes(picture.size.height * picture.size.width)) : nil
         let found = try segmenter.step(picture, given: given)
-        let letterbox = found.letterbox
+        let view = found.view
         let states = found.confidence.sorted { $0.key < $1.key }.flatMap { [$0.key, Int($0.value.bitPattern)] }
-        let place = [letterbox.top, letterbox.left, letterbox.content.height, letterbox.content.width]
-        tell("S", place + states, found.labels)
+        tell("S", [view.left, view.top, view.width, view.height] + states, found.labels)
     case "b": session.showBox(box())
     case "t": session.showTap(x: number(), y: number())
     case "d": session.dropLast()

@@ -39,7 +39,7 @@ final class FrameView: UIView {
             // ARGB in one number each: alpha comes first in a number, last in this machine's memory.
             let layout = CGImageAlphaInfo.first.rawValue | CGBitmapInfo.byteOrder32Little.rawValue
             let colours = overlay(result.labels).withUnsafeBytes { Data($0) }
-            return image(colours, result.letterbox.content, layout)
+            return image(colours, frame.size, layout)
         }
         picture.transform = turned
         marks.transform = turned

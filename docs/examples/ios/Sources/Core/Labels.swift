@@ -6,29 +6,32 @@ let outlineLevel: Float = 128
 private let levelsPerUnit: Float = 16
 private let leastProbability: Float = 1e-3
 
-/// Label every pixel of the content with its likeliest object, as runtime/labels.py.
+/// Label every pixel of the letterbox's frame with its likeliest object, as runtime/labels.py.
 ///
 /// - Parameters:
 ///   - background: the content's cells of channel 0.
 ///   - objects: those of each object, with its id, ascending.
 ///   - image: (3, H, W) in [0, 255], the network's image.
-/// - Returns: object ids of the content's size, 0 for the background.
+/// - Returns: object ids of that frame's size, 0 for the background.
 func label(
     background: Plane, objects: [(id: Int, cells: Plane)], letterbox: Letterbox, image: [Float]
 ) -> [UInt8] {
-    let (height, width) = (letterbox.content.height, letterbox.content.width)
+    let (height, width) = (letterbox.frame.height, letterbox.frame.width)
     var found = [UInt8](repeating: 0, count: height * width)
     var best = [Float](repeating: 0, count: height * width)
     let all = [background] + objects.map { $0.cells }
     for (id, cells) in objects {
-        let likeliest = cells.data.indices.map { i in all.allSatisfy { cells.data[i] >= $0.data[i] } }
-        guard let window = around(likeliest, cells) else { continue }
-        let enlarged = cells.linear(height, width).data
-        for y in window.top * maskStride..<window.bottom * maskStride {
-            for i in y * width + window.left * maskStride..<y * width + window.right * maskStride
-            where enlarged[i] > best[i] {
-                best[i] = enlarged[i]
-                found[i] = UInt8(id)
+        let likeliest = around(cells) { i in all.allSatisfy { cells.data[i] >= $0.data[i] } }
+        guard let window = likeliest.map(letterbox.window) else { continue }
+        let enlarged = cells.linear(height, width, part: window)
+        for y in 0..<enlarged.height {
+            for x in 0..<enlarged.width {
+                let value = enlarged.data[y * enlarged.width + x]
+                let i = (window.top + y) * width + window.left + x
+                if value > best[i] {
+                    best[i] = value
+                    found[i] = UInt8(id)
+                }
             }
         }
     }
@@ -39,12 +42,13 @@ func label(
     return found
 }
 
-/// Tell how surely each pixel of the content is any object, with outlines that follow the picture.
+/// Tell how surely each pixel of the letterbox's frame is any object, with outlines that follow the
+/// picture.
 ///
 /// - Parameters:
 ///   - background: the content's cells, as each of `objects`.
 ///   - image: (3, H, W) in [0, 255], the network's image.
-/// - Returns: whole numbers in [0, 255], of the content's size: `outlineLevel` and 16 times the
+/// - Returns: whole numbers in [0, 255], of that frame's size: `outlineLevel` and 16 times the
 ///   logarithm of the odds.
 func outlineLevels(
     _ background: Plane, _ objects: [Plane], _ letterbox: Letterbox, _ image: [Float]
@@ -54,7 +58,7 @@ func outlineLevels(
         return log(most / max(background.data[i], leastProbability))
     }
     var levels = Plane(height: letterbox.content.height, width: letterbox.content.width)
-    guard let window = around(margin.data.map { $0 >= 0 }, margin) else { return levels }
+    guard let window = around(margin, { margin.data[$0] >= 0 }) else { return letterbox.enlarge(levels) }
     let pixels = Window(
         top: window.top * maskStride, bottom: window.bottom * maskStride,
         left: window.left * maskStride, right: window.right * maskStride
@@ -67,18 +71,17 @@ func outlineLevels(
             levels.data[(pixels.top + y) * levels.width + pixels.left + x] = min(level, 255)
         }
     }
-    return levels
+    return letterbox.enlarge(levels)
 }
 
 /// - Returns: the cells around the chosen ones, as far as an outline may reach; nil for none.
-private func around(_ chosen: [Bool], _ cells: Plane) -> Window? {
-    let places = chosen.indices.filter { chosen[$0] }
-    guard let first = places.first, let last = places.last else { return nil }
-    let columns = places.map { $0 % cells.width }
+private func around(_ cells: Plane, _ isChosen: (Int) -> Bool) -> Window? {
+    let size = Size(height: cells.height, width: cells.width)
+    guard let box = bounds(size, isChosen) else { return nil }
     return Window(
-        top: max(first / cells.width - radius, 0),
-        bottom: min(last / cells.width + 1 + radius, cells.height),
-        left: max(columns.min()! - radius, 0),
-        right: min(columns.max()! + 1 + radius, cells.width)
+        top: max(box.top - radius, 0),
+        bottom: min(box.top + box.height + radius, cells.height),
+        left: max(box.left - radius, 0),
+        right: min(box.left + box.width + radius, cells.width)
     )
 }

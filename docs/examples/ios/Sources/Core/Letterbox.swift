@@ -45,34 +45,30 @@ struct Letterbox {
     /// Shrink a part of a picture into the content: bilinear samples, several where it shrinks much.
     ///
     /// - Parameters:
+    ///   - view: the part, of the size `frame`.
     ///   - out: (3, H, W) float32 in [0, 255], RGB; its padding must hold `neutral` already.
-    ///   - fromTop: row of the picture at which the part of the size `frame` starts.
-    ///   - fromLeft: its column.
-    func fill(_ picture: Frame, into out: inout [Float], fromTop: Int = 0, fromLeft: Int = 0) {
+    func fill(_ picture: Frame, _ view: Box, into out: inout [Float]) {
         let shrink = max(
             Double(frame.height) / Double(content.height), Double(frame.width) / Double(content.width)
         )
         let samples = max(1, Int((shrink / maxBilinearShrink).rounded(.up)))
-        let rows = Between(from: frame.height, to: content.height * samples)
-        let columns = Between(from: frame.width, to: content.width * samples)
-        func across(_ row: Int, _ x: Int, _ channel: Int) -> Float {
-            let start = 4 * ((fromTop + row) * picture.size.width + fromLeft) + channel
-            let first = Float(picture.rgba[start + 4 * columns.low[x]])
-            return first + (Float(picture.rgba[start + 4 * columns.high[x]]) - first) * columns.weight[x]
-        }
-        func sample(_ y: Int, _ x: Int, _ channel: Int) -> Int {
-            let upper = across(rows.low[y], x, channel)
-            return Int(upper + (across(rows.high[y], x, channel) - upper) * rows.weight[y] + 0.5)
-        }
+        let count = samples * samples
+        let sampled = Size(height: content.height * samples, width: content.width * samples)
+        let bilinear = Samples(from: frame, to: sampled)
         for channel in 0..<3 {
             for y in 0..<content.height {
                 let to = (channel * image.height + top + y) * image.width + left
                 for x in 0..<content.width {
                     var sum = 0
                     for i in 0..<samples {
-                        for j in 0..<samples { sum += sample(y * samples + i, x * samples + j, channel) }
+                        for j in 0..<samples {
+                            sum += bilinear.at(y * samples + i, x * samples + j) { row, column in
+                                let pixel = (view.top + row) * picture.size.width + view.left + column
+                                return Int(picture.rgba[4 * pixel + channel])
+                            }
+                        }
                     }
-                    out[to + x] = (Float(sum) / Float(samples * samples)).rounded(.toNearestOrEven)
+                    out[to + x] = Float((sum + count / 2) / count)
                 }
             }
         }
@@ -113,6 +109,28 @@ struct Letterbox {
     func coverage(_ labels: [UInt8], _ id: Int) -> Plane {
         let one = Plane(height: frame.height, width: frame.width, data: labels.map { Int($0) == id ? 1 : 0 })
         return one.area(content.height / maskStride, content.width / maskStride)
+    }
+
+    /// Enlarge a map of the content, of whole numbers in [0, 255], to the frame's size, bilinearly.
+    func enlarge(_ levels: Plane) -> Plane {
+        let bilinear = Samples(from: content, to: frame)
+        return Plane(height: frame.height, width: frame.width).map { i in
+            let level = bilinear.at(i / frame.width, i % frame.width) { y, x in
+                Int(levels.data[y * levels.width + x])
+            }
+            return Float(level)
+        }
+    }
+
+    /// - Returns: the pixels of the frame that a part of the content's cells covers.
+    func window(_ cells: Window) -> Window {
+        let (rows, columns) = (content.height / maskStride, content.width / maskStride)
+        return Window(
+            top: cells.top * frame.height / rows,
+            bottom: (cells.bottom * frame.height + rows - 1) / rows,
+            left: cells.left * frame.width / columns,
+            right: (cells.right * frame.width + columns - 1) / columns
+        )
     }
 
     private func cell(_ row: Int) -> Int {

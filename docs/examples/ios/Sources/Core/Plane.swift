@@ -38,20 +38,25 @@ struct Plane {
     }
 
     /// Resize bilinearly, pixel areas onto pixel areas (half-pixel centres).
-    func linear(_ toHeight: Int, _ toWidth: Int) -> Plane {
+    ///
+    /// - Returns: that part of the result; nil is all of it.
+    func linear(_ toHeight: Int, _ toWidth: Int, part: Window? = nil) -> Plane {
+        let part = part ?? Window(top: 0, bottom: toHeight, left: 0, right: toWidth)
         let rows = Between(from: height, to: toHeight)
         let columns = Between(from: width, to: toWidth)
-        var result = Plane(height: toHeight, width: toWidth)
+        var result = Plane(height: part.bottom - part.top, width: part.right - part.left)
         var row = [Float](repeating: 0, count: width)
-        for y in 0..<toHeight {
+        var i = 0
+        for y in part.top..<part.bottom {
             let upper = rows.low[y] * width
             let lower = rows.high[y] * width
             for x in 0..<width {
                 row[x] = data[upper + x] + (data[lower + x] - data[upper + x]) * rows.weight[y]
             }
-            for x in 0..<toWidth {
+            for x in part.left..<part.right {
                 let left = row[columns.low[x]]
-                result.data[y * toWidth + x] = left + (row[columns.high[x]] - left) * columns.weight[x]
+                result.data[i] = left + (row[columns.high[x]] - left) * columns.weight[x]
+                i += 1
             }
         }
         return result
@@ -98,11 +103,44 @@ struct Between {
 
     init(from: Int, to: Int) {
         for i in 0..<to {
-            let place = (Double(i) + 0.5) * Double(from) / Double(to) - 0.5
-            let at = min(max(place, 0), Double(from - 1))
-            low.append(Int(at))
-            high.append(min(Int(at) + 1, from - 1))
-            weight.append(Float(at - Double(Int(at))))
+            let at = Float((Double(i) + 0.5) * Double(from) / Double(to) - 0.5)
+            let first = at.rounded(.down)
+            low.append(max(Int(first), 0))
+            high.append(min(Int(first) + 1, from - 1))
+            weight.append(at - first)
         }
+    }
+}
+
+private let one = 2048
+
+/// Bilinear samples of 8 bits each, as OpenCV takes them: with weights of 11 bits, to the last one.
+struct Samples {
+    private let rows: Between
+    private let columns: Between
+    private let down: [Int]
+    private let across: [Int]
+
+    init(from: Size, to: Size) {
+        rows = Between(from: from.height, to: to.height)
+        columns = Between(from: from.width, to: to.width)
+        down = rows.weight.map { Int(($0 * Float(one)).rounded(.toNearestOrEven)) }
+        across = columns.weight.map { Int(($0 * Float(one)).rounded(.toNearestOrEven)) }
+    }
+
+    /// - Parameter value: what a row and a column hold, in [0, 255].
+    /// - Returns: the sample of row `y` and column `x`.
+    func at(_ y: Int, _ x: Int, _ value: (Int, Int) -> Int) -> Int {
+        let (left, right) = (columns.low[x], columns.high[x])
+        let upper = between(x, value(rows.low[y], left), value(rows.low[y], right))
+        return below(y, upper, between(x, value(rows.high[y], left), value(rows.high[y], right)))
+    }
+
+    private func between(_ x: Int, _ left: Int, _ right: Int) -> Int {
+        (left * (one - across[x]) + right * across[x]) >> 4
+    }
+
+    private func below(_ y: Int, _ upper: Int, _ lower: Int) -> Int {
+        (((upper * (one - down[y])) >> 16) + ((lower * down[y]) >> 16) + 2) >> 2
     }
 }

@@ -1,21 +1,5 @@
 import Foundation
 
-/// A box in pixels of the frame.
-struct Box {
-    let left: Int
-    let top: Int
-    let width: Int
-    let height: Int
-
-    /// - Returns: the smallest box that holds both.
-    func joined(_ other: Box) -> Box {
-        let (left, top) = (min(left, other.left), min(top, other.top))
-        let right = max(self.left + width, other.left + other.width)
-        let bottom = max(self.top + height, other.top + other.height)
-        return Box(left: left, top: top, width: right - left, height: bottom - top)
-    }
-}
-
 private let onChannel = 0  // of the prompt; 1 is for clicks beside the object
 private let boxChannel = 2
 private let maskChannel = 3
@@ -54,11 +38,11 @@ final class PromptHead {
     /// - Returns: a mask of the frame's size, 1 on the object under the pixel at (x, y).
     func mask(_ frame: Frame, x: Int, y: Int) throws -> [UInt8] {
         let tap = Box(left: x, top: y, width: 1, height: 1)
-        let whole = Box(left: 0, top: 0, width: frame.size.width, height: frame.size.height)
+        let whole = Box.whole(frame.size)
         var look = lookAt(frame, whole, tap: tap)
         var found = try run(look.image, look.prompt)
         let mask = drawn(look, found)
-        let seen = bounds(mask, frame.size)?.joined(tap) ?? tap
+        let seen = boxAround(mask, frame.size)?.joined(tap) ?? tap
         let closer = around(seen, maskMargin, frame.size)
         if scale(closer) / scale(whole) >= leastGain {
             look = lookAt(frame, closer, tap: tap, mask: mask)
@@ -82,17 +66,13 @@ final class PromptHead {
 
     /// The part of the frame around a box, in the image's aspect ratio as far as the frame reaches.
     private func around(_ box: Box, _ margin: Double, _ frame: Size) -> Box {
-        func least(_ side: Int) -> Double { max(Double(side) * (1 + 2 * margin), leastViewPx) }
-        func span(_ start: Int, _ side: Int, _ length: Double, _ limit: Int) -> (Int, Int) {
-            let whole = min(Int(length.rounded(.toNearestOrEven)), limit)
-            let middle = Double(start) + Double(side) / 2 - Double(whole) / 2
-            return (min(max(Int(middle.rounded(.toNearestOrEven)), 0), limit - whole), whole)
-        }
+        let height = max(Double(box.height) * (1 + 2 * margin), leastViewPx)
+        let width = max(Double(box.width) * (1 + 2 * margin), leastViewPx)
         let ratio = Double(size.width) / Double(size.height)
-        let (seenHeight, seenWidth) = (least(box.height), least(box.width))
-        let (top, height) = span(box.top, box.height, max(seenHeight, seenWidth / ratio), frame.height)
-        let (left, width) = span(box.left, box.width, max(seenWidth, seenHeight * ratio), frame.width)
-        return Box(left: left, top: top, width: width, height: height)
+        return Box.at(
+            box.centreX, box.centreY, height: max(height, width / ratio),
+            width: max(width, height * ratio), frame: frame
+        )
     }
 
     private func scale(_ view: Box) -> Double {
@@ -102,9 +82,9 @@ final class PromptHead {
     private func lookAt(
         _ frame: Frame, _ view: Box, box: Box? = nil, tap: Box? = nil, mask: [UInt8]? = nil
     ) -> Look {
-        let letterbox = Letterbox(frame: Size(height: view.height, width: view.width), image: size)
+        let letterbox = Letterbox(frame: view.size, image: size)
         var image = [Float](repeating: neutral, count: 3 * size.height * size.width)
-        letterbox.fill(frame, into: &image, fromTop: view.top, fromLeft: view.left)
+        letterbox.fill(frame, view, into: &image)
         let cells = (size.height / maskStride) * (size.width / maskStride)
         var prompt = [Float](repeating: 0, count: 4 * cells)
         let (rows, columns) = (letterbox.content.height / maskStride, letterbox.content.width / maskStride)
@@ -128,28 +108,18 @@ final class PromptHead {
             letterbox.paste(covered, into: &prompt, offset: boxChannel * cells)
         }
         if let mask {
-            let part = plane(view.height, view.width) {
-                Double(mask[(view.top + $0) * frame.size.width + view.left + $1])
-            }
-            letterbox.paste(part.area(rows, columns), into: &prompt, offset: maskChannel * cells)
+            let covered = letterbox.coverage(view.of(mask, frame.size), 1)
+            letterbox.paste(covered, into: &prompt, offset: maskChannel * cells)
         }
         return Look(frame: frame.size, view: view, letterbox: letterbox, image: image, prompt: prompt)
     }
 
     /// - Returns: a mask of the frame's size, its outlines along the picture's.
     private func drawn(_ look: Look, _ probability: [Float]) -> [UInt8] {
-        let view = look.view
         let likely = look.letterbox.crop(probability)
-        let levels = outlineLevels(likely.map { 1 - likely.data[$0] }, [likely], look.letterbox, look.image)
-        let enlarged = levels.linear(view.height, view.width).data
-        var result = [UInt8](repeating: 0, count: look.frame.height * look.frame.width)
-        for y in 0..<view.height {
-            for x in 0..<view.width
-            where enlarged[y * view.width + x].rounded(.toNearestOrEven) > outlineLevel {
-                result[(view.top + y) * look.frame.width + view.left + x] = 1
-            }
-        }
-        return result
+        let unlikely = likely.map { 1 - likely.data[$0] }
+        let levels = outlineLevels(unlikely, [likely], look.letterbox, look.image).data
+        return look.view.placed(levels.map { $0 > outlineLevel ? 1 : 0 }, look.frame)
     }
 
     private func plane(_ height: Int, _ width: Int, _ at: (Int, Int) -> Double) -> Plane {
@@ -161,13 +131,4 @@ final class PromptHead {
 /// - Returns: each row from its end to its start.
 private func mirrored(_ rows: [Float], _ width: Int) -> [Float] {
     rows.indices.map { rows[$0 + width - 1 - 2 * ($0 % width)] }
-}
-
-/// - Returns: the smallest box that holds what is not 0 in a mask, or nil for none.
-private func bounds(_ mask: [UInt8], _ size: Size) -> Box? {
-    let seen = mask.indices.filter { mask[$0] != 0 }
-    guard let first = seen.first, let last = seen.last else { return nil }
-    let columns = seen.map { $0 % size.width }
-    let (left, top) = (columns.min()!, first / size.width)
-    return Box(left: left, top: top, width: columns.max()! - left + 1, height: last / size.width - top + 1)
 }

@@ -2,9 +2,9 @@ import Foundation
 
 /// What is known of a frame.
 struct FrameResult {
-    /// How the frame lies in the network's image.
-    let letterbox: Letterbox
-    /// Object ids of the content's size (a pixel of the image each), 0 for the background.
+    /// The part of the frame that the network looked at.
+    let view: Box
+    /// Object ids of the frame's size, 0 for the background.
     let labels: [UInt8]
     /// In [0, 1] of every object; 0 for one that is not seen.
     let confidence: [Int: Float]
@@ -22,7 +22,8 @@ final class Segmenter {
     private var memory: MemoryBank
     private var image: [Float]
     private var living: Set<Int> = []
-    private var letterbox: Letterbox?
+    private var zoom: Zoom
+    private var content: Size?  // of the image: what is no padding
     private var frameIndex = 0
 
     init(manifest: Manifest, engine: Engine) {
@@ -32,6 +33,7 @@ final class Segmenter {
         channels = prompt[1]
         cells = prompt[2] * prompt[3]
         memory = MemoryBank(manifest: manifest)
+        zoom = Zoom(image: manifest.step.size)
         image = [Float](repeating: neutral, count: manifest.step.shape("image").reduce(1, *))
     }
 
@@ -52,6 +54,7 @@ final class Segmenter {
     func reset() {
         memory.clear()
         living = []
+        zoom.clear()
         frameIndex = 0
     }
 
@@ -63,8 +66,10 @@ final class Segmenter {
         let ids = Set((given ?? []).lazy.filter { $0 != 0 }.map { Int($0) })
         living.formUnion(ids)
         if living.isEmpty { throw Refusal(message: "There is nothing to follow: give a mask first.") }
-        let letterbox = fit(frame)
-        var inputs = prompt(letterbox, given, ids)
+        let shown = given.flatMap { boxAround($0, frame.size) }
+        let view = zoom.view(frame.size, shown: shown, anew: ids == living)
+        let letterbox = look(frame, view)
+        var inputs = prompt(letterbox, given.map { view.of($0, frame.size) }, ids)
         inputs["image"] = image
         inputs["memory_key"] = memory.key
         inputs["memory_value"] = memory.value
@@ -75,27 +80,26 @@ final class Segmenter {
         let probability = outputs["probability"]!
         let background = letterbox.crop(probability)
         let maps = objects.map { (id: $0, cells: letterbox.crop(probability, offset: $0 * cells)) }
-        let labels = label(background: background, objects: maps, letterbox: letterbox, image: image)
+        let found = label(background: background, objects: maps, letterbox: letterbox, image: image)
+        let labels = view.placed(found, frame.size)
         let confidence = confidence(background, maps, labels)
+        let isLost = confidence.values.contains(0)
+        zoom.update(view, found: isLost ? nil : boxAround(labels, frame.size), frame: frame.size)
         memory.write(
             key: outputs["key"]!, value: outputs["value"]!, frame: frameIndex, confidence: confidence,
             given: ids
         )
         frameIndex += 1
-        return FrameResult(letterbox: letterbox, labels: labels, confidence: confidence, inferMs: inferMs)
+        return FrameResult(view: view, labels: labels, confidence: confidence, inferMs: inferMs)
     }
 
-    private func fit(_ frame: Frame) -> Letterbox {
-        let fitting: Letterbox
-        if let letterbox, letterbox.frame == frame.size {
-            fitting = letterbox
-        } else {
-            fitting = Letterbox(frame: frame.size, image: manifest.step.size)
-            image = [Float](repeating: neutral, count: image.count)
-            letterbox = fitting
-        }
-        fitting.fill(frame, into: &image)
-        return fitting
+    /// Put a part of the frame into the network's image.
+    private func look(_ frame: Frame, _ view: Box) -> Letterbox {
+        let letterbox = Letterbox(frame: view.size, image: manifest.step.size)
+        if letterbox.content != content { image = [Float](repeating: neutral, count: image.count) }
+        content = letterbox.content
+        letterbox.fill(frame, view, into: &image)
+        return letterbox
     }
 
     private func prompt(_ letterbox: Letterbox, _ given: [UInt8]?, _ ids: Set<Int>) -> [String: [Float]] {

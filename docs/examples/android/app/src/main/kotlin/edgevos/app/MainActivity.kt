@@ -121,7 +121,9 @@ class MainActivity : ComponentActivity(), DisplayManager.DisplayListener {
         val result = session?.step(frame)
         val picture = Bitmap.createBitmap(frame.size.width, frame.size.height, Bitmap.Config.ARGB_8888)
         picture.copyPixelsFromBuffer(ByteBuffer.wrap(frame.rgba))
-        val mask = result?.let { Bitmap.createBitmap(overlay(it.labels), it.width, it.height, Bitmap.Config.ARGB_8888) }
+        val mask = result?.let {
+            Bitmap.createBitmap(overlay(it.labels), picture.width, picture.height, Bitmap.Config.ARGB_8888)
+        }
         val totalMs = (System.nanoTime() - start) / 1e6
         runOnUiThread {
             view.show(picture, mask, isMirrored)
@@ -144,9 +146,6 @@ class MainActivity : ComponentActivity(), DisplayManager.DisplayListener {
 
     override fun onDisplayRemoved(displayId: Int) = Unit
 }
-
-private val FrameResult.height get() = letterbox.content.height
-private val FrameResult.width get() = letterbox.content.width
 
 /** Copy an upright picture out of the camera's buffer, whose rows may be longer. */
 private fun ImageProxy.frame(): Frame {

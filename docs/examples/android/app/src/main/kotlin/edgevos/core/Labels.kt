@@ -2,6 +2,7 @@ package edgevos.core
 
 import kotlin.math.ln
 import kotlin.math.max
+import kotlin.math.min
 import kotlin.math.round
 
 /** The level of an outline: more is an object. */
@@ -11,27 +12,27 @@ private const val LEVELS = 16f
 private const val LEAST_PROBABILITY = 1e-3f
 
 /**
- * Label every pixel of the content with its likeliest object, as runtime/labels.py.
+ * Label every pixel of the letterbox's frame with its likeliest object, as runtime/labels.py.
  *
  * @param maps the content's cells of channel 0, the background, and of each object, ascending.
  * @param image (3, H, W) in [0, 255], the network's image.
- * @return object ids of the content's size, 0 for the background.
+ * @return object ids of that frame's size, 0 for the background.
  */
 internal fun label(maps: Map<Int, Plane>, letterbox: Letterbox, image: FloatArray): ByteArray {
-    val (height, width) = letterbox.content
+    val (height, width) = letterbox.frame
     val found = ByteArray(height * width)
     val best = FloatArray(height * width)
     for ((id, map) in maps) {
         if (id == 0) continue
-        val likeliest = BooleanArray(map.data.size) { i -> maps.values.all { map.data[i] >= it.data[i] } }
-        val window = around(likeliest, map) ?: continue
-        val enlarged = map.linear(height, width).data
-        for (y in window.top * MASK_STRIDE until window.bottom * MASK_STRIDE) {
-            for (i in y * width + window.left * MASK_STRIDE until y * width + window.right * MASK_STRIDE) {
-                if (enlarged[i] > best[i]) {
-                    best[i] = enlarged[i]
-                    found[i] = id.toByte()
-                }
+        val likeliest = around(map) { i -> maps.values.all { map.data[i] >= it.data[i] } } ?: continue
+        val window = letterbox.window(likeliest)
+        val enlarged = map.linear(height, width, window)
+        for (y in 0 until enlarged.height) for (x in 0 until enlarged.width) {
+            val value = enlarged.data[y * enlarged.width + x]
+            val i = (window.top + y) * width + window.left + x
+            if (value > best[i]) {
+                best[i] = value
+                found[i] = id.toByte()
             }
         }
     }
@@ -43,10 +44,10 @@ internal fun label(maps: Map<Int, Plane>, letterbox: Letterbox, image: FloatArra
 }
 
 /**
- * Tell how surely each pixel of the content is any object, with outlines that follow the picture.
+ * Tell how surely each pixel of the letterbox's frame is any object, with outlines that follow the picture.
  *
  * @param background the content's cells, as each of [objects].
- * @return whole numbers in [0, 255], of the content's size: [OUTLINE] and 16 times the logarithm of the odds.
+ * @return whole numbers in [0, 255], of that frame's size: [OUTLINE] and 16 times the logarithm of the odds.
  */
 internal fun outlineLevels(
     background: Plane,
@@ -59,7 +60,7 @@ internal fun outlineLevels(
         ln(most / max(background.data[i], LEAST_PROBABILITY))
     }
     val levels = Plane(letterbox.content.height, letterbox.content.width)
-    val window = around(BooleanArray(margin.data.size) { margin.data[it] >= 0f }, margin) ?: return levels
+    val window = around(margin) { margin.data[it] >= 0f } ?: return letterbox.enlarge(levels)
     val pixels = Window(
         window.top * MASK_STRIDE, window.bottom * MASK_STRIDE, window.left * MASK_STRIDE, window.right * MASK_STRIDE,
     )
@@ -69,18 +70,14 @@ internal fun outlineLevels(
         val level = round(odds * LEVELS + OUTLINE).coerceAtMost(255f)
         levels.data[(pixels.top + y) * levels.width + pixels.left + x] = level
     }
-    return levels
+    return letterbox.enlarge(levels)
 }
 
 /** The cells around the chosen ones, as far as an outline may reach; null for none. */
-private fun around(chosen: BooleanArray, cells: Plane): Window? {
-    val places = chosen.indices.filter { chosen[it] }
-    if (places.isEmpty()) return null
-    val columns = places.map { it % cells.width }
+private inline fun around(cells: Plane, isChosen: (Int) -> Boolean): Window? {
+    val (left, top, width, height) = bounds(Size(cells.height, cells.width), isChosen) ?: return null
     return Window(
-        max(places.first() / cells.width - RADIUS, 0),
-        minOf(places.last() / cells.width + 1 + RADIUS, cells.height),
-        max(columns.min() - RADIUS, 0),
-        minOf(columns.max() + 1 + RADIUS, cells.width),
+        max(top - RADIUS, 0), min(top + height + RADIUS, cells.height),
+        max(left - RADIUS, 0), min(left + width + RADIUS, cells.width),
     )
 }

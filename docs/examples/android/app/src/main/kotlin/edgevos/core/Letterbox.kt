@@ -42,32 +42,25 @@ class Letterbox(val frame: Size, val image: Size) {
     /**
      * Shrink a part of a picture into the content: bilinear samples, several where it shrinks much.
      *
+     * @param view the part, of the size `frame`.
      * @param out (3, H, W) float32 in [0, 255], RGB; its padding must hold [NEUTRAL] already.
-     * @param fromTop row of the picture at which the part of the size `frame` starts; [fromLeft] the column.
      */
-    fun fill(picture: Frame, out: FloatArray, fromTop: Int = 0, fromLeft: Int = 0) {
+    fun fill(picture: Frame, view: Box, out: FloatArray) {
         val shrink = max(frame.height.toDouble() / content.height, frame.width.toDouble() / content.width)
         val samples = max(1, ceil(shrink / MAX_BILINEAR_SHRINK).toInt())
-        val rows = Between(frame.height, content.height * samples)
-        val columns = Between(frame.width, content.width * samples)
-        fun pixel(row: Int, column: Int, channel: Int) =
-            picture.rgba[4 * ((fromTop + row) * picture.size.width + fromLeft + column) + channel].toInt() and 0xff
-        fun sample(y: Int, x: Int, channel: Int): Int {
-            fun across(row: Int): Float {
-                val first = pixel(row, columns.low[x], channel)
-                return first + (pixel(row, columns.high[x], channel) - first) * columns.weight[x]
-            }
-            val upper = across(rows.low[y])
-            return (upper + (across(rows.high[y]) - upper) * rows.weight[y] + 0.5f).toInt()
-        }
+        val count = samples * samples
+        val bilinear = Samples(frame, Size(content.height * samples, content.width * samples))
         for (channel in 0 until 3) for (y in 0 until content.height) {
             val to = (channel * image.height + top + y) * image.width + left
             for (x in 0 until content.width) {
                 var sum = 0
-                for (i in 0 until samples) {
-                    for (j in 0 until samples) sum += sample(y * samples + i, x * samples + j, channel)
+                for (i in 0 until samples) for (j in 0 until samples) {
+                    sum += bilinear.at(y * samples + i, x * samples + j) { row, column ->
+                        val pixel = (view.top + row) * picture.size.width + view.left + column
+                        picture.rgba[4 * pixel + channel].toInt() and 0xff
+                    }
                 }
-                out[to + x] = round(sum.toDouble() / (samples * samples)).toFloat()
+                out[to + x] = ((sum + count / 2) / count).toFloat()
             }
         }
     }
@@ -105,6 +98,24 @@ class Letterbox(val frame: Size, val image: Size) {
     fun coverage(labels: ByteArray, id: Int): Plane {
         val one = Plane(frame.height, frame.width, FloatArray(labels.size) { if (labels[it].toInt() == id) 1f else 0f })
         return one.area(content.height / MASK_STRIDE, content.width / MASK_STRIDE)
+    }
+
+    /** Enlarge a map of the content, of whole numbers in [0, 255], to the frame's size, bilinearly. */
+    internal fun enlarge(map: Plane): Plane {
+        val bilinear = Samples(content, frame)
+        return Plane(frame.height, frame.width).map { i ->
+            bilinear.at(i / frame.width, i % frame.width) { y, x -> map.data[y * map.width + x].toInt() }.toFloat()
+        }
+    }
+
+    /** The pixels of the frame that a part of the content's cells covers. */
+    internal fun window(cells: Window): Window {
+        val rows = content.height / MASK_STRIDE
+        val columns = content.width / MASK_STRIDE
+        return Window(
+            cells.top * frame.height / rows, (cells.bottom * frame.height + rows - 1) / rows,
+            cells.left * frame.width / columns, (cells.right * frame.width + columns - 1) / columns,
+        )
     }
 
     private fun cell(row: Int) = (top / MASK_STRIDE + row) * (image.width / MASK_STRIDE) + left / MASK_STRIDE

@@ -4,10 +4,6 @@ import kotlin.math.exp
 import kotlin.math.max
 import kotlin.math.min
 import kotlin.math.pow
-import kotlin.math.round
-
-/** Left, top, width and height in pixels of the frame. */
-data class Box(val left: Int, val top: Int, val width: Int, val height: Int)
 
 private const val ON = 0 // channels of the prompt; 1 is for clicks beside the object
 private const val BOX = 2
@@ -43,11 +39,12 @@ class PromptHead(private val graph: Graph, private val engine: Engine) {
     /** @return a mask of the frame's size, 1 on the object under the pixel at (x, y). */
     fun at(frame: Frame, x: Int, y: Int): ByteArray {
         val tap = Box(x, y, 1, 1)
-        val whole = Box(0, 0, frame.size.width, frame.size.height)
+        val whole = Box.whole(frame.size)
         var look = lookAt(frame, whole, tap = tap)
         var found = run(look.image, look.prompt)
         val mask = drawn(look, found)
-        val closer = around(joined(bounds(mask, frame.size), tap), MASK_MARGIN, frame.size)
+        val seen = boxAround(mask, frame.size)?.joined(tap) ?: tap
+        val closer = around(seen, MASK_MARGIN, frame.size)
         if (scale(closer) / scale(whole) >= LEAST_GAIN) {
             look = lookAt(frame, closer, tap = tap, mask = mask)
             found = run(look.image, look.prompt)
@@ -68,23 +65,18 @@ class PromptHead(private val graph: Graph, private val engine: Engine) {
 
     /** The part of the frame around a box, in the image's aspect ratio as far as the frame reaches. */
     private fun around(box: Box, margin: Double, frame: Size): Box {
-        val least = { side: Int -> max(side * (1 + 2 * margin), LEAST_VIEW_PX) }
+        val height = max(box.height * (1 + 2 * margin), LEAST_VIEW_PX)
+        val width = max(box.width * (1 + 2 * margin), LEAST_VIEW_PX)
         val ratio = size.width.toDouble() / size.height
-        fun span(start: Int, side: Int, length: Double, limit: Int): Pair<Int, Int> {
-            val whole = min(round(length).toInt(), limit)
-            return round(start + side / 2.0 - whole / 2.0).toInt().coerceIn(0, limit - whole) to whole
-        }
-        val (top, height) = span(box.top, box.height, max(least(box.height), least(box.width) / ratio), frame.height)
-        val (left, width) = span(box.left, box.width, max(least(box.width), least(box.height) * ratio), frame.width)
-        return Box(left, top, width, height)
+        return Box.at(box.centreX, box.centreY, max(height, width / ratio), max(width, height * ratio), frame)
     }
 
     private fun scale(view: Box) = min(size.height.toDouble() / view.height, size.width.toDouble() / view.width)
 
     private fun lookAt(frame: Frame, view: Box, box: Box? = null, tap: Box? = null, mask: ByteArray? = null): Look {
-        val letterbox = Letterbox(Size(view.height, view.width), size)
+        val letterbox = Letterbox(view.size, size)
         val image = FloatArray(3 * size.height * size.width) { NEUTRAL }
-        letterbox.fill(frame, image, view.top, view.left)
+        letterbox.fill(frame, view, image)
         val prompt = FloatArray(graph.inputs.first { it.name == "prompt" }.count)
         val cells = prompt.size / 4
         val rows = letterbox.content.height / MASK_STRIDE
@@ -106,26 +98,17 @@ class PromptHead(private val graph: Graph, private val engine: Engine) {
             letterbox.paste(covered, prompt, BOX * cells)
         }
         if (mask != null) {
-            val part = plane(view.height, view.width) { y, x ->
-                mask[(view.top + y) * frame.size.width + view.left + x].toDouble()
-            }
-            letterbox.paste(part.area(rows, columns), prompt, MASK * cells)
+            letterbox.paste(letterbox.coverage(view.of(mask, frame.size), 1), prompt, MASK * cells)
         }
         return Look(frame.size, view, letterbox, image, prompt)
     }
 
     /** A mask of the frame's size, its outlines along the picture's. */
     private fun drawn(look: Look, probability: FloatArray): ByteArray {
-        val view = look.view
         val likely = look.letterbox.crop(probability)
-        val levels = outlineLevels(likely.map { 1 - likely.data[it] }, listOf(likely), look.letterbox, look.image)
-        val enlarged = levels.linear(view.height, view.width)
-        val result = ByteArray(look.frame.height * look.frame.width)
-        for (y in 0 until view.height) for (x in 0 until view.width) {
-            val isObject = round(enlarged.data[y * view.width + x]) > OUTLINE
-            if (isObject) result[(view.top + y) * look.frame.width + view.left + x] = 1
-        }
-        return result
+        val unlikely = likely.map { 1 - likely.data[it] }
+        val levels = outlineLevels(unlikely, listOf(likely), look.letterbox, look.image).data
+        return look.view.placed(ByteArray(levels.size) { if (levels[it] > OUTLINE) 1 else 0 }, look.frame)
     }
 
     private fun spot(away: Double) = exp(-0.5 * (away / CLICK_CELLS).pow(2))
@@ -136,21 +119,3 @@ class PromptHead(private val graph: Graph, private val engine: Engine) {
 
 /** Each row from its end to its start. */
 private fun mirrored(rows: FloatArray, width: Int) = FloatArray(rows.size) { rows[it + width - 1 - 2 * (it % width)] }
-
-/** The smallest box that holds what is not 0 in a mask, or null for none. */
-private fun bounds(mask: ByteArray, size: Size): Box? {
-    val seen = mask.indices.filter { mask[it].toInt() != 0 }
-    if (seen.isEmpty()) return null
-    val left = seen.minOf { it % size.width }
-    val top = seen.first() / size.width
-    return Box(left, top, seen.maxOf { it % size.width } - left + 1, seen.last() / size.width - top + 1)
-}
-
-private fun joined(one: Box?, other: Box): Box {
-    if (one == null) return other
-    val left = min(one.left, other.left)
-    val top = min(one.top, other.top)
-    val right = max(one.left + one.width, other.left + other.width)
-    val bottom = max(one.top + one.height, other.top + other.height)
-    return Box(left, top, right - left, bottom - top)
-}

@@ -3,13 +3,13 @@ package edgevos.core
 /**
  * What is known of a frame.
  *
- * @property letterbox how the frame lies in the network's image.
- * @property labels object ids of the content's size (a pixel of the image each), 0 for the background.
+ * @property view the part of the frame that the network looked at.
+ * @property labels object ids of the frame's size, 0 for the background.
  * @property confidence in [0, 1] of every object; 0 for one that is not seen.
  * @property inferMs milliseconds that the network took.
  */
 class FrameResult(
-    val letterbox: Letterbox,
+    val view: Box,
     val labels: ByteArray,
     val confidence: Map<Int, Float>,
     val inferMs: Double,
@@ -29,7 +29,8 @@ class Segmenter(private val manifest: Manifest, private val engine: Engine) {
         "memory_key" to memory.key, "memory_value" to memory.value, "memory_valid" to memory.valid,
     )
     private val living = sortedSetOf<Int>()
-    private var letterbox: Letterbox? = null
+    private val zoom = Zoom(manifest.step.size)
+    private var content: Size? = null // of the image: what is no padding
     private var frameIndex = 0
 
     /** The ids that are followed, ascending. */
@@ -49,6 +50,7 @@ class Segmenter(private val manifest: Manifest, private val engine: Engine) {
     fun reset() {
         memory.clear()
         living.clear()
+        zoom.clear()
         frameIndex = 0
     }
 
@@ -61,26 +63,31 @@ class Segmenter(private val manifest: Manifest, private val engine: Engine) {
         val ids = given?.toSet().orEmpty().map { it.toInt() }.filter { it != 0 }.toSet()
         living += ids
         check(living.isNotEmpty()) { "there is nothing to follow: give a mask first" }
-        val letterbox = fit(frame)
-        setPrompt(letterbox, given, ids)
+        val shown = given?.let { boxAround(it, frame.size) }
+        val view = zoom.view(frame.size, shown, anew = ids == living)
+        val letterbox = look(frame, view)
+        setPrompt(letterbox, given?.let { view.of(it, frame.size) }, ids)
         val start = System.nanoTime()
         val outputs = engine.run(inputs)
         val inferMs = (System.nanoTime() - start) / 1e6
         val probability = outputs.getValue("probability")
         val maps = (listOf(0) + living).associateWith { letterbox.crop(probability, it * cells) }
-        val labels = label(maps, letterbox, inputs.getValue("image"))
+        val labels = view.placed(label(maps, letterbox, inputs.getValue("image")), frame.size)
         val confidence = confidence(maps, labels)
+        val isLost = confidence.values.any { it == 0f }
+        zoom.update(view, if (isLost) null else boxAround(labels, frame.size), frame.size)
         memory.write(outputs.getValue("key"), outputs.getValue("value"), frameIndex++, confidence, ids)
-        return FrameResult(letterbox, labels, confidence, inferMs)
+        return FrameResult(view, labels, confidence, inferMs)
     }
 
-    private fun fit(frame: Frame): Letterbox {
+    /** Put a part of the frame into the network's image. */
+    private fun look(frame: Frame, view: Box): Letterbox {
         val image = inputs.getValue("image")
-        val fitting = letterbox?.takeIf { it.frame == frame.size }
-            ?: Letterbox(frame.size, manifest.step.size).also { image.fill(NEUTRAL) }
-        fitting.fill(frame, image)
-        letterbox = fitting
-        return fitting
+        val letterbox = Letterbox(view.size, manifest.step.size)
+        if (letterbox.content != content) image.fill(NEUTRAL)
+        content = letterbox.content
+        letterbox.fill(frame, view, image)
+        return letterbox
     }
 
     private fun setPrompt(letterbox: Letterbox, given: ByteArray?, ids: Set<Int>) {
