@@ -149,7 +149,7 @@ class Segmenter(PromptMethods):
         )
         self._lost = frozenset(state.id for state in objects if state.lost)
         if self._zoom is not None:
-            self._zoom.update(view, objects, frame_size)
+            self._zoom.update(view, objects, frame_size, shown=bool(given))
         timer.end("post")
         if restore is not None:
             self._keep_prompts(undo, pending.after(image, mask), restore)

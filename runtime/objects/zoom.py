@@ -42,6 +42,7 @@ class Zoom:
         """Begin with the whole frame."""
         self._frame_size = (0, 0)
         self._box: Box | None = None  # around all objects; None where one is lost
+        self._ids: list[int] = []  # of them
         self._height = 0.0  # of the view, in pixels
         self._centre, self._motion = np.zeros(2), np.zeros(2)  # as the box moves, smoothly
 
@@ -66,7 +67,12 @@ class Zoom:
         return view_at(_middle(box), height, frame_size, self._image_size)
 
     def update(
-        self, view: View, objects: Sequence[ObjectState], frame_size: tuple[int, int]
+        self,
+        view: View,
+        objects: Sequence[ObjectState],
+        frame_size: tuple[int, int],
+        *,
+        shown: bool = False,
     ) -> None:
         """Take what was found.
 
@@ -74,6 +80,7 @@ class Zoom:
             view: the part of the frame that was looked at.
             objects: the states of all living objects, in pixels of the frame.
             frame_size: (height, width) in pixels.
+            shown: whether the user showed something in this frame, perhaps far from all before.
         """
         is_lost = not objects or any(state.lost for state in objects)
         if is_lost or frame_size != self._frame_size:
@@ -82,15 +89,16 @@ class Zoom:
         if is_lost:
             return
         box = joined([state.box_xywh for state in objects])
+        ids = [state.id for state in objects]
         self._resize(view, box)
-        if self._box is None:
-            self._centre = _middle(box)
+        if self._box is None or shown or ids != self._ids:
+            self._centre, self._motion = _middle(box), np.zeros(2)
         else:
             expected = self._centre + self._motion
             missed = _middle(box) - expected
             self._centre = expected + _FOLLOW * missed
             self._motion = self._motion + _SPEED * missed
-        self._box = box
+        self._box, self._ids = box, ids
 
     def _resize(self, view: View, box: Box) -> None:
         whole = _whole(self._frame_size, self._image_size)

@@ -133,7 +133,6 @@ def watch(url: str, minutes: float) -> bool:
         is_level = is_level and growth <= MOST_GROWTH
         ends = f"{median(early) / 1e6:.1f} MB, then {median(late) / 1e6:.1f} MB"
         print(f"{name}: {ends} ({100 * growth:+.1f} %)", flush=True)
-    if "-v" in sys.argv: print(resident)
     print(f"{found[-1]['steps']} steps in {minutes:g} minutes")
     return is_level
 
@@ -143,7 +142,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--turns", type=int, default=0)
     parser.add_argument("--minutes", type=float, default=0)
-    parser.add_argument("-v", action="store_true")
     asked = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="edge-vos-page-"))
     bundle = convert(folder)

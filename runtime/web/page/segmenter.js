@@ -116,7 +116,7 @@ export class Segmenter {
     const looks = findLooks(key, probability, ids, this.keyCells.height, this.keyCells.width);
     const found = labelled.objects.map((state) => inFrame(state, view, letterbox));
     const objects = this.presence.confirm(mask, found, looks, given);
-    this.zoom.update(view, objects, frame);
+    this.zoom.update(view, objects, frame, given.size > 0);
     const lost = new Set(objects.filter((one) => one.lost).map((one) => one.id));
     if (lost.size) for (let i = 0; i < owner.length; i++) if (lost.has(owner[i])) alpha[i] = 0;
     const confidence = new Map(objects.map((one) => [one.id, one.confidence]));

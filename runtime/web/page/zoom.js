@@ -32,6 +32,8 @@ export class Zoom {
     this.frame = { height: 0, width: 0 };
     /** @type {Box | null} around all objects; null where one is lost */
     this.box = null;
+    /** Their ids. */
+    this.ids = "";
     /** Of the view. */
     this.height = 0;
     /** @type {Point} */
@@ -69,8 +71,9 @@ export class Zoom {
    * @param {View} view that was looked at
    * @param {ObjectState[]} objects all that live
    * @param {Size} frame
+   * @param {boolean} isShown whether the user showed something in it, perhaps far from all before
    */
-  update(view, objects, frame) {
+  update(view, objects, frame, isShown = false) {
     const isLost = !objects.length || objects.some((one) => one.lost);
     if (isLost || !isSame(frame, this.frame)) {
       this.clear();
@@ -78,16 +81,19 @@ export class Zoom {
     }
     if (isLost) return;
     const box = joined(objects.map((one) => one.box));
+    const ids = objects.map((one) => one.id).join();
     this.#resize(view, box);
-    if (this.box) {
+    if (!this.box || isShown || ids !== this.ids) {
+      this.centre = middleOf(box);
+      this.motion = [0, 0];
+    } else {
       const expected = add(this.centre, this.motion);
       const missed = add(middleOf(box), expected, -1);
       this.centre = add(expected, missed, FOLLOW);
       this.motion = add(this.motion, missed, SPEED);
-    } else {
-      this.centre = middleOf(box);
     }
     this.box = box;
+    this.ids = ids;
   }
 
   /** @param {View} view @param {Box} box */

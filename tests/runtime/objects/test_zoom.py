@@ -94,6 +94,24 @@ def test_all_objects_are_in_it(zoom: Zoom) -> None:
     assert zoom.view(FRAME).size == view.size
 
 
+def test_what_is_shown_far_away_is_looked_at_from_then_on(zoom: Zoom) -> None:
+    shown(zoom, (100, 100, 60, 60))
+    far = (1100, 600, 60, 60)
+    view = zoom.view(FRAME, [far], anew=True)
+    zoom.update(view, seen(far), FRAME, shown=True)
+    assert zoom.view(FRAME) == view
+
+
+def test_when_one_of_two_is_dropped_the_other_one_is_looked_at(zoom: Zoom) -> None:
+    boxes = (100, 100, 60, 60), (700, 400, 60, 60)
+    zoom.update(zoom.view(FRAME, boxes, anew=True), seen(*boxes), FRAME, shown=True)
+    zoom.update(zoom.view(FRAME), seen(*boxes)[1:], FRAME)
+    view = zoom.view(FRAME)
+    assert view != WHOLE
+    assert (view.left + view.right) / 2 == pytest.approx(730, abs=1)
+    assert (view.top + view.bottom) / 2 == pytest.approx(430, abs=1)
+
+
 def test_frames_of_another_size_are_looked_at_whole(zoom: Zoom) -> None:
     shown(zoom, (500, 300, 100, 210))
     assert zoom.view((480, 640)) == View.whole((480, 640))

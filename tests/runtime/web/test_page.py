@@ -159,7 +159,7 @@ def _compare(
             assert view == zoom.view(frame_size), index
         states = [ObjectState(1, one["areaPx"], tuple(one["box"]), 1, one["lost"])
                   for one in found["steps"][index]["objects"]]  # fmt: skip
-        zoom.update(view, states, frame_size)
+        zoom.update(view, states, frame_size, shown=not index)
         if not index:
             segmenter.prompt(np.full(mask.shape, 1, np.uint8))
         result = segmenter.step(np.ascontiguousarray(rgba[..., 2::-1]))

@@ -37,9 +37,9 @@ def test_views_are_those_of_python() -> None:
         ][: 1 + index // 50 % 2]
         is_anew, shown = index % 100 == 0, box if index % 50 == 0 else None
         view = zoom.view(frame, [shown] if shown else [], anew=is_anew)
-        zoom.update(view, objects, frame)
+        zoom.update(view, objects, frame, shown=shown is not None)
         views.append(view)
-        states = [{"box": state.box_xywh, "lost": state.lost} for state in objects]
+        states = [{"id": s.id, "box": s.box_xywh, "lost": s.lost} for s in objects]
         step = {"shown": shown, "isAnew": is_anew, "objects": states}
         steps.append({"frame": {"height": height, "width": width}, **step})
     asked = json.dumps({"image": {"height": IMAGE[0], "width": IMAGE[1]}, "steps": steps})

@@ -8,7 +8,7 @@ const { image, steps } = JSON.parse(readFileSync(0, "utf8"));
 const zoom = new Zoom(image);
 const views = steps.map(({ frame, shown, isAnew, objects }) => {
   const view = zoom.view(frame, shown, isAnew);
-  zoom.update(view, objects, frame);
+  zoom.update(view, objects, frame, shown !== null);
   return view;
 });
 process.stdout.write(JSON.stringify(views));

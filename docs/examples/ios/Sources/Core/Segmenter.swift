@@ -83,8 +83,8 @@ final class Segmenter {
         let found = label(background: background, objects: maps, letterbox: letterbox, image: image)
         let labels = view.placed(found, frame.size)
         let confidence = confidence(background, maps, labels)
-        let isLost = confidence.values.contains(0)
-        zoom.update(view, found: isLost ? nil : boxAround(labels, frame.size), frame: frame.size)
+        let box = confidence.values.contains(0) ? nil : boxAround(labels, frame.size)
+        zoom.update(view, found: box, ids: living, frame: frame.size, isShown: !ids.isEmpty)
         memory.write(
             key: outputs["key"]!, value: outputs["value"]!, frame: frameIndex, confidence: confidence,
             given: ids

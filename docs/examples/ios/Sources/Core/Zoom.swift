@@ -20,6 +20,7 @@ struct Zoom {
     private let image: Size
     private var frame = Size(height: 0, width: 0)
     private var box: Box?  // around all objects; nil where one is lost
+    private var ids: Set<Int> = []  // of them
     private var height = 0.0  // of the view, in pixels
     private var across = Track(0)
     private var down = Track(0)
@@ -54,12 +55,14 @@ struct Zoom {
     /// - Parameters:
     ///   - view: the part of the frame that was looked at.
     ///   - found: the box around all objects; nil if one of them is lost.
-    mutating func update(_ view: Box, found: Box?, frame: Size) {
+    ///   - ids: of all objects.
+    ///   - isShown: whether the user showed something in this frame, perhaps far from all before.
+    mutating func update(_ view: Box, found: Box?, ids: Set<Int>, frame: Size, isShown: Bool) {
         if found == nil || frame != self.frame { clear() }
         self.frame = frame
         guard let found else { return }
         resize(view, found)
-        if box == nil {
+        if box == nil || isShown || ids != self.ids {
             across = Track(found.centreX)
             down = Track(found.centreY)
         } else {
@@ -67,6 +70,7 @@ struct Zoom {
             down.follow(found.centreY)
         }
         box = found
+        self.ids = ids
     }
 
     private mutating func resize(_ view: Box, _ found: Box) {

@@ -75,7 +75,8 @@ class Segmenter(private val manifest: Manifest, private val engine: Engine) {
         val labels = view.placed(label(maps, letterbox, inputs.getValue("image")), frame.size)
         val confidence = confidence(maps, labels)
         val isLost = confidence.values.any { it == 0f }
-        zoom.update(view, if (isLost) null else boxAround(labels, frame.size), frame.size)
+        val found = if (isLost) null else boxAround(labels, frame.size)
+        zoom.update(view, found, confidence.keys, frame.size, isShown = ids.isNotEmpty())
         memory.write(outputs.getValue("key"), outputs.getValue("value"), frameIndex++, confidence, ids)
         return FrameResult(view, labels, confidence, inferMs)
     }

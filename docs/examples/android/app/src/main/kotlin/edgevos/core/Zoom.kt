@@ -28,6 +28,7 @@ private const val NEARLY_WHOLE = 0.98
 internal class Zoom(private val image: Size) {
     private var frame = Size(0, 0)
     private var box: Box? = null // around all objects; null where one is lost
+    private var ids = emptySet<Int>() // of them
     private var height = 0.0 // of the view, in pixels
     private var across = Track(0.0)
     private var down = Track(0.0)
@@ -57,13 +58,15 @@ internal class Zoom(private val image: Size) {
      *
      * @param view the part of the frame that was looked at.
      * @param found the box around all objects; null if one of them is lost.
+     * @param ids of all objects.
+     * @param isShown whether the user showed something in this frame, perhaps far from all before.
      */
-    fun update(view: Box, found: Box?, frame: Size) {
+    fun update(view: Box, found: Box?, ids: Set<Int>, frame: Size, isShown: Boolean) {
         if (found == null || frame != this.frame) clear()
         this.frame = frame
         if (found == null) return
         resize(view, found)
-        if (box == null) {
+        if (box == null || isShown || ids != this.ids) {
             across = Track(found.centreX)
             down = Track(found.centreY)
         } else {
@@ -71,6 +74,7 @@ internal class Zoom(private val image: Size) {
             down.follow(found.centreY)
         }
         box = found
+        this.ids = ids
     }
 
     private fun resize(view: Box, found: Box) {
