@@ -144,8 +144,8 @@ class _Handler(BaseHTTPRequestHandler):
         return bool(readable) and not self.connection.recv(1, socket.MSG_PEEK)
 
     def _send_picture(self, jpeg: bytes) -> None:
-        # The boundary comes right after the picture: browsers show it when they see that.
-        boundary = f"--{_BOUNDARY}\r\n".encode()
+        # The next one's head comes right after the picture: browsers show it when they see that.
+        head = f"--{_BOUNDARY}\r\nContent-Type: image/jpeg\r\n\r\n".encode()
         if not self._is_streaming:
             self._is_streaming = True
             self.send_response(HTTPStatus.OK)
@@ -153,9 +153,8 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header("Content-Type", kind)
             self.send_header("Cache-Control", "no-store")
             self.end_headers()
-            self.wfile.write(boundary)
-        head = f"Content-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n"
-        self.wfile.write(head.encode() + jpeg + b"\r\n" + boundary)
+            self.wfile.write(head)
+        self.wfile.write(jpeg + b"\r\n" + head)
 
     def _answer(self, status: HTTPStatus, body: bytes, kind: str) -> None:
         self.send_response(status)

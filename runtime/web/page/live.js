@@ -16,7 +16,6 @@ const FOUND_MS = 150; // by then a mask is found, as a rule
 const KEYS = { Enter: "accept", Escape: "cancel", u: "undo", n: "next", d: "drop", r: "reset", " ": "pause", v: "record", s: "snapshot" };
 const PAUSE = "M8 5v14M16 5v14";
 const GO_ON = "M8 5l11 7-11 7z";
-const MARK = "#ffffff";
 
 const token = new URLSearchParams(location.search).get("token") ?? "";
 /** @param {string} path */
@@ -33,9 +32,6 @@ let asking = null;
 let waiting = null;
 
 const gestures = new Gestures($("draw"), () => ({ height: stream.naturalHeight, width: stream.naturalWidth }), () => false);
-gestures.onStart = () => {
-  gestures.colour = state?.objects.find(({ id }) => id === chosen())?.colour ?? MARK;
-};
 gestures.onMove = () => {
   const wish = wishOf(gestures.shape());
   if (wish.action !== "click") preview({ ...wish, action: "drag" });
@@ -125,9 +121,9 @@ function show(now) {
   $("record").setAttribute("aria-pressed", String(now.recording));
   $("rec-time").hidden = !now.recording;
   $("pace").textContent = `${now.latency_ms.toFixed(0)} ms · ${now.fps.toFixed(0)} fps · ${now.dropped} dropped`;
-  showFacts($("facts"), { Model: now.about, Frames: `${now.frames}, ${now.dropped} dropped`, "A second": `${now.fps.toFixed(1)} frames` });
   const stages = Object.entries(now.stages_ms).map(([stage, ms]) => [stage, ms.toFixed(1)]);
-  showFacts($("stages"), Object.fromEntries([...stages, ["from camera to here", now.latency_ms.toFixed(0)]]));
+  showFacts($("facts"), { Model: now.about, Frames: `${now.frames}, ${now.dropped} dropped` });
+  showFacts($("stages"), { ...Object.fromEntries(stages), "from camera to here": now.latency_ms.toFixed(0) });
 }
 
 const look = () => state && show(state);

@@ -68,10 +68,13 @@ class Viewer:
         return int(self._file.readline().split()[1])
 
     def picture(self) -> np.ndarray:
-        while not (line := self._file.readline()).lower().startswith(b"content-length"):
+        while (line := self._file.readline()) != b"Content-Type: image/jpeg\r\n":
             assert line
         self._file.readline()
-        jpeg = self._file.read(int(line.split()[1]))
+        jpeg = b""
+        while not jpeg.endswith(b"--picture\r\n"):
+            jpeg += (line := self._file.readline())
+            assert line
         return cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
 
     def close(self) -> None:
@@ -145,6 +148,7 @@ def test_viewers_get_the_newest_picture(page: Page) -> None:
         page.write(*_pair(level))
         levels.append(int(viewer.picture()[50, 80, 0]))
     assert np.allclose(levels, (40, 90, 200), atol=4)
+    assert viewer._file.readline().startswith(b"Content-Type")  # until then it is not shown
     viewer.close()
 
 
