@@ -182,7 +182,7 @@ class Interaction:
             self._drafting.cancel()
 
     def choose(self, object_id: int | None) -> None:
-        """Choose the object that what is drawn next is for; one that is not followed is a new one."""
+        """Choose the object that is drawn next; one that is not followed is a new one."""
         with self._lock:
             self._chosen = object_id if object_id in self._living else None
             self._drafting.cancel()

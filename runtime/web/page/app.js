@@ -47,7 +47,7 @@ async function attempt(action) {
   }
 }
 
-const gestures = new Gestures($("draw"), () => ({ height: $("view").height, width: $("view").width }), () => source.mirrored);
+const gestures = new Gestures($("draw"), () => session?.frame ?? $("view"), () => source.mirrored);
 gestures.onStart = () => {
   gestures.colour = COLOURS[((chosen ?? session.freeId()) - 1 + COLOURS.length) % COLOURS.length];
   if (chosen === null) gestures.isTurned = false; // there is nothing to take away from

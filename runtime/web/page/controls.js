@@ -58,7 +58,7 @@ export function wireTools(gestures, show) {
   const slider = $("size").querySelector("input");
   slider.oninput = () => { gestures.brush = slider.valueAsNumber / 1000; gestures.draw(); };
   document.addEventListener("keydown", ({ key }) => {
-    if (key !== "[" && key !== "]") return;
+    if ((key !== "[" && key !== "]") || document.querySelector("dialog[open]")) return;
     slider.value *= key === "]" ? BRUSH_STEP : 1 / BRUSH_STEP;
     slider.oninput();
   });

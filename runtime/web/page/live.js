@@ -120,7 +120,7 @@ function show(now) {
   $("pause").setAttribute("aria-pressed", String(now.paused));
   $("record").setAttribute("aria-pressed", String(now.recording));
   $("rec-time").hidden = !now.recording;
-  $("pace").textContent = `${now.latency_ms.toFixed(0)} ms · ${now.fps.toFixed(0)} fps · ${now.dropped} dropped`;
+  $("pace").textContent = `${now.latency_ms.toFixed(0)} ms · ${now.fps.toFixed(0)} fps`;
   const stages = Object.entries(now.stages_ms).map(([stage, ms]) => [stage, ms.toFixed(1)]);
   showFacts($("facts"), { Model: now.about, Frames: `${now.frames}, ${now.dropped} dropped` });
   showFacts($("stages"), { ...Object.fromEntries(stages), "from camera to here": now.latency_ms.toFixed(0) });
