@@ -7,6 +7,7 @@ import { canvasOf, fitCanvas, penOf } from "./painter.js";
 /** @typedef {{ kind: "box", box: import("./types").Box } | { kind: "tap", at: [number, number] } | { kind: "stroke", along: [number, number][] }} Shape in its pixels */
 
 const TAP_PX = 9;
+const PLAIN = "#ffffff";
 
 export class Gestures {
   /**
@@ -26,7 +27,7 @@ export class Gestures {
     this.isTurned = false;
     /** Whether the path has stayed where it began. */
     this.isTap = true;
-    this.colour = "#ffffff";
+    this.colour = PLAIN;
     /** @type {Point[]} */
     this.path = [];
     /** @type {Point | null} where a mouse is that draws nothing */
@@ -155,7 +156,7 @@ export class Gestures {
       if (this.hover && this.tool === "brush") this.#ring(pen, this.hover, unit);
       return;
     }
-    pen.strokeStyle = pen.fillStyle = this.colour;
+    pen.strokeStyle = pen.fillStyle = this.erases ? PLAIN : this.colour;
     const at = this.path.map(([x, y]) => [x * width, y * height]);
     const [first, last] = [at[0], at[at.length - 1]];
     if (this.tool === "box" && !this.erases) {
@@ -179,7 +180,7 @@ export class Gestures {
 
   /** @param {CanvasRenderingContext2D} pen @param {Point} place @param {number} unit */
   #ring(pen, [x, y], unit) {
-    pen.strokeStyle = "#ffffff";
+    pen.strokeStyle = PLAIN;
     pen.lineWidth = unit;
     pen.setLineDash([]);
     pen.beginPath();
