@@ -138,6 +138,11 @@ def test_a_box_drawn_on_the_page_is_followed(
     browser.wait("edgeVos.state().draft")
     browser.evaluate("edgeVos.send('accept')")
     run.wait(lambda: run.objects() == [1, 2])
+    browser.wait("document.querySelectorAll('.object[data-id]').length === 2")
+    browser.evaluate("document.querySelector('.object[data-id=\"2\"]').click()")
+    browser.wait("edgeVos.state().next === 2")
+    browser.evaluate("document.querySelector('.object[data-id=\"1\"] button').click()")  # drop
+    run.wait(lambda: run.objects() == [2])
     browser.evaluate("document.getElementById('reset').click()")
     run.wait(lambda: run.objects() == [])
 
@@ -179,12 +184,18 @@ def test_what_is_drawn_is_previewed_corrected_and_undone(
     browser.mouse(move(*green), down, move(green[0] + 10, green[1] + 30), up)
     until(green, True)
     browser.look(artefacts / "browser-brush.png")
+    other = [{"type": f"pointer{what}", "button": 2} for what in ("Down", "Up")]
+    browser.mouse(move(*green), *other)  # the right button takes away
+    until(green, False)
+    browser.evaluate("document.dispatchEvent(new KeyboardEvent('keydown', { key: 'u' }))")
+    until(green, True)
     assert run.objects() == []
     browser.evaluate("document.getElementById('accept').click()")
     run.wait(lambda: run.objects() == [1])
     browser.evaluate("edgeVos.send('click', { xy: [100, 100], positive: true })")
     browser.evaluate("edgeVos.send('click', { xy: [100, 100], positive: false })")
     browser.wait("edgeVos.state().message.includes('on the object and as beside it')")
+    browser.wait("document.getElementById('toast').checkVisibility()")
     count = browser.evaluate("edgeVos.state().frames")
     browser.wait(f"edgeVos.state().frames > {count} + 3")  # the stream goes on
     run.process.terminate()
