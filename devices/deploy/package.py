@@ -21,7 +21,7 @@ MODULES = ("numpy", "cv2", "onnxruntime", "packaging", "PIL", "typer", "rich", "
 
 OLDEST_PYTHON = (3, 11)
 _MAIN = b"from edge_vos.cli.packed import main\n\nmain()\n"
-_SUFFIXES = (".py", ".html", ".onnx", ".schema.json", ".toml")
+_SUFFIXES = (".py", ".html", ".css", ".js", ".svg", ".onnx", ".schema.json", ".toml")
 _EXTRA = re.compile(r"""^(.*?)\s*;\s*extra\s*==\s*['"]([^'"]+)['"]$""")
 
 

@@ -181,6 +181,12 @@ class Interaction:
             self._chosen = (self.object_id or 0) % self.controls.objects + 1
             self._drafting.cancel()
 
+    def choose(self, object_id: int | None) -> None:
+        """Choose the object that is drawn next; one that is not followed is a new one."""
+        with self._lock:
+            self._chosen = object_id if object_id in self._living else None
+            self._drafting.cancel()
+
     def drop(self, object_id: int | None = None) -> None:
         """Forget an object: the given one, the chosen one, or the last one that was added."""
         with self._lock:

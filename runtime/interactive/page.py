@@ -145,7 +145,7 @@ class Page(Sink):
     def state(self) -> dict[str, Any]:
         """Return what the page tells beside the picture."""
         interaction, controls = self.interaction, self.interaction.controls
-        stats, last = controls.stats, self._last
+        stats, last, draft = controls.stats, self._last, interaction.draft
         return {
             "about": controls.about,
             "fps": stats.fps,
@@ -156,7 +156,7 @@ class Page(Sink):
             "message": controls.message,
             "paused": controls.paused.is_set(),
             "recording": interaction.recording.is_set(),
-            "draft": interaction.draft is not None,
+            "draft": None if draft is None else draft.object_id,
             "next": interaction.object_id,
             "objects": [
                 {
@@ -176,7 +176,8 @@ class Page(Sink):
         Args:
             wish: the ``action``, and where it is: ``box_xywh``, ``xy`` and ``positive``, the
                 ``points`` of a brush with ``radius_px`` and ``positive``, or an ``object_id``; in
-                pixels of the picture. With the action "drag" a box or a brush is previewed.
+                pixels of the picture. With the action "drag" a box or a brush is previewed; to
+                "choose" the object ``None`` is to choose a new one.
 
         Returns:
             whether it could be understood.
@@ -216,6 +217,10 @@ class Page(Sink):
                 if not _is_px(object_id):
                     return False
                 interaction.drop(object_id)
+            case {"action": "choose", "object_id": object_id}:
+                if not (object_id is None or _is_px(object_id)):
+                    return False
+                interaction.choose(object_id)
             case {"action": "drop"}:
                 interaction.drop()
             case {"action": str(action)} if action in plain:

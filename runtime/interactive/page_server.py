@@ -17,9 +17,21 @@ _MOST_BODY_BYTES = 1 << 16  # a brush goes along many pixels
 _VIEWER_TIMEOUT_S = 10.0  # a viewer that takes nothing for so long is let go
 _SEND_BUFFER_BYTES = 1 << 17  # little waits on the way to a slow viewer
 _BOUNDARY = "picture"
-_POLICY = "default-src 'none'; img-src 'self'; connect-src 'self'; " + (
-    "style-src 'unsafe-inline'; script-src 'unsafe-inline'"
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
+_PAGE, _HTML = "live.html", "text/html; charset=utf-8"
+_SCRIPT = "text/javascript; charset=utf-8"
+_OPEN = {
+    "/style.css": "text/css; charset=utf-8",
+    "/icon.svg": "image/svg+xml",
+    "/live.js": _SCRIPT,
+    "/controls.js": _SCRIPT,
+    "/gestures.js": _SCRIPT,
+    "/painter.js": _SCRIPT,
+}
+"""What anybody may have, as it holds no secret: the page asks for it without its token."""
 
 
 class ServedPage(Protocol):
@@ -84,10 +96,13 @@ class _Handler(BaseHTTPRequestHandler):
     _is_streaming = False
 
     def do_GET(self) -> None:
+        name = urlsplit(self.path).path
+        if name in _OPEN:
+            self._answer(HTTPStatus.OK, _content(name[1:]), _OPEN[name])
+            return
         match self._path():
             case "/":
-                page = files("edge_vos.runtime.interactive").joinpath("page.html").read_bytes()
-                self._answer(HTTPStatus.OK, page, "text/html; charset=utf-8")
+                self._answer(HTTPStatus.OK, _content(_PAGE), _HTML)
             case "/state":
                 state = json.dumps(self.server.page.state()).encode()
                 self._answer(HTTPStatus.OK, state, "application/json")
@@ -129,8 +144,8 @@ class _Handler(BaseHTTPRequestHandler):
         return bool(readable) and not self.connection.recv(1, socket.MSG_PEEK)
 
     def _send_picture(self, jpeg: bytes) -> None:
-        # The boundary comes right after the picture: browsers show it when they see that.
-        boundary = f"--{_BOUNDARY}\r\n".encode()
+        # The next one's head comes right after the picture: browsers show it when they see that.
+        head = f"--{_BOUNDARY}\r\nContent-Type: image/jpeg\r\n\r\n".encode()
         if not self._is_streaming:
             self._is_streaming = True
             self.send_response(HTTPStatus.OK)
@@ -138,9 +153,8 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header("Content-Type", kind)
             self.send_header("Cache-Control", "no-store")
             self.end_headers()
-            self.wfile.write(boundary)
-        head = f"Content-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n"
-        self.wfile.write(head.encode() + jpeg + b"\r\n" + boundary)
+            self.wfile.write(head)
+        self.wfile.write(jpeg + b"\r\n" + head)
 
     def _answer(self, status: HTTPStatus, body: bytes, kind: str) -> None:
         self.send_response(status)
@@ -158,3 +172,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, *_: object) -> None:
         """Say nothing: the address would show the token."""
+
+
+def _content(name: str) -> bytes:
+    """Return a file that lies beside those of the static page."""
+    return (files("edge_vos.runtime.web") / "page" / name).read_bytes()

@@ -41,6 +41,7 @@ POLICY = (
 """What the browser lets the page do: nothing leaves its own origin."""
 
 _OWN_SUFFIXES = {".html", ".css", ".js", ".svg", ".png", ".webmanifest"}
+_LIVE = "live"  # the page of `edge-vos live --serve` lies beside, and shares files with this one
 
 
 def is_site(folder: Path) -> bool:
@@ -189,6 +190,7 @@ def _own_files() -> dict[str, bytes]:
         entry.name: entry.read_bytes()
         for entry in sorted(page.iterdir(), key=lambda entry: entry.name)
         if PurePosixPath(entry.name).suffix in _OWN_SUFFIXES
+        and PurePosixPath(entry.name).stem != _LIVE
     }
 
 

@@ -65,6 +65,16 @@ class Browser:
         pointer = {"type": "pointer", "id": "mouse", "actions": list(steps)}
         self._ask(f"{self._session}/actions", {"actions": [pointer]})
 
+    def move(self, x: float, y: float) -> dict[str, object]:
+        """Return the mouse's way to a pixel of the picture, which lies amid the stage."""
+        place = self.evaluate("document.getElementById('draw').getBoundingClientRect().toJSON()")
+        height, width = FRAME_SIZE
+        scale = min(place["width"] / width, place["height"] / height)
+        left = place["x"] + (place["width"] - width * scale) / 2
+        top = place["y"] + (place["height"] - height * scale) / 2
+        at = {"x": round(left + x * scale), "y": round(top + y * scale)}
+        return {"type": "pointerMove", "duration": 50, **at}
+
     def pixel(self, x: int, y: int) -> np.ndarray:
         """Return red, green and blue of a pixel of the stream."""
         script = (
@@ -108,37 +118,36 @@ def test_a_box_drawn_on_the_page_is_followed(
     run = start(str(clip), "--loop", "--serve", "--port", "0", "--name", "<b>tasse")
     assert run.process.stderr is not None
     browser.open(run.process.stderr.readline().removeprefix("Open ").strip())
-    browser.wait("document.getElementById('stream').naturalWidth > 0 && state.frames > 0")
+    browser.wait("document.body.dataset.state === 'running' && edgeVos.state().frames > 0")
     assert browser.evaluate("document.getElementById('stream').naturalWidth") == FRAME_SIZE[1]
-    box = browser.evaluate("document.getElementById('draw').getBoundingClientRect().toJSON()")
-    scale = box["width"] / FRAME_SIZE[1]
-
-    def move(x: float, y: float) -> dict[str, object]:
-        place = {"x": round(box["x"] + x * scale), "y": round(box["y"] + y * scale)}
-        return {"type": "pointerMove", "duration": 50, **place}
-
+    move = browser.move
     x, y, width, height = RED_XYWH
     down, up = ({"type": f"pointer{what}", "button": 0} for what in ("Down", "Up"))
     browser.mouse(move(x - 14, y - 10), down, move(x + width + 14, y + height + 10), up)
-    browser.wait("state.draft")
+    browser.wait("edgeVos.state().draft")
     browser.wait("!document.getElementById('accept').disabled")
     browser.look(artefacts / "browser-preview.png")
     assert run.objects() == []
     browser.evaluate("document.getElementById('accept').click()")
     run.wait(lambda: run.objects() == [1])
-    browser.wait("document.getElementById('objects').rows.length === 1")
+    browser.wait("document.querySelectorAll('.object[data-id]').length === 1")
     assert browser.evaluate("document.getElementById('objects').innerText").startswith("<b>tasse")
     browser.look(artefacts / "browser-followed.png")
 
     browser.mouse(move(270, 120), down, up)  # a click on the green field
-    browser.wait("state.draft")
-    browser.evaluate("send('accept')")
+    browser.wait("edgeVos.state().draft")
+    browser.evaluate("edgeVos.send('accept')")
     run.wait(lambda: run.objects() == [1, 2])
+    browser.wait("document.querySelectorAll('.object[data-id]').length === 2")
+    browser.evaluate("document.querySelector('.object[data-id=\"2\"]').click()")
+    browser.wait("edgeVos.state().next === 2")
+    browser.evaluate("document.querySelector('.object[data-id=\"1\"] button').click()")  # drop
+    run.wait(lambda: run.objects() == [2])
     browser.evaluate("document.getElementById('reset').click()")
     run.wait(lambda: run.objects() == [])
 
     run.process.terminate()
-    browser.wait("document.getElementById('message').textContent === 'the run has ended'")
+    browser.wait("document.getElementById('loading').textContent === 'The run has ended'")
     report = run.report()
     assert (report["ended"], report["object_ids"]) == ("stopped", [1, 2])
 
@@ -149,15 +158,10 @@ def test_what_is_drawn_is_previewed_corrected_and_undone(
     run = start(str(clip), "--loop", "--serve", "--port", "0")
     assert run.process.stderr is not None
     browser.open(run.process.stderr.readline().removeprefix("Open ").strip())
-    browser.wait("document.getElementById('stream').naturalWidth > 0 && state.frames > 0")
-    place = browser.evaluate("document.getElementById('draw').getBoundingClientRect().toJSON()")
-    scale = place["width"] / FRAME_SIZE[1]
+    browser.wait("document.body.dataset.state === 'running' && edgeVos.state().frames > 0")
+    move = browser.move
     red, green = (100, 100), (270, 120)
     plain = {xy: browser.pixel(*xy) for xy in (red, green)}
-
-    def move(x: float, y: float) -> dict[str, object]:
-        at = {"x": round(place["x"] + x * scale), "y": round(place["y"] + y * scale)}
-        return {"type": "pointerMove", "duration": 50, **at}
 
     def until(xy: tuple[int, int], shown: bool) -> None:
         run.wait(lambda: bool(np.abs(browser.pixel(*xy) - plain[xy]).max() > 25) is shown)
@@ -168,7 +172,7 @@ def test_what_is_drawn_is_previewed_corrected_and_undone(
     until(red, True)  # while the button is down
     browser.look(artefacts / "browser-drag.png")
     browser.mouse(up)
-    browser.wait("state.draft")
+    browser.wait("edgeVos.state().draft")
     until(red, True)
     browser.mouse(move(*green), down, up)  # a correction: this belongs to it
     until(green, True)
@@ -176,18 +180,24 @@ def test_what_is_drawn_is_previewed_corrected_and_undone(
     browser.evaluate("document.getElementById('undo').click()")
     until(green, False)
     until(red, True)
-    browser.evaluate("document.getElementById('brush').click()")
+    browser.evaluate("document.querySelector('[data-tool=brush]').click()")
     browser.mouse(move(*green), down, move(green[0] + 10, green[1] + 30), up)
     until(green, True)
     browser.look(artefacts / "browser-brush.png")
+    other = [{"type": f"pointer{what}", "button": 2} for what in ("Down", "Up")]
+    browser.mouse(move(*green), *other)  # the right button takes away
+    until(green, False)
+    browser.evaluate("document.dispatchEvent(new KeyboardEvent('keydown', { key: 'u' }))")
+    until(green, True)
     assert run.objects() == []
     browser.evaluate("document.getElementById('accept').click()")
     run.wait(lambda: run.objects() == [1])
-    browser.evaluate("send('click', { xy: [100, 100], positive: true })")
-    browser.evaluate("send('click', { xy: [100, 100], positive: false })")
-    browser.wait("state.message.includes('on the object and as beside it')")
-    count = browser.evaluate("state.frames")
-    browser.wait(f"state.frames > {count} + 3")  # the stream goes on
+    browser.evaluate("edgeVos.send('click', { xy: [100, 100], positive: true })")
+    browser.evaluate("edgeVos.send('click', { xy: [100, 100], positive: false })")
+    browser.wait("edgeVos.state().message.includes('on the object and as beside it')")
+    browser.wait("document.getElementById('toast').checkVisibility()")
+    count = browser.evaluate("edgeVos.state().frames")
+    browser.wait(f"edgeVos.state().frames > {count} + 3")  # the stream goes on
     run.process.terminate()
     run.report()
 

@@ -1,6 +1,7 @@
 // @ts-check
 // The page: buttons, objects, messages.
 
+import { $, button, check, onPick, say, showFacts, showObjects, showStates, showTools, wireTools } from "./controls.js";
 import { Gestures, strokePath } from "./gestures.js";
 import { keepOffline, keepRest } from "./offline.js";
 import { COLOURS, Painter, canvasOf, penOf } from "./painter.js";
@@ -10,19 +11,11 @@ import { Session } from "./session.js";
 import { Source } from "./source.js";
 import { WorkerClient } from "./worker_client.js";
 
+/** @typedef {import("./gestures.js").Shape} Shape */
 /** @typedef {import("./types").Prompt} Prompt */
 /** @typedef {import("./types").Site} Site */
 
-/** @param {string} id @returns {any} */
-const $ = (id) => document.getElementById(id);
 const options = new URLSearchParams(location.search);
-
-/** @type {Record<string, { fresh: string, known: string, erase: string }>} */
-const HINTS = {
-  box: { fresh: "Drag a box around an object", known: "Drag a new box around it", erase: "Tap what does not belong to it" },
-  points: { fresh: "Tap on an object", known: "Tap what is missing", erase: "Tap what does not belong to it" },
-  brush: { fresh: "Brush over an object", known: "Brush over what is missing", erase: "Brush over what does not belong to it" },
-};
 
 const source = new Source($("video"));
 const painter = new Painter($("view"));
@@ -31,21 +24,11 @@ const recorder = new Recorder($("view"));
 let session;
 /** @type {number | null} the object that prompts go to; null is a new one */
 let chosen = null;
-let sign = "add";
 let isLooking = false;
 /** @type {string[]} what the browser denies */
 const denied = [];
 /** @type {object | null} */
 let report = null;
-let toastTimer = 0;
-
-/** @param {string} text */
-function say(text) {
-  $("toast").textContent = text;
-  $("toast").hidden = false;
-  clearTimeout(toastTimer);
-  toastTimer = window.setTimeout(() => ($("toast").hidden = true), 3500 + 45 * text.length);
-}
 
 /** @param {string[]} notes */
 function deny(notes) {
@@ -64,15 +47,16 @@ async function attempt(action) {
   }
 }
 
-const gestures = new Gestures($("draw"), () => ({ height: $("view").height, width: $("view").width }), () => source.mirrored);
+const gestures = new Gestures($("draw"), () => session?.frame ?? $("view"), () => source.mirrored);
 gestures.onStart = () => {
   gestures.colour = COLOURS[((chosen ?? session.freeId()) - 1 + COLOURS.length) % COLOURS.length];
+  if (chosen === null) gestures.isTurned = false; // there is nothing to take away from
   session.isHeld = true;
 };
 gestures.onMove = () => void preview();
 gestures.onCancel = () => (session.isHeld = false);
-gestures.onEnd = (/** @type {[number, number][]} */ path, /** @type {boolean} */ isTap) => {
-  const prompt = promptOf(path, isTap);
+gestures.onEnd = (/** @type {Shape} */ shape) => {
+  const prompt = promptOf(shape);
   if (!prompt) {
     session.isHeld = false;
     return;
@@ -84,142 +68,70 @@ gestures.onEnd = (/** @type {[number, number][]} */ path, /** @type {boolean} */
 
 /** Show what the path would make, one look after the other, while it is drawn. */
 async function preview() {
-  if (isLooking || gestures.tool === "brush") return;
+  if (isLooking || gestures.tool === "brush" || (gestures.tool === "box" && gestures.isTap)) return;
   isLooking = true;
   for (let seen = 0; seen < gestures.path.length; ) {
     seen = gestures.path.length;
-    const prompt = promptOf(gestures.path, false);
+    const prompt = promptOf(gestures.shape());
     gestures.show(prompt && (await session.preview(prompt)));
   }
   isLooking = false;
 }
 
-/**
- * @param {[number, number][]} path
- * @param {boolean} isTap
- * @returns {Prompt | null}
- */
-function promptOf(path, isTap) {
+/** @param {Shape} shape @returns {Prompt | null} */
+function promptOf(shape) {
   if (!session.hasFrame) return null;
   const id = chosen ?? session.freeId();
   if (!id) {
     say(`All ${session.loaded.channels - 1} objects are in use: drop one first.`);
     return null;
   }
-  const erases = chosen !== null && sign === "erase";
-  const { height, width } = session.frame;
-  const at = path.map(([x, y]) => /** @type {[number, number]} */ ([x * width, y * height]));
-  const last = at[at.length - 1];
-  if (gestures.tool === "brush") {
+  if (shape.kind === "stroke") {
+    const { height, width } = session.frame;
     const pen = penOf(canvasOf(height, width), true);
-    strokePath(pen, at, gestures.radius());
+    strokePath(pen, shape.along, gestures.radius());
     const { data } = pen.getImageData(0, 0, width, height);
     const stroke = { height, width, data: Uint8Array.from({ length: data.length / 4 }, (_, i) => (data[4 * i + 3] > 127 ? 1 : 0)) };
-    return { kind: "brush", id, stroke, add: !erases };
+    return { kind: "brush", id, stroke, add: !gestures.erases };
   }
-  if (gestures.tool === "box" && !isTap && !erases) {
-    const [[x0, y0], [x1, y1]] = [at[0], last];
-    const left = Math.round(Math.min(x0, x1));
-    const top = Math.round(Math.min(y0, y1));
-    return { kind: "box", id, box: [left, top, Math.round(Math.abs(x1 - x0)), Math.round(Math.abs(y1 - y0))] };
-  }
+  if (shape.kind === "box") return { kind: "box", id, box: shape.box };
   if (gestures.tool === "box" && chosen === null) {
     say("Drag a box around the object, or choose Tap.");
     return null;
   }
-  const point = /** @type {[number, number]} */ ([Math.min(Math.floor(last[0]), width - 1), Math.min(Math.floor(last[1]), height - 1)]);
-  return { kind: "points", id, points: [point], labels: [erases ? 0 : 1] };
+  return { kind: "points", id, points: [shape.at], labels: [gestures.erases ? 0 : 1] };
 }
 
 /** @param {number | null} id */
 function choose(id) {
   chosen = id;
   painter.chosen = session.objects.size > 1 ? id : null;
-  if (id === null) sign = "add";
+  if (id === null) gestures.sign = "add";
   show();
-}
-
-/** @param {HTMLElement} group @param {string} key @param {string} value */
-function check(group, key, value) {
-  for (const button of group.querySelectorAll("button")) {
-    button.setAttribute("aria-checked", String(button.dataset[key] === value));
-  }
 }
 
 /** Show the state of everything that changes seldom. */
 function show() {
-  document.body.classList.toggle("chosen", chosen !== null);
-  check($("tools"), "tool", gestures.tool);
-  check($("signs"), "sign", sign);
   check($("effects"), "effect", painter.effect);
   $("stage").classList.toggle("mirrored", source.mirrored);
   $("flip").hidden = source.kind === "clip";
-  const hint = HINTS[gestures.tool];
   const isFollowing = session?.objects.size > 0;
-  $("hint").textContent = chosen === null ? hint.fresh : sign === "erase" ? hint.erase : isFollowing ? "" : hint.known;
-  showObjects();
-}
-
-function showObjects() {
-  const list = [...(session?.objects.values() ?? [])].map((object) => {
-    const item = document.createElement("div");
-    item.className = "object";
-    item.dataset.id = String(object.id);
-    item.setAttribute("role", "option");
-    item.setAttribute("aria-selected", String(object.id === chosen));
-    item.tabIndex = 0;
-    item.style.setProperty("--colour", COLOURS[(object.id - 1) % COLOURS.length]);
-    const name = Object.assign(document.createElement("b"), { textContent: object.name });
-    item.append(document.createElement("i"), name, document.createElement("output"));
-    if (object.id === chosen) {
-      item.append(
-        button("Rename", "M4 20l4-1L19 8l-3-3L5 16z", () => rename(object.id)),
-        button("Drop", "M6 6l12 12M18 6L6 18", () => drop(object.id)),
-      );
-    }
-    item.onclick = () => choose(object.id);
-    item.onkeydown = (event) => event.target === item && event.key === "Enter" && choose(object.id);
-    return item;
-  });
-  const add = document.createElement("div");
-  add.className = "object add";
-  add.tabIndex = 0;
-  add.setAttribute("role", "option");
-  add.setAttribute("aria-selected", String(chosen === null));
-  add.textContent = "+ New object";
-  add.onclick = () => choose(null);
-  add.onkeydown = (event) => event.key === "Enter" && choose(null);
-  $("objects").replaceChildren(...list, add);
+  showTools(gestures, chosen !== null, chosen !== null && gestures.sign === "add" && isFollowing ? "" : undefined);
+  const chips = [...(session?.objects.values() ?? [])].map(({ id, name }) => ({ id, name, colour: COLOURS[(id - 1) % COLOURS.length] }));
+  showObjects(chips, chosen, { choose, buttons });
   showFigures();
 }
 
-/** @param {string} label @param {string} shape @param {() => void} action */
-function button(label, shape, action) {
-  const made = document.createElement("button");
-  made.setAttribute("aria-label", label);
-  made.title = label;
-  const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
-  svg.setAttribute("viewBox", "0 0 24 24");
-  const path = document.createElementNS("http://www.w3.org/2000/svg", "path");
-  path.setAttribute("d", shape);
-  svg.append(path);
-  made.append(svg);
-  made.onclick = (event) => {
-    event.stopPropagation();
-    action();
-  };
-  return made;
+/** @param {number} id */
+function buttons(id) {
+  if (id !== chosen) return [];
+  return [button("Rename", "M4 20l4-1L19 8l-3-3L5 16z", () => rename(id)), button("Drop", "M6 6l12 12M18 6L6 18", () => drop(id))];
 }
 
 /** Show confidence, speed and memory. */
 function showFigures() {
   if (!session?.loaded) return;
-  for (const item of document.querySelectorAll(".object[data-id]")) {
-    const state = session.objects.get(Number(/** @type {HTMLElement} */ (item).dataset.id))?.state;
-    item.classList.toggle("lost", state?.lost === true);
-    const output = item.querySelector("output");
-    if (output) output.textContent = !state ? "…" : state.lost ? "lost" : `${Math.round(100 * state.confidence)} %`;
-  }
+  showStates((id) => session.objects.get(id)?.state);
   const { fps, latencyMs, stepMs, memoryBytes } = session.figures;
   const megabytes = `${Math.round(memoryBytes / 1e6)} MB`;
   if (session.isRunning) {
@@ -228,19 +140,13 @@ function showFigures() {
   }
   const heap = /** @type {any} */ (performance).memory?.usedJSHeapSize;
   const { build, threads, manifest } = session.loaded;
-  const facts = {
+  showFacts($("facts"), {
     Engine: `LiteRT.js, ${build} build, ${threads} thread${threads > 1 ? "s" : ""}`,
     Model: `${manifest.name}, ${manifest.precision}, ${manifest.size.join("x")}`,
     "One step": stepMs ? `${Math.round(stepMs)} ms of ${Math.round(latencyMs)} ms a frame` : "–",
     Memory: `${megabytes} engine${heap ? `, ${Math.round(heap / 1e6)} MB page` : ""}`,
     Offline: navigator.serviceWorker?.controller ? "ready" : "not kept",
-  };
-  $("facts").replaceChildren(
-    ...Object.entries(facts).flatMap(([term, fact]) => [
-      Object.assign(document.createElement("dt"), { textContent: term }),
-      Object.assign(document.createElement("dd"), { textContent: fact }),
-    ]),
-  );
+  });
   if (recorder.isOn) {
     const seconds = Math.floor((performance.now() - recorder.began) / 1000);
     $("rec-time").textContent = `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")}`;
@@ -353,21 +259,12 @@ async function copyReport() {
   }
 }
 
-/** @param {HTMLElement} group @param {(button: HTMLButtonElement) => void} action */
-function onPick(group, action) {
-  group.addEventListener("click", (event) => {
-    const picked = /** @type {HTMLElement} */ (event.target).closest("button");
-    if (picked) action(picked);
-    show();
-  });
-}
-
 function wire() {
-  onPick($("tools"), ({ dataset }) => (gestures.tool = dataset.tool ?? "box"));
-  onPick($("signs"), ({ dataset }) => (sign = dataset.sign ?? "add"));
+  wireTools(gestures, show);
   onPick($("effects"), ({ dataset }) => {
     painter.effect = /** @type {import("./painter.js").Effect} */ (dataset.effect);
     document.body.dataset.effect = painter.effect;
+    show();
   });
   $("start").onclick = camera;
   for (const id of ["sample", "sample2"]) $(id).onclick = () => ($("menu").close(), sample());
@@ -380,14 +277,9 @@ function wire() {
   $("flip").onclick = () => attempt(async () => { await source.flip(); show(); await listCameras(); });
   $("cameras").onchange = () => begin(() => source.openCamera($("cameras").value));
   $("record").onclick = () => attempt(record);
-  $("more").onclick = () => $("menu").showModal();
-  $("close").onclick = () => $("menu").close();
   $("check").onclick = () => attempt(checkDevice);
   $("copy").onclick = () => attempt(copyReport);
   $("reset").onclick = () => { session.reset(); choose(null); $("menu").close(); };
-  for (const dialog of document.querySelectorAll("dialog")) {
-    dialog.addEventListener("click", (event) => event.target === dialog && dialog.close());
-  }
   source.onLost = () => {
     session.stop();
     source.stop();

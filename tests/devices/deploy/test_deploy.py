@@ -306,8 +306,9 @@ def test_the_runtime_is_packed_to_the_same_bytes_without_torch() -> None:
     with zipfile.ZipFile(io.BytesIO(pack())) as archive:
         names = archive.namelist()
     assert not any(name.startswith(("edge_vos/distill/", "edge_vos/weights/")) for name in names)
-    assert {"edge_vos/devices/bench/measure.py", "edge_vos/devices/profiles/pixel-9.toml",
-            "edge_vos/runtime/interactive/page.html"} <= set(names)  # fmt: skip
+    page = {f"edge_vos/runtime/web/page/{name}" for name in ("live.html", "live.js", "style.css")}
+    assert page | {"edge_vos/devices/bench/measure.py",
+                   "edge_vos/devices/profiles/pixel-9.toml"} <= set(names)  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -288,6 +288,9 @@ def test_ids_are_given_in_turn_until_there_are_none(
     assert interaction.object_id == 2
     interaction.choose_next()
     assert interaction.object_id == 3
+    for wanted, given_id in ((1, 1), (2, 2), (None, 2), (9, 2), (3, 3)):  # 2 is free, 9 is none
+        interaction.choose(wanted)
+        assert interaction.object_id == given_id
     interaction.box((106, 26, 76, 76))
     assert interaction.draft is not None
     assert interaction.draft.object_id == 3

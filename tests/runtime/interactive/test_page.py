@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import re
 import socket
 import threading
 import time
@@ -67,10 +68,13 @@ class Viewer:
         return int(self._file.readline().split()[1])
 
     def picture(self) -> np.ndarray:
-        while not (line := self._file.readline()).lower().startswith(b"content-length"):
+        while (line := self._file.readline()) != b"Content-Type: image/jpeg\r\n":
             assert line
         self._file.readline()
-        jpeg = self._file.read(int(line.split()[1]))
+        jpeg = b""
+        while not jpeg.endswith(b"--picture\r\n"):
+            jpeg += (line := self._file.readline())
+            assert line
         return cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
 
     def close(self) -> None:
@@ -103,13 +107,38 @@ def test_the_page_and_its_figures(page: Page) -> None:
     page.write(*_pair(90))
     status, content = _ask(page, "GET", "/")
     assert (status, content[:15]) == (200, b"<!doctype html>")
-    assert b"http" not in content.replace(b'http-equiv"', b"")  # it asks no other server
+    assert b"http" not in content  # it asks no other server
     state = json.loads(_ask(page, "GET", "/state")[1])
     assert state["objects"] == [
         {"id": 2, "name": "<b>täss", "confidence": 0.75, "lost": False, "colour": "#008000"}
     ]
-    assert (state["about"], state["next"], state["draft"]) == ("fake", 1, False)
-    assert _ask(page, "GET", "/nowhere")[0] == 404
+    assert (state["about"], state["next"], state["draft"]) == ("fake", 1, None)
+
+
+def test_what_holds_no_secret_needs_no_token_and_nothing_else_is_there(page: Page) -> None:
+    port = page._server.server_port
+    wanted = ["live.js"]
+    kinds = {"js": "text/javascript", "css": "text/css", "svg": "image/svg+xml"}
+    for name in wanted:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+        connection.request("GET", f"/{name}")
+        answer = connection.getresponse()
+        content = answer.read().decode()
+        assert answer.status == 200
+        assert answer.headers.get_content_type() == kinds[name.split(".")[1]]
+        policy = answer.headers["Content-Security-Policy"]
+        assert "script-src 'self';" in policy
+        assert "frame-ancestors 'none'" in policy
+        assert "unsafe" not in policy
+        connection.close()
+        wanted += [one for one in re.findall(r' from "./(.*?)"', content) if one not in wanted]
+    assert {"controls.js", "gestures.js"} <= set(wanted)
+    for name in re.findall(r'(?:src|href)="(.*?)"', _ask(page, "GET", "/")[1].decode()):
+        assert _ask(page, "GET", f"/{name}", token="")[0] == 200
+    for path in ("/nowhere", "/app.js", "/live.html", "/page/live.js", "/../page/live.js", "/..",
+                 "/../page_server.py", "/%2e%2e/page.py", "/%2e%2e%2fsite.py"):  # fmt: skip
+        assert _ask(page, "GET", path)[0] == 404
+        assert _ask(page, "GET", path, token="")[0] == 403
 
 
 def test_viewers_get_the_newest_picture(page: Page) -> None:
@@ -120,6 +149,7 @@ def test_viewers_get_the_newest_picture(page: Page) -> None:
         page.write(*_pair(level))
         levels.append(int(viewer.picture()[50, 80, 0]))
     assert np.allclose(levels, (40, 90, 200), atol=4)
+    assert viewer._file.readline().startswith(b"Content-Type")  # until then it is not shown
     viewer.close()
 
 
@@ -154,6 +184,8 @@ def test_without_viewers_nothing_is_encoded(page: Page, monkeypatch: pytest.Monk
         ),
         ({"action": "drop", "object_id": 2}, ("drop", 2)),
         ({"action": "drop"}, ("drop",)),
+        ({"action": "choose", "object_id": 2}, ("choose", 2)),
+        ({"action": "choose", "object_id": None}, ("choose", None)),
         ({"action": "accept"}, ("accept",)),
         ({"action": "cancel"}, ("cancel",)),
         ({"action": "undo"}, ("undo",)),
@@ -166,8 +198,8 @@ def test_without_viewers_nothing_is_encoded(page: Page, monkeypatch: pytest.Monk
 )
 def test_wishes_reach_the_run(page: Page, wish: object, done: tuple[object, ...]) -> None:
     told: list[tuple[object, ...]] = []
-    for name in ("box", "click", "drag", "paint", "drop", "accept", "cancel", "undo", "choose_next",
-                 "reset", "pause", "record", "snapshot"):  # fmt: skip
+    for name in ("box", "click", "drag", "paint", "drop", "accept", "cancel", "undo", "choose",
+                 "choose_next", "reset", "pause", "record", "snapshot"):  # fmt: skip
         setattr(page.interaction, name, lambda *a, name=name: told.append((name, *a)))
     assert _ask(page, "POST", "/do", json.dumps(wish))[0] == 200
     assert told == [done]
@@ -284,6 +316,7 @@ def test_odd_numbers_are_refused(page: Page, odd: object) -> None:
         {"action": "box", "box_xywh": [30, 20, odd, 20]},
         {"action": "click", "xy": [odd, 5], "positive": True},
         {"action": "drop", "object_id": odd},
+        {"action": "choose", "object_id": [odd]},
     ):
         assert _ask(page, "POST", "/do", json.dumps(wish))[0] == 400
     assert page.interaction.draft is None

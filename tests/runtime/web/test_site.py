@@ -70,7 +70,8 @@ def test_a_page_is_whole_and_its_worker_knows_it(model: Bundle, tmp_path: Path) 
         assert (tmp_path / "a" / name).is_file(), name
     assert (tmp_path / "a/models/model/model.tflite").read_bytes() == b"tflite"
     assert (tmp_path / "a/models/model/prompt/model.tflite").read_bytes() == b"second"
-    assert not (tmp_path / "a/tsconfig.json").exists()
+    for name in ("tsconfig.json", "live.html", "live.js"):
+        assert not (tmp_path / "a" / name).exists()
     page = (tmp_path / "a/index.html").read_text()
     assert "connect-src 'self'" in page
     assert "http" not in page.replace("http-equiv", "")
