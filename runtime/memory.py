@@ -26,6 +26,8 @@ class MemoryBank:
     otherwise; when there are more than N - 2 references, the oldest that no object depends on
     gives way to it. An object depends on the last reference in which the user gave its mask. Only
     when that leaves no slot at all may it depend on a reference that shows it well without that.
+    Where the newest reference is a part of its frame, a slot of the ring holds all of that frame, if
+    references leave one: what is lost is searched for in whole frames.
 
     Attributes:
         key: (N, Ck, h, w) float32.
@@ -50,6 +52,7 @@ class MemoryBank:
         self._written: dict[int, int] = {}  # slot -> frame index
         self._home: dict[int, int] = {}  # object id -> slot of the reference it depends on
         self._references: set[int] = set()
+        self._wide: int | None = None  # the slot of the newest reference's whole frame
         self._objects = graph.channels
         self._blank: NDArray[np.float32] | None = None  # what memory holds of one that is nowhere
         self._forgotten: set[int] = set()  # to be blanked
@@ -88,6 +91,7 @@ class MemoryBank:
         self._written.clear()
         self._home.clear()
         self._references.clear()
+        self._wide = None
         self._forgotten.clear()
         self._unseen = 0
 
@@ -112,6 +116,7 @@ class MemoryBank:
         frame_index: int,
         confidence: Mapping[int, float],
         given: Collection[int] = (),
+        wide: tuple[NDArray[np.float32], NDArray[np.float32]] | None = None,
     ) -> tuple[int, ...]:
         """Store a frame's entry where it belongs.
 
@@ -121,6 +126,8 @@ class MemoryBank:
             frame_index: larger than at the call before.
             confidence: for every living object, in [0, 1]; 0 for one that is not seen.
             given: the living objects whose mask the user gave for this frame.
+            wide: key and value of the whole frame, where these are a part's in which something
+                was given.
 
         Returns:
             the slots that were written. A reference is not among them when every slot is a
@@ -137,7 +144,8 @@ class MemoryBank:
             self.valid[PREVIOUS] = 0.0
             self._written.pop(PREVIOUS, None)
         if given:
-            kept = self._reference_slot(confidence)
+            self._wide = None
+            kept = self._reference_slot(confidence, bool(wide))
         else:
             kept = self._ring_slot(frame_index, confidence)
         if kept is not None:
@@ -147,11 +155,19 @@ class MemoryBank:
                 self._references.add(kept)
                 self._home.update(dict.fromkeys(given, kept))
         for slot in slots:
-            self.key[slot] = key[0]
-            self.value[slot] = value[0]
-            self.valid[slot] = 1.0
-            self._written[slot] = frame_index
+            self._put(slot, key, value, frame_index)
+        if wide is not None and (ring := self._ring()):
+            self._wide = ring[0]
+            self._put(self._wide, *wide, frame_index)
         return tuple(slots)
+
+    def _put(
+        self, slot: int, key: NDArray[np.float32], value: NDArray[np.float32], frame_index: int
+    ) -> None:
+        self.key[slot] = key[0]
+        self.value[slot] = value[0]
+        self.valid[slot] = 1.0
+        self._written[slot] = frame_index
 
     def _channels(self, object_id: int) -> slice:
         own = self.value.shape[1] // self._objects
@@ -172,7 +188,8 @@ class MemoryBank:
 
     def _ring(self) -> list[int]:
         """Return the ring's slots that hold no reference, empty ones first, then oldest first."""
-        ring = (slot for slot in range(2, len(self.valid)) if slot not in self._references)
+        taken = self._references | {self._wide}
+        ring = (slot for slot in range(2, len(self.valid)) if slot not in taken)
         return sorted(ring, key=lambda slot: self._written.get(slot, -1))
 
     def _ring_slot(self, frame_index: int, confidence: Mapping[int, float]) -> int | None:
@@ -182,13 +199,13 @@ class MemoryBank:
         ring = self._ring()
         return ring[0] if due and confident and ring else None
 
-    def _reference_slot(self, confidence: Mapping[int, float]) -> int | None:
+    def _reference_slot(self, confidence: Mapping[int, float], is_part: bool) -> int | None:
         if REFERENCE not in self._references:
             return REFERENCE
         oldest_first = sorted(self._references, key=self._written.__getitem__)
         needed = set(self._home.values())
         ring = self._ring()
-        if len(oldest_first) >= max(1, len(self.valid) - 2):
+        if len(oldest_first) >= max(1, len(self.valid) - 2 - is_part):
             for slot in oldest_first:
                 if slot not in needed:
                     return slot

@@ -126,6 +126,7 @@ class Segmenter(PromptMethods):
                 "There is nothing to follow yet", "a mask, box or point", "Give a prompt first"
             )
         view = view or self._view(frame_size, shown, given)
+        wide = self._look_wide(image, view, shown, given, living)
         letterbox = self._look(image, view)
         self._fill(letterbox, view.of(shown), given, living)
         timer.end("pre")
@@ -137,7 +138,8 @@ class Segmenter(PromptMethods):
         objects = tuple(in_frame(state, view) for state in objects)
         if self._presence is not None:
             looks = find_looks(outputs["key"][0], probability, living)
-            objects = self._presence.confirm(mask, objects, looks, given)
+            wide_looks = wide and find_looks(wide["key"][0], wide["probability"][0], living)
+            objects = self._presence.confirm(mask, objects, looks, given, wide_looks)
         objects = tuple(
             replace(
                 state,
@@ -153,7 +155,7 @@ class Segmenter(PromptMethods):
         timer.end("post")
         if restore is not None:
             self._keep_prompts(undo, pending.after(image, mask), restore)
-        self._remember(outputs, objects, given)
+        self._remember(outputs, objects, given, wide)
         timer.end("memory")
         self._living = set(living)
         self._frame_index += 1
@@ -202,6 +204,26 @@ class Segmenter(PromptMethods):
         boxes = [box_around(shown)] if given else []
         return self._zoom.view(frame_size, boxes, anew=given >= self._living)
 
+    def _look_wide(
+        self,
+        image: NDArray[np.uint8],
+        view: View,
+        shown: NDArray[np.uint8],
+        given: set[int],
+        living: list[int],
+    ) -> dict[str, NDArray[np.float32]] | None:
+        """Look at a whole frame in which something is shown and of which the view is a part.
+
+        What is lost is searched for in whole frames. So memory has to know what lies outside the
+        view, and how the object looks from afar; or else other things are taken for it.
+        """
+        whole = View.whole(image.shape[:2])
+        if not given or view == whole:
+            return None
+        self._fill(self._look(image, whole), shown, given, living)
+        outputs = self.model.runner.run(self._inputs)
+        return {name: tensor.copy() for name, tensor in outputs.items()}  # the next call reuses it
+
     def _look(self, image: NDArray[np.uint8], view: View) -> Letterbox:
         """Put a part of the frame into the network's image."""
         if self._letterbox is None or self._letterbox.frame_size != view.size:
@@ -230,6 +252,7 @@ class Segmenter(PromptMethods):
         outputs: dict[str, NDArray[np.float32]],
         objects: tuple[ObjectState, ...],
         given: set[int],
+        wide: dict[str, NDArray[np.float32]] | None,
     ) -> None:
         written = self.memory.write(
             outputs["key"],
@@ -237,6 +260,7 @@ class Segmenter(PromptMethods):
             frame_index=self._frame_index,
             confidence={state.id: state.confidence for state in objects},
             given=given,
+            wide=wide and (wide["key"], wide["value"]),
         )
         if given and len(written) == 1:
             _log.warning(

@@ -75,17 +75,18 @@ class Appearance:
     """Hold what one object looks like.
 
     Args:
-        look: (Ck,) float32, its mean key in the frame in which the user showed it.
+        looks: (Ck,) float32, its mean keys in the frame in which the user showed it, from close
+            and from afar.
     """
 
-    def __init__(self, look: NDArray[np.float32]) -> None:
-        self._shown = look
-        self._lately = look
-        self._length = float(look @ look) or 1.0
+    def __init__(self, *looks: NDArray[np.float32]) -> None:
+        self._shown = looks
+        self._lately = looks[0]
+        self._length = float(looks[0] @ looks[0]) or 1.0
 
     def distance(self, look: NDArray[np.float32]) -> float:
         """Return the least squared distance to a known look, in parts of the shown key's."""
-        known = (self._shown, self._lately)
+        known = (*self._shown, self._lately)
         return min(float(np.square(look - one).sum()) for one in known) / self._length
 
     def is_unlike(self, look: NDArray[np.float32]) -> bool:

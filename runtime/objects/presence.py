@@ -61,6 +61,7 @@ class Presence:
         objects: Sequence[ObjectState],
         looks: Mapping[int, Look],
         given: Collection[int] = (),
+        wide_looks: Mapping[int, Look] | None = None,
     ) -> tuple[ObjectState, ...]:
         """Take the pixels of what is not the object, or not yet surely.
 
@@ -69,26 +70,28 @@ class Presence:
             objects: the states of all living objects in it.
             looks: the look of each that is large enough to have one.
             given: the ids that the user showed in this frame: they are here, and look so.
+            wide_looks: how they look in the whole frame, where the mask was found in a part of it.
 
         Returns:
             the states as the mask now is.
         """
         self._traces = {s.id: self._traces.get(s.id) or _Trace(s.area_px) for s in objects}
-        return tuple(
-            self._confirm(mask, state, looks.get(state.id), state.id in given) for state in objects
-        )
+        for state in objects:
+            if state.id in given:
+                self._begin(state, [looks.get(state.id), (wide_looks or {}).get(state.id)])
+        return tuple(self._confirm(mask, state, looks.get(state.id)) for state in objects)
+
+    def _begin(self, state: ObjectState, looks: Sequence[Look | None]) -> None:
+        """Take what the user shows for granted."""
+        keys = [look.key for look in looks if look and look.whole]
+        trace = self._traces[state.id]
+        trace.appearance = Appearance(*keys) if keys else None
+        trace.usual_px, trace.unseen = state.area_px, 0
 
     def _confirm(
-        self,
-        mask: NDArray[np.uint8],
-        state: ObjectState,
-        look: Look | None,
-        given: bool,
+        self, mask: NDArray[np.uint8], state: ObjectState, look: Look | None
     ) -> ObjectState:
         trace = self._traces[state.id]
-        if given:
-            trace.appearance = Appearance(look.key) if look and look.whole else None
-            trace.usual_px, trace.unseen = state.area_px, 0
         unlike = not state.lost and (_is_unlike(trace, look) or _is_shred(state, trace, look))
         if trace.unseen >= GONE_FRAMES:
             sighted = not unlike and _is_sighting(state, trace)
