@@ -26,7 +26,7 @@ class MemoryBank:
     otherwise; when there are more than N - 2 references, the oldest that no object depends on
     gives way to it. An object depends on the last reference in which the user gave its mask. Only
     when that leaves no slot at all may it depend on a reference that shows it well without that.
-    Where the newest reference is a part of its frame, a slot of the ring holds all of that frame, if
+    Where the newest reference is a part of its frame, a slot of the ring holds that whole frame, if
     references leave one: what is lost is searched for in whole frames.
 
     Attributes:

@@ -29,6 +29,8 @@ export class MemoryBank {
     this.home = new Map();
     /** @type {Set<number>} */
     this.references = new Set();
+    /** @type {number | null} the slot of the newest reference's whole frame */
+    this.wide = null;
     /** @type {Float32Array | null} what memory holds of an object that is nowhere */
     this.blank = null;
     /** @type {Set<number>} */
@@ -43,6 +45,7 @@ export class MemoryBank {
     this.written.clear();
     this.home.clear();
     this.references.clear();
+    this.wide = null;
     this.forgotten.clear();
     this.unseen = 0;
   }
@@ -60,9 +63,10 @@ export class MemoryBank {
    * @param {number} frame
    * @param {Map<number, number>} confidence of every living object; 0 for one that is not seen
    * @param {Set<number>} given the objects whose mask the user gave for this frame
-   * @returns {number[]} the slots that were written
+   * @param {{ key: Float32Array, value: Float32Array } | null} wide the whole frame, where key and
+   *   value are a part's in which something was given
    */
-  write(key, value, frame, confidence, given) {
+  write(key, value, frame, confidence, given, wide = null) {
     for (const id of [...this.home.keys()]) {
       if (!confidence.has(id) || given.has(id)) this.home.delete(id);
     }
@@ -77,7 +81,8 @@ export class MemoryBank {
       this.valid[PREVIOUS] = 0;
       this.written.delete(PREVIOUS);
     }
-    const kept = given.size ? this.#referenceSlot(confidence) : this.#ringSlot(frame, confidence);
+    if (given.size) this.wide = null;
+    const kept = given.size ? this.#referenceSlot(confidence, wide !== null) : this.#ringSlot(frame, confidence);
     if (kept !== null) {
       slots.push(kept);
       this.lastKept = frame;
@@ -87,7 +92,11 @@ export class MemoryBank {
       }
     }
     for (const slot of slots) this.put(slot, key, value, frame);
-    return slots;
+    const ring = this.#ring();
+    if (wide && ring.length) {
+      this.wide = ring[0];
+      this.put(ring[0], wide.key, wide.value, frame);
+    }
   }
 
   /** @param {number} slot @param {Float32Array} key @param {Float32Array} value @param {number} frame */
@@ -129,7 +138,9 @@ export class MemoryBank {
   /** @returns {number[]} the ring's slots, empty ones first, then oldest first */
   #ring() {
     const ring = [];
-    for (let slot = 2; slot < this.slots; slot++) if (!this.references.has(slot)) ring.push(slot);
+    for (let slot = 2; slot < this.slots; slot++) {
+      if (!this.references.has(slot) && slot !== this.wide) ring.push(slot);
+    }
     return ring.sort((a, b) => (this.written.get(a) ?? -1) - (this.written.get(b) ?? -1));
   }
 
@@ -141,15 +152,15 @@ export class MemoryBank {
     return due && confident ? (this.#ring()[0] ?? null) : null;
   }
 
-  /** @param {Map<number, number>} confidence @returns {number | null} */
-  #referenceSlot(confidence) {
+  /** @param {Map<number, number>} confidence @param {boolean} isPart of its frame @returns {number | null} */
+  #referenceSlot(confidence, isPart) {
     if (!this.references.has(REFERENCE)) return REFERENCE;
     const oldestFirst = [...this.references].sort(
       (a, b) => (this.written.get(a) ?? 0) - (this.written.get(b) ?? 0),
     );
     const needed = new Set(this.home.values());
     const ring = this.#ring();
-    if (oldestFirst.length >= Math.max(1, this.slots - 2)) {
+    if (oldestFirst.length >= Math.max(1, this.slots - 2 - Number(isPart))) {
       for (const slot of oldestFirst) if (!needed.has(slot)) return slot;
     }
     if (ring.length) return ring[0];

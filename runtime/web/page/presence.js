@@ -64,16 +64,16 @@ function squaredDistance(a, b) {
 }
 
 class Appearance {
-  /** @param {Float32Array} look as it was shown */
-  constructor(look) {
-    this.shown = look;
-    this.lately = look;
-    this.length = look.reduce((sum, value) => sum + value * value, 0) || 1;
+  /** @param {Float32Array[]} looks as it was shown, from close and from afar */
+  constructor(looks) {
+    this.shown = looks;
+    this.lately = looks[0];
+    this.length = looks[0].reduce((sum, value) => sum + value * value, 0) || 1;
   }
 
   /** @param {Float32Array} look */
   distance(look) {
-    return Math.min(squaredDistance(look, this.shown), squaredDistance(look, this.lately)) / this.length;
+    return Math.min(...[...this.shown, this.lately].map((one) => squaredDistance(look, one))) / this.length;
   }
 
   /** @param {Float32Array} look */
@@ -104,26 +104,34 @@ export class Presence {
    * @param {ObjectState[]} objects
    * @param {Map<number, Look>} looks
    * @param {Set<number>} given
+   * @param {Map<number, Look>} wideLooks in the whole frame, where the mask was found in a part of it
    * @returns {ObjectState[]}
    */
-  confirm(mask, objects, looks, given) {
+  confirm(mask, objects, looks, given, wideLooks = new Map()) {
     this.traces = new Map(
       objects.map((state) => [
         state.id,
         this.traces.get(state.id) ?? { usualPx: state.areaPx, appearance: null, unseen: 0, sightings: 0, doubted: 0 },
       ]),
     );
-    return objects.map((state) => this.#confirm(mask, state, looks.get(state.id), given.has(state.id)));
+    for (const state of objects) {
+      if (given.has(state.id)) this.#begin(state, [looks.get(state.id), wideLooks.get(state.id)]);
+    }
+    return objects.map((state) => this.#confirm(mask, state, looks.get(state.id)));
   }
 
-  /** @param {Uint8Array} mask @param {ObjectState} state @param {Look | undefined} look @param {boolean} given @returns {ObjectState} */
-  #confirm(mask, state, look, given) {
+  /** Take what the user shows for granted. @param {ObjectState} state @param {(Look | undefined)[]} looks */
+  #begin(state, looks) {
     const trace = /** @type {Trace} */ (this.traces.get(state.id));
-    if (given) {
-      trace.appearance = look?.whole ? new Appearance(look.key) : null;
-      trace.usualPx = state.areaPx;
-      trace.unseen = 0;
-    }
+    const keys = looks.flatMap((look) => (look?.whole ? [look.key] : []));
+    trace.appearance = keys.length ? new Appearance(keys) : null;
+    trace.usualPx = state.areaPx;
+    trace.unseen = 0;
+  }
+
+  /** @param {Uint8Array} mask @param {ObjectState} state @param {Look | undefined} look @returns {ObjectState} */
+  #confirm(mask, state, look) {
+    const trace = /** @type {Trace} */ (this.traces.get(state.id));
     const unlike = !state.lost && (isUnlike(trace, look) || isShred(state, trace, look));
     let seen;
     if (trace.unseen >= GONE_FRAMES) {

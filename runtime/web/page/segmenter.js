@@ -6,7 +6,7 @@ import { NEUTRAL, STRIDE, fit } from "./letterbox.js";
 import { MemoryBank } from "./memory.js";
 import { Presence, findLooks } from "./presence.js";
 import { area, soft } from "./resize.js";
-import { boxAround, partOf, sizeOf } from "./view.js";
+import { boxAround, partOf, sizeOf, wholeView } from "./view.js";
 import { Zoom } from "./zoom.js";
 
 /** @typedef {import("./types").Engine} Engine */
@@ -96,33 +96,55 @@ export class Segmenter {
    * @param {View} view that part
    * @param {Size} frame
    * @param {Mask | null} shown a label map of the frame: what the user gives for it
+   * @param {Picture | null} wide all of that frame, where something is shown and the view is a part
    * @returns {Promise<{ mask: Uint8Array, owner: Uint8Array, alpha: Uint8Array,
    *   objects: import("./types").ObjectState[], outputs: Outputs, inferMs: number }>} maps of the
    *   content, and objects in pixels of the frame
    */
-  async step(content, view, frame, shown) {
+  async step(content, view, frame, shown, wide = null) {
     const given = shown ? idsOf(shown) : new Set();
     for (const id of given) this.living.add(id);
     const ids = [...this.living].sort((a, b) => a - b);
-    const letterbox = fit(sizeOf(view), this);
-    this.#setImage(content, letterbox);
-    this.#setPrompt(shown && partOf(shown, view), letterbox, given, ids);
     const began = performance.now();
-    const outputs = await this.engine.run(this.inputs);
+    // What is lost is searched for in whole frames. So memory has to know what lies outside the
+    // view, and how the object looks from afar; or else other things are taken for it.
+    const afar = shown && wide ? await this.#run(wide, wholeView(frame), shown, given, ids) : null;
+    const outputs = await this.#run(content, view, shown, given, ids);
     const inferMs = performance.now() - began;
+    const letterbox = fit(sizeOf(view), this);
     const { probability, key, value } = outputs;
     const labelled = labelFrame(probability, ids, letterbox, this.inputs.image, this.height, this.width);
     const { mask, owner, alpha } = labelled;
-    const looks = findLooks(key, probability, ids, this.keyCells.height, this.keyCells.width);
+    const looks = this.#looks(outputs, ids);
     const found = labelled.objects.map((state) => inFrame(state, view, letterbox));
-    const objects = this.presence.confirm(mask, found, looks, given);
+    const objects = this.presence.confirm(mask, found, looks, given, afar ? this.#looks(afar, ids) : undefined);
     this.zoom.update(view, objects, frame, given.size > 0);
     const lost = new Set(objects.filter((one) => one.lost).map((one) => one.id));
     if (lost.size) for (let i = 0; i < owner.length; i++) if (lost.has(owner[i])) alpha[i] = 0;
     const confidence = new Map(objects.map((one) => [one.id, one.confidence]));
-    this.memory.write(key, value, this.frame, confidence, given);
+    this.memory.write(key, value, this.frame, confidence, given, afar);
     this.frame++;
     return { mask, owner, alpha, objects, outputs, inferMs };
+  }
+
+  /**
+   * @param {Picture} content
+   * @param {View} view
+   * @param {Mask | null} shown
+   * @param {Set<number>} given
+   * @param {number[]} ids
+   * @returns {Promise<Outputs>}
+   */
+  async #run(content, view, shown, given, ids) {
+    const letterbox = fit(sizeOf(view), this);
+    this.#setImage(content, letterbox);
+    this.#setPrompt(shown && partOf(shown, view), letterbox, given, ids);
+    return this.engine.run(this.inputs);
+  }
+
+  /** @param {Outputs} outputs @param {number[]} ids */
+  #looks({ key, probability }, ids) {
+    return findLooks(key, probability, ids, this.keyCells.height, this.keyCells.width);
   }
 
   /** @param {Picture} content @param {Letterbox} letterbox */

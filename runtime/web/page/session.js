@@ -234,6 +234,8 @@ export class Session {
     const frame = { height, width };
     let view = this.next ?? wholeView(frame);
     let isRefused = false;
+    /** @type {import("./types").Picture | null} */
+    let wide = null;
     if (prompts.length || drops.length) {
       this.prompts = [];
       this.drops = [];
@@ -242,16 +244,18 @@ export class Session {
       for (const reason of told.refused) this.say(reason);
       view = told.view;
       isRefused = told.refused.length > 0;
+      const part = sizeOf(view);
+      if (part.height < height || part.width < width) wide = this.#look(wholeView(frame));
     }
     const content = this.#look(view);
     const seen = this.onStep ? { ...content, data: content.data.slice() } : null;
-    const found = await this.client.ask("step", { content, view, frame }, [content.data.buffer]);
+    const found = await this.client.ask("step", { content, view, frame, wide }, [content.data.buffer]);
     this.result = found.result;
     this.next = found.next;
     if (found.memoryBytes) this.figures.memoryBytes = found.memoryBytes;
     this.#update(prompts, isRefused);
     this.steps++;
-    this.onStep?.({ ...found, content: seen, model: this.model?.folder });
+    this.onStep?.({ ...found, content: seen, wide, model: this.model?.folder });
   }
 
   /** @param {Prompt[]} prompts @param {boolean} refused */

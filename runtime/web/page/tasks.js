@@ -86,8 +86,8 @@ const TASKS = {
     return [{ view: segmenter.view(frame, shown), refused: found.refused, ms: performance.now() - began }, []];
   },
 
-  /** Find everything in a frame, of which the content is a part. */
-  async step({ content, view, frame }) {
+  /** Find everything in a frame, of which the content is a part; `wide` is all of one with prompts. */
+  async step({ content, view, frame, wide }) {
     const { segmenter } = need();
     const given = shown;
     shown = null;
@@ -96,7 +96,7 @@ const TASKS = {
       return [{ pixels: content.data.buffer, result: null, next: null }, [content.data.buffer]];
     }
     const began = performance.now();
-    const { mask, owner, alpha, objects, outputs, inferMs } = await segmenter.step(content, view, frame, given);
+    const { mask, owner, alpha, objects, outputs, inferMs } = await segmenter.step(content, view, frame, given, wide);
     const { height, width } = content;
     newest = { labels: { height, width, data: mask }, view, frame };
     const total = performance.now() - began;

@@ -103,6 +103,7 @@ async function keep(count, action, probabilities = false) {
       kept.push({
         content: step.content.data, mask: step.result.mask, size: [step.content.height, step.content.width],
         view: step.result.view, model: step.model, shown: step.shown, objects: step.result.objects,
+        wide: step.wide?.data ?? null, wideSize: step.wide ? [step.wide.height, step.wide.width] : null,
         probability: all ? step.probability : null,
       });
     };
@@ -113,11 +114,10 @@ async function keep(count, action, probabilities = false) {
     edgeVos.session.onStep = null;
     globalThis.kept.length = n;
   }, count);
-  const isPrompted = await page.evaluate(() => kept[0].shown !== null);
-  const names = ["content", "mask", ...(isPrompted ? ["shown"] : []), ...(probabilities ? ["probability"] : [])];
-  for (const name of names) {
+  const once = await page.evaluate(() => ["shown", "wide"].filter((name) => kept[0][name] !== null));
+  for (const name of ["content", "mask", ...once, ...(probabilities ? ["probability"] : [])]) {
     const parts = [];
-    for (let n = 0; n < (name === "shown" ? 1 : count); n++) {
+    for (let n = 0; n < (once.includes(name) ? 1 : count); n++) {
       const packed = await page.evaluate((field, at) => {
         const array = kept[at][field];
         const bytes = new Uint8Array(array.buffer, array.byteOffset, array.byteLength);
@@ -131,6 +131,7 @@ async function keep(count, action, probabilities = false) {
   }
   return page.evaluate(() => ({
     frame: [edgeVos.session.frame.height, edgeVos.session.frame.width],
+    wideSize: kept[0].wideSize,
     steps: kept.map(({ size, view, model, objects }) => ({ size, view, model, objects })),
   }));
 }

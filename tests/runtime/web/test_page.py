@@ -20,7 +20,7 @@ from edge_vos.cli.demo import find_clip
 from edge_vos.runtime.interactive.prompt_draft import Stroke
 from edge_vos.runtime.labels import ObjectState
 from edge_vos.runtime.masks import jaccard
-from edge_vos.runtime.model import open_bundle
+from edge_vos.runtime.model import LoadedModel, open_bundle
 from edge_vos.runtime.objects.view import View, box_around
 from edge_vos.runtime.objects.zoom import Zoom
 from edge_vos.runtime.preprocess import Letterbox
@@ -140,16 +140,16 @@ def _compare(
 ) -> tuple[list[float], list[int]]:
     """Step Python through the same pixels from the same prompt."""
     model = open_bundle(bundle.path, threads=1)
-    segmenter = _GivenCoverage(model, zoom=False)
+    segmenter = _GivenPictures(model)
     zoom = Zoom(model.graph.size)
     frame_size = tuple(found["frame"])
     shown = _read(folder / "shown.bin", frame_size)
     views = [View(**step["view"]) for step in found["steps"]]
     assert views[0] == zoom.view(frame_size, [box_around(shown)], anew=True)
-    part = views[0].of(shown)
-    segmenter.cells = Letterbox.fit(part.shape, model.graph.size).coverage(
-        part, model.graph.channels
-    )
+    for view in (View.whole(frame_size), views[0]):  # first from afar, then from close
+        letterbox = Letterbox.fit(view.size, model.graph.size)
+        segmenter.cells.append(letterbox.coverage(view.of(shown), model.graph.channels))
+    (segmenter.wide,) = _pictures(folder / "wide.bin", [(*found["wideSize"], 4)])
     sizes = [step["size"] for step in found["steps"]]
     contents = _pictures(folder / "content.bin", [(*size, 4) for size in sizes])
     masks = _pictures(folder / "mask.bin", sizes)
@@ -172,18 +172,33 @@ def _compare(
     return overlaps, covered
 
 
-class _GivenCoverage(Segmenter):
-    """Takes the first prompt as cells: the frame that it was drawn in is not here."""
+class _GivenPictures(Segmenter):
+    """Takes the prompt, and the frame from afar, as the page had them: the frame is not here."""
 
-    cells: NDArray[np.float32] | None = None
+    wide: NDArray[np.uint8]
+
+    def __init__(self, model: LoadedModel) -> None:
+        super().__init__(model, zoom=False)
+        self.cells: list[NDArray[np.float32]] = []
 
     def _fill(
         self, letterbox: Letterbox, mask: NDArray[np.uint8], given: set[int], living: list[int]
     ) -> None:
         super()._fill(letterbox, mask, given, living)
         if given:
-            assert self.cells is not None
-            self._inputs["prompt"][:] = self.cells
+            self._inputs["prompt"][:] = self.cells.pop(0)
+
+    def _look_wide(
+        self,
+        image: NDArray[np.uint8],
+        view: View,
+        shown: NDArray[np.uint8],
+        given: set[int],
+        living: list[int],
+    ) -> dict[str, NDArray[np.float32]] | None:
+        wide = np.ascontiguousarray(self.wide[..., 2::-1])
+        mask = np.ones(wide.shape[:2], np.uint8)
+        return super()._look_wide(wide, View(0, 1, 0, 1), mask, given, living)
 
 
 def _pictures(path: Path, shapes: Sequence[Sequence[int]]) -> list[NDArray[np.uint8]]:
