@@ -23,12 +23,20 @@ def _bank(slots: int = 4) -> MemoryBank:
 
 
 def _write(
-    bank: MemoryBank, frame_index: int, confidence: dict[int, float], given: tuple[int, ...] = ()
+    bank: MemoryBank,
+    frame_index: int,
+    confidence: dict[int, float],
+    given: tuple[int, ...] = (),
+    *,
+    is_part: bool = False,
 ) -> tuple[int, ...]:
-    """Write an entry whose content is the frame's index."""
+    """Write an entry whose content is the frame's index, and half of that for the whole frame."""
     key = np.full(GRAPH.shape("key"), frame_index, np.float32)
     value = np.full(GRAPH.shape("value"), -frame_index, np.float32)
-    return bank.write(key, value, frame_index=frame_index, confidence=confidence, given=given)
+    wide = (key / 2, value / 2) if is_part else None
+    return bank.write(
+        key, value, frame_index=frame_index, confidence=confidence, given=given, wide=wide
+    )
 
 
 def _valid(bank: MemoryBank) -> list[int]:
@@ -49,6 +57,33 @@ def test_the_ring_is_written_every_few_frames_and_the_oldest_gives_way() -> None
     for frame_index in range(1, 11):
         _write(bank, frame_index, {1: 0.9})
     assert bank.slots == {REFERENCE: 0, PREVIOUS: 10, 2: 9, 3: 6}
+
+
+def test_the_whole_frame_of_the_newest_reference_stays() -> None:
+    bank = _bank()
+    _write(bank, 2, {1: 1.0}, given=(1,), is_part=True)
+    assert bank.key[:3, 0, 0, 0].tolist() == [2, 2, 1]
+    assert bank.references == {REFERENCE}
+    for frame_index in range(3, 20):
+        _write(bank, frame_index, {1: 0.9})
+    assert bank.slots == {REFERENCE: 2, PREVIOUS: 19, 2: 2, 3: 17}
+    _write(bank, 20, {1: 1.0}, given=(1,), is_part=True)  # a correction: the older one gives way
+    assert bank.slots == {REFERENCE: 20, PREVIOUS: 20, 2: 20, 3: 17}
+    assert (bank.key[2] == 10).all()
+    _write(bank, 22, {1: 1.0}, given=(1,))  # the whole frame itself
+    for frame_index in range(23, 40):
+        _write(bank, frame_index, {1: 0.9})
+    assert bank.references == {REFERENCE, 3}
+    assert bank.slots[2] > 22
+
+
+def test_references_come_before_whole_frames() -> None:
+    bank = _bank()
+    for index in range(1, 4):
+        _write(bank, index, dict.fromkeys(range(1, index + 1), 1.0), given=(index,), is_part=True)
+    assert len(bank.references) == 3
+    assert sorted(bank.slots.values()) == [1, 2, 3, 3]  # the last one is the previous frame, too
+    assert not (bank.key == 1.5).any()
 
 
 def test_the_previous_frame_is_forgotten_once_nothing_was_seen_for_long() -> None:
