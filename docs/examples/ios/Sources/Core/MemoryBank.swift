@@ -8,7 +8,8 @@ private let previousSlotIndex = 1
 ///
 /// Slot 0 is a reference, slot 1 the previous frame, the rest a ring. A frame with a given mask is a
 /// reference and stays; when there are more than N - 2 of them, one that no object depends on gives
-/// way.
+/// way. Where the newest is a part of its frame, a slot of the ring holds all of that frame, if there
+/// is one.
 struct MemoryBank {
     /// (N, Ck, h, w)
     private(set) var key: [Float]
@@ -22,6 +23,7 @@ struct MemoryBank {
     private var written: [Int: Int] = [:]  // slot to frame
     private var home: [Int: Int] = [:]  // object to the slot of the reference that it depends on
     private var references: Set<Int> = []
+    private var wideSlot: Int?  // of the newest reference's whole frame
     private var blank: [Float]?  // what memory holds of an object that is nowhere
     private var forgotten: Set<Int> = []  // to be blanked
     private var lastKept = 0
@@ -44,6 +46,7 @@ struct MemoryBank {
         written = [:]
         home = [:]
         references = []
+        wideSlot = nil
         forgotten = []
         unseen = 0
     }
@@ -59,8 +62,11 @@ struct MemoryBank {
     /// - Parameters:
     ///   - confidence: of every object that is followed, in [0, 1]; 0 for one that is not seen.
     ///   - given: the objects whose masks were given in this frame.
+    ///   - wide: key and value of the whole frame, where these are a part's in which something was
+    ///     given.
     mutating func write(
-        key: [Float], value: [Float], frame: Int, confidence: [Int: Float], given: Set<Int>
+        key: [Float], value: [Float], frame: Int, confidence: [Int: Float], given: Set<Int>,
+        wide: (key: [Float], value: [Float])?
     ) {
         home = home.filter { confidence[$0.key] != nil && !given.contains($0.key) }
         if blank == nil, let unused = (1..<channels).first(where: { confidence[$0] == nil }) {
@@ -75,14 +81,22 @@ struct MemoryBank {
             valid[previousSlotIndex] = 0
             written[previousSlotIndex] = nil
         }
-        let slot = given.isEmpty ? ringSlot(frame, confidence) : referenceSlot(confidence)
-        guard let slot else { return }
-        lastKept = frame
-        if !given.isEmpty {
-            references.insert(slot)
-            for id in given { home[id] = slot }
+        if !given.isEmpty { wideSlot = nil }
+        let kept =
+            given.isEmpty
+            ? ringSlot(frame, confidence) : referenceSlot(confidence, isPart: wide != nil)
+        if let kept {
+            lastKept = frame
+            if !given.isEmpty {
+                references.insert(kept)
+                for id in given { home[id] = kept }
+            }
+            put(kept, key, value, frame)
         }
-        put(slot, key, value, frame)
+        if let wide, let slot = ring.first {
+            wideSlot = slot
+            put(slot, wide.key, wide.value, frame)
+        }
     }
 
     private mutating func put(_ slot: Int, _ key: [Float], _ value: [Float], _ frame: Int) {
@@ -105,7 +119,9 @@ struct MemoryBank {
 
     /// The ring's slots that hold no reference, empty ones first, then oldest first.
     private var ring: [Int] {
-        (2..<max(2, valid.count)).filter { !references.contains($0) }.sorted { older($0, $1) }
+        (2..<max(2, valid.count))
+            .filter { !references.contains($0) && $0 != wideSlot }
+            .sorted { older($0, $1) }
     }
 
     private func older(_ one: Int, _ other: Int) -> Bool {
@@ -118,10 +134,10 @@ struct MemoryBank {
         return isDue && least >= manifest.writeConfidence ? ring.first : nil
     }
 
-    private func referenceSlot(_ confidence: [Int: Float]) -> Int? {
+    private func referenceSlot(_ confidence: [Int: Float], isPart: Bool) -> Int? {
         if !references.contains(referenceSlotIndex) { return referenceSlotIndex }
         let oldestFirst = references.sorted { older($0, $1) }
-        if oldestFirst.count >= max(1, valid.count - 2),
+        if oldestFirst.count >= max(1, valid.count - 2 - (isPart ? 1 : 0)),
             let slot = oldestFirst.first(where: { !home.values.contains($0) })
         {
             return slot

@@ -8,7 +8,7 @@ struct FrameResult {
     let labels: [UInt8]
     /// In [0, 1] of every object; 0 for one that is not seen.
     let confidence: [Int: Float]
-    /// Milliseconds that the network took.
+    /// Milliseconds that the network took for the view.
     let inferMs: Double
 }
 
@@ -68,14 +68,11 @@ final class Segmenter {
         if living.isEmpty { throw Refusal(message: "There is nothing to follow: give a mask first.") }
         let shown = given.flatMap { boxAround($0, frame.size) }
         let view = zoom.view(frame.size, shown: shown, anew: ids == living)
+        let wide = try lookWide(frame, view, given, ids)
         let letterbox = look(frame, view)
-        var inputs = prompt(letterbox, given.map { view.of($0, frame.size) }, ids)
-        inputs["image"] = image
-        inputs["memory_key"] = memory.key
-        inputs["memory_value"] = memory.value
-        inputs["memory_valid"] = memory.valid
+        let filled = inputs(letterbox, given.map { view.of($0, frame.size) }, ids)
         let start = Date()
-        let outputs = try engine.run(inputs)
+        let outputs = try engine.run(filled)
         let inferMs = Date().timeIntervalSince(start) * 1e3
         let probability = outputs["probability"]!
         let background = letterbox.crop(probability)
@@ -87,10 +84,24 @@ final class Segmenter {
         zoom.update(view, found: box, ids: living, frame: frame.size, isShown: !ids.isEmpty)
         memory.write(
             key: outputs["key"]!, value: outputs["value"]!, frame: frameIndex, confidence: confidence,
-            given: ids
+            given: ids, wide: wide
         )
         frameIndex += 1
         return FrameResult(view: view, labels: labels, confidence: confidence, inferMs: inferMs)
+    }
+
+    /// Look at a whole frame in which something is shown and of which the view is a part: what is lost
+    /// is searched for in whole frames, so memory has to know what lies outside the view.
+    ///
+    /// - Returns: key and value, or nil for no such frame.
+    private func lookWide(
+        _ frame: Frame, _ view: Box, _ given: [UInt8]?, _ ids: Set<Int>
+    ) throws -> (key: [Float], value: [Float])? {
+        let whole = Box.whole(frame.size)
+        if ids.isEmpty || view == whole { return nil }
+        let letterbox = look(frame, whole)
+        let outputs = try engine.run(inputs(letterbox, given, ids))
+        return (key: outputs["key"]!, value: outputs["value"]!)
     }
 
     /// Put a part of the frame into the network's image.
@@ -102,7 +113,8 @@ final class Segmenter {
         return letterbox
     }
 
-    private func prompt(_ letterbox: Letterbox, _ given: [UInt8]?, _ ids: Set<Int>) -> [String: [Float]] {
+    /// Everything that the network is given; the image is filled already.
+    private func inputs(_ letterbox: Letterbox, _ given: [UInt8]?, _ ids: Set<Int>) -> [String: [Float]] {
         var prompt = [Float](repeating: 0, count: channels * cells)
         var prompted = [Float](repeating: 0, count: channels)
         let active = (0..<channels).map { Float($0 == 0 || living.contains($0) ? 1 : 0) }
@@ -119,7 +131,10 @@ final class Segmenter {
             // The background is given only where nothing else can be there.
             if ids == living && memory.valid.allSatisfy({ $0 == 0 }) { prompted[0] = 1 }
         }
-        return ["prompt": prompt, "prompted": prompted, "active": active]
+        return [
+            "image": image, "prompt": prompt, "prompted": prompted, "active": active,
+            "memory_key": memory.key, "memory_value": memory.value, "memory_valid": memory.valid,
+        ]
     }
 
     /// The mean probability of each object over the cells where it is the likeliest; 0 where it has no

@@ -11,6 +11,7 @@ private const val PREVIOUS = 1
  *
  * Slot 0 is a reference, slot 1 the previous frame, the rest a ring. A frame with a given mask is a
  * reference and stays; when there are more than N - 2 of them, one that no object depends on gives way.
+ * Where the newest is a part of its frame, a slot of the ring holds all of that frame, if there is one.
  *
  * @property key (N, Ck, h, w). @property value (N, Cv, h, w). @property valid (N, 1, 1, 1), 0 for an empty slot.
  */
@@ -23,6 +24,7 @@ class MemoryBank(key: TensorSpec, value: TensorSpec, private val channels: Int, 
     private val written = mutableMapOf<Int, Int>() // slot to frame
     private val home = mutableMapOf<Int, Int>() // object to the slot of the reference that it depends on
     private val references = mutableSetOf<Int>()
+    private var wideSlot: Int? = null // of the newest reference's whole frame
     private var blank: FloatArray? = null // what memory holds of an object that is nowhere
     private val forgotten = mutableSetOf<Int>() // to be blanked
     private var lastKept = 0
@@ -38,6 +40,7 @@ class MemoryBank(key: TensorSpec, value: TensorSpec, private val channels: Int, 
         written.clear()
         home.clear()
         references.clear()
+        wideSlot = null
         forgotten.clear()
         unseen = 0
     }
@@ -53,8 +56,16 @@ class MemoryBank(key: TensorSpec, value: TensorSpec, private val channels: Int, 
      *
      * @param confidence of every object that is followed, in [0, 1]; 0 for one that is not seen.
      * @param given the objects whose masks were given in this frame.
+     * @param wide key and value of the whole frame, where these are a part's in which something was given.
      */
-    fun write(key: FloatArray, value: FloatArray, frame: Int, confidence: Map<Int, Float>, given: Set<Int>) {
+    fun write(
+        key: FloatArray,
+        value: FloatArray,
+        frame: Int,
+        confidence: Map<Int, Float>,
+        given: Set<Int>,
+        wide: Pair<FloatArray, FloatArray>?,
+    ) {
         home.keys.retainAll { it in confidence && it !in given }
         if (blank == null) (1 until channels).firstOrNull { it !in confidence }?.let {
             blank = value.copyOfRange(it * part, (it + 1) * part)
@@ -68,13 +79,21 @@ class MemoryBank(key: TensorSpec, value: TensorSpec, private val channels: Int, 
             valid[PREVIOUS] = 0f
             written -= PREVIOUS
         }
-        val kept = (if (given.isEmpty()) ringSlot(frame, confidence) else referenceSlot(confidence)) ?: return
-        lastKept = frame
-        if (given.isNotEmpty()) {
-            references += kept
-            for (id in given) home[id] = kept
+        if (given.isNotEmpty()) wideSlot = null
+        val kept =
+            if (given.isEmpty()) ringSlot(frame, confidence) else referenceSlot(confidence, isPart = wide != null)
+        if (kept != null) {
+            lastKept = frame
+            if (given.isNotEmpty()) {
+                references += kept
+                for (id in given) home[id] = kept
+            }
+            put(kept, key, value, frame)
         }
-        put(kept, key, value, frame)
+        if (wide != null) ring().firstOrNull()?.let { slot ->
+            wideSlot = slot
+            put(slot, wide.first, wide.second, frame)
+        }
     }
 
     private fun put(slot: Int, key: FloatArray, value: FloatArray, frame: Int) {
@@ -91,7 +110,7 @@ class MemoryBank(key: TensorSpec, value: TensorSpec, private val channels: Int, 
     }
 
     /** The ring's slots that hold no reference, empty ones first, then oldest first. */
-    private fun ring() = (2 until slots).filter { it !in references }.sortedBy { written[it] ?: -1 }
+    private fun ring() = (2 until slots).filter { it !in references && it != wideSlot }.sortedBy { written[it] ?: -1 }
 
     private fun ringSlot(frame: Int, confidence: Map<Int, Float>): Int? {
         val least = confidence.values.filter { it > 0f }.minOrNull() ?: return null
@@ -99,10 +118,10 @@ class MemoryBank(key: TensorSpec, value: TensorSpec, private val channels: Int, 
         return if (isDue && least >= manifest.writeConfidence) ring().firstOrNull() else null
     }
 
-    private fun referenceSlot(confidence: Map<Int, Float>): Int? {
+    private fun referenceSlot(confidence: Map<Int, Float>, isPart: Boolean): Int? {
         if (REFERENCE !in references) return REFERENCE
         val oldestFirst = references.sortedBy { written[it] }
-        if (oldestFirst.size >= maxOf(1, slots - 2)) {
+        if (oldestFirst.size >= maxOf(1, slots - 2 - (if (isPart) 1 else 0))) {
             oldestFirst.firstOrNull { it !in home.values }?.let { return it }
         }
         ring().firstOrNull()?.let { return it }

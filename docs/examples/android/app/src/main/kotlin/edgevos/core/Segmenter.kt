@@ -6,7 +6,7 @@ package edgevos.core
  * @property view the part of the frame that the network looked at.
  * @property labels object ids of the frame's size, 0 for the background.
  * @property confidence in [0, 1] of every object; 0 for one that is not seen.
- * @property inferMs milliseconds that the network took.
+ * @property inferMs milliseconds that the network took for the view.
  */
 class FrameResult(
     val view: Box,
@@ -65,6 +65,7 @@ class Segmenter(private val manifest: Manifest, private val engine: Engine) {
         check(living.isNotEmpty()) { "there is nothing to follow: give a mask first" }
         val shown = given?.let { boxAround(it, frame.size) }
         val view = zoom.view(frame.size, shown, anew = ids == living)
+        val wide = lookWide(frame, view, given, ids)
         val letterbox = look(frame, view)
         setPrompt(letterbox, given?.let { view.of(it, frame.size) }, ids)
         val start = System.nanoTime()
@@ -77,8 +78,22 @@ class Segmenter(private val manifest: Manifest, private val engine: Engine) {
         val isLost = confidence.values.any { it == 0f }
         val found = if (isLost) null else boxAround(labels, frame.size)
         zoom.update(view, found, confidence.keys, frame.size, isShown = ids.isNotEmpty())
-        memory.write(outputs.getValue("key"), outputs.getValue("value"), frameIndex++, confidence, ids)
+        memory.write(outputs.getValue("key"), outputs.getValue("value"), frameIndex++, confidence, ids, wide)
         return FrameResult(view, labels, confidence, inferMs)
+    }
+
+    /**
+     * Look at a whole frame in which something is shown and of which the view is a part: what is lost is
+     * searched for in whole frames, so memory has to know what lies outside the view.
+     *
+     * @return key and value, or null for no such frame.
+     */
+    private fun lookWide(frame: Frame, view: Box, given: ByteArray?, ids: Set<Int>): Pair<FloatArray, FloatArray>? {
+        val whole = Box.whole(frame.size)
+        if (ids.isEmpty() || view == whole) return null
+        setPrompt(look(frame, whole), given, ids)
+        val outputs = engine.run(inputs)
+        return outputs.getValue("key") to outputs.getValue("value")
     }
 
     /** Put a part of the frame into the network's image. */
