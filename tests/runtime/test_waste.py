@@ -40,18 +40,21 @@ STEP_ASKS = {
 
 
 class Engine:
-    """Answer as the tiny student did once, from arrays that are there; write down what it gets."""
+    """Answer as the tiny student did in the first frame, from arrays that are there.
+
+    That frame takes two calls, from afar and from close. What it gets is written down.
+    """
 
     def __init__(self, model: LoadedModel) -> None:
         self._model = model
-        self._answer: dict[str, NDArray[np.float32]] | None = None
+        self._answer: dict[str, NDArray[np.float32]] = {}
         self.calls = 0
         self.inputs: set[tuple[int, ...]] = set()
 
     def __call__(self, inputs: dict[str, NDArray[np.float32]]) -> dict[str, NDArray[np.float32]]:
         self.calls += 1
         self.inputs.add(tuple(array.ctypes.data for array in inputs.values()))
-        if self._answer is None:
+        if self.calls <= 2:
             self._answer = dict(self._model.runner.run(inputs))
         return self._answer
 
@@ -97,7 +100,7 @@ def test_a_frame_is_one_engine_call_no_copy_and_one_picture(
     segmenter = Segmenter(replace(tiny_model, runner=CallableRunner(engine)))
     source = Source("test", raw_frames(), fps=1000.0, size=SIZE, frames=40)
     report = segment(source, segmenter, [meter], RunOptions(prompt_from_truth=True))
-    assert report.frames == engine.calls == 40
+    assert report.frames == engine.calls - 1 == 40
     assert meter.frames == [images[index % 4].ctypes.data for index in range(40)]
     assert len(engine.inputs) == 1
     assert len(meter.pictures) == 1

@@ -5,12 +5,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from edge_vos.bundle import shipped_bundle_path
 from edge_vos.runtime.labels import ObjectState
 from edge_vos.runtime.masks import jaccard
-from edge_vos.runtime.model import LoadedModel
+from edge_vos.runtime.model import LoadedModel, open_bundle
 from edge_vos.runtime.objects.view import Box, View
 from edge_vos.runtime.objects.zoom import FILL, GROW, SHRINK, SMALLEST, Zoom
 from edge_vos.runtime.segmenter import Segmenter
+from edge_vos.runtime.sources.opening import open_source
 
 FRAME, IMAGE = (720, 1280), (360, 640)
 WHOLE = View.whole(FRAME)
@@ -148,6 +150,21 @@ def test_a_small_object_is_followed_across_a_large_frame(tiny_model: LoadedModel
     ours, theirs = np.mean(overlaps, axis=0)
     assert ours > 0.9
     assert ours > theirs
+
+
+def test_what_was_hidden_is_found_again() -> None:
+    """Something passes in front of it three times, each for 30 frames."""
+    segmenter = Segmenter(open_bundle(shipped_bundle_path("fast"), threads=1))
+    overlaps = []
+    with open_source("synthetic://?objects=1&frames=360&seed=3&occlude=30") as source:
+        for frame in source:
+            assert frame.truth is not None
+            if not frame.index:
+                segmenter.prompt(frame.truth)
+            result = segmenter.step(frame)
+            if (frame.truth == 1).any():
+                overlaps.append(jaccard(result.mask == 1, frame.truth == 1))
+    assert np.mean(overlaps) > 0.8
 
 
 def test_undo_goes_back_to_the_view_of_before(tiny_model: LoadedModel) -> None:
