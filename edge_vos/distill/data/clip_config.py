@@ -40,6 +40,8 @@ class ClipConfig:
         swap_share: share of clips whose ground is exchanged for that of another clip on the way,
             while the objects of both stay.
         light_share: share of clips over which light and shadow move.
+        follow_share: share of the clips of videos in which the view follows the object, as it does
+            when the student runs.
 
     Raises:
         UsageError: if a share is no share, or a number cannot be.
@@ -68,6 +70,7 @@ class ClipConfig:
     occluder_share: float = 0.0
     swap_share: float = 0.0
     light_share: float = 0.0
+    follow_share: float = 0.0
 
     def __post_init__(self) -> None:
         for entry in fields(self):

@@ -133,9 +133,12 @@ def _clip_from_video(
     camera = Camera.on_object(masks[0], config.size, rng, (config.least_zoom, 2.0))
     wobble = 0.05 if rng.random() < 0.5 else 0.0
     path = random_path(config.frames, wobble, rng)
+    cameras = [camera] * config.frames
+    if config.follow_share and rng.random() < config.follow_share:
+        cameras = camera.following(masks, rng)
     frames, labels = [], []
-    for index, mask, move in zip(indices, masks, path, strict=True):
-        warp = camera.warp(move)
+    for index, mask, move, seen in zip(indices, masks, path, cameras, strict=True):
+        warp = seen.warp(move)
         frames.append(warp.image(video.frames[index]))
         labels.append(warp.mask(mask))
     return frames, labels

@@ -1,13 +1,20 @@
 """Motion, lens and colour for training clips: affine paths, smooth bends, blur, jitter."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_vos.runtime.objects.zoom import FILL
+
 Image = NDArray[np.uint8]
 Field = NDArray[np.float32]
+
+
+LEAST_VIEW = 0.44
+"""Of the frame's height: what a view shows at least on frames of 480 lines at 352x640."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +98,39 @@ class Camera:
             target = ((anchor[0] - left) * factor, (anchor[1] - top) * factor)
         flip = -1.0 if rng.random() < 0.5 else 1.0
         return cls(size, (float(anchor[0]), float(anchor[1])), target, factor, flip)
+
+    def following(self, masks: Sequence[Image], rng: np.random.Generator) -> list["Camera"]:
+        """Point a camera at the object of each frame, about as ``runtime.objects.zoom`` does.
+
+        Args:
+            masks: (H, W) uint8 a frame, non-zero on the object; where it is empty, the camera
+                stays.
+            rng: source of randomness: how large the object is seen, and how far from the middle.
+        """
+        height, width = self.size
+        rows, columns = masks[0].shape
+        whole = max(rows, columns * height / width)
+        fill = FILL * float(np.exp(rng.normal(0, 0.2)))
+        off_middle = rng.normal(0, 0.06, 2)
+        frame = np.array((columns, rows))
+        seen = 0.0  # lines of the frame
+        cameras: list[Camera] = []
+        for mask in masks:
+            x, y, across, down = cv2.boundingRect((mask > 0).astype(np.uint8))
+            if not across:
+                cameras.append(cameras[-1] if cameras else self)
+                continue
+            wanted = max(down, across * height / width) / fill
+            wanted = min(max(wanted, LEAST_VIEW * rows), whole)
+            seen = min(max(wanted, 0.9 * seen), 1.5 * seen) if seen else wanted
+            middle = np.array((x + across / 2, y + down / 2))
+            middle = middle + (off_middle + rng.normal(0, 0.04, 2)) * seen
+            least = np.minimum(np.array((seen * width / height, seen)) / 2, frame / 2)
+            centre = np.clip(middle, least, frame - least)
+            target = width / 2, height / 2
+            place = float(centre[0]), float(centre[1])
+            cameras.append(Camera(self.size, place, target, height / seen, self.flip))
+        return cameras
 
     def warp(self, move: Move, bend: Field | None = None) -> Warp:
         """Build the map for one frame.

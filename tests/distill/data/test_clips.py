@@ -1,5 +1,7 @@
 """Clips: reproducible, labelled as they say, read from the layouts they claim to read."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from edge_vos.distill.config import TrainConfig
@@ -47,6 +49,25 @@ def test_a_camera_at_rest_keeps_image_and_mask_together(footage: Footage) -> Non
     image, mask = warp.image(video.frames[0]), warp.mask(video.masks[0])
     assert mask.any()
     assert (image[mask > 0] == (40, 120, 230)).all(axis=1).mean() > 0.9
+
+
+def test_a_camera_that_follows_keeps_the_object_in_view(footage: Footage) -> None:
+    masks = [np.zeros((96, 160), np.uint8) for _ in range(6)]
+    for index, mask in enumerate(masks[:-1]):
+        mask[10 + 12 * index : 26 + 12 * index, 20 + 20 * index : 40 + 20 * index] = 1
+    rng = np.random.default_rng(0)
+    camera = Camera.on_object(masks[0], (48, 80), rng)
+    cameras = camera.following(masks, rng)
+    at_rest = random_path(1, 0.0, rng)[0]
+    for seen, mask in zip(cameras[:-1], masks, strict=False):
+        assert seen.warp(at_rest).mask(mask, mirror=False).sum() >= mask.sum() * seen.zoom**2 * 0.9
+        assert 1 / 2 <= seen.zoom <= 48 / (0.43 * 96)
+    assert cameras[-1] == cameras[-2]  # nothing is there to follow
+    config = ClipConfig(size=(48, 80), still_share=0.0, follow_share=1.0)
+    batch, whole = (
+        make_batch(footage, each, 1, 0) for each in (config, replace(config, follow_share=0))
+    )
+    assert not np.array_equal(batch.images, whole.images)
 
 
 def test_paths_and_bends_start_at_rest() -> None:
