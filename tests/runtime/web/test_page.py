@@ -188,14 +188,8 @@ class _GivenPictures(Segmenter):
         if given:
             self._inputs["prompt"][:] = self.cells.pop(0)
 
-    def _look_wide(
-        self,
-        image: NDArray[np.uint8],
-        view: View,
-        shown: NDArray[np.uint8],
-        given: set[int],
-        living: list[int],
-    ) -> dict[str, NDArray[np.float32]] | None:
+    def _look_wide(self, *of_the_view: Any) -> dict[str, NDArray[np.float32]] | None:
+        _, _, _, given, living = of_the_view
         wide = np.ascontiguousarray(self.wide[..., 2::-1])
         mask = np.ones(wide.shape[:2], np.uint8)
         return super()._look_wide(wide, View(0, 1, 0, 1), mask, given, living)
