@@ -138,7 +138,9 @@ class Segmenter(PromptMethods):
         objects = tuple(in_frame(state, view) for state in objects)
         if self._presence is not None:
             looks = find_looks(outputs["key"][0], probability, living)
-            wide_looks = wide and find_looks(wide["key"][0], wide["probability"][0], living)
+            wide_looks = (
+                find_looks(wide["key"][0], wide["probability"][0], living) if wide else None
+            )
             objects = self._presence.confirm(mask, objects, looks, given, wide_looks)
         objects = tuple(
             replace(
@@ -260,7 +262,7 @@ class Segmenter(PromptMethods):
             frame_index=self._frame_index,
             confidence={state.id: state.confidence for state in objects},
             given=given,
-            wide=wide and (wide["key"], wide["value"]),
+            wide=(wide["key"], wide["value"]) if wide else None,
         )
         if given and len(written) == 1:
             _log.warning(
