@@ -51,8 +51,10 @@ def test_every_slot_is_full_and_moves_on(calibration: Calibration) -> None:
     for call in calibration.calls:
         assert call["memory_valid"].min() == 1
         assert np.abs(call["memory_key"]).max(axis=(1, 2, 3)).min() > 0
-    keys = {call["memory_key"].tobytes() for call in calibration.calls}
-    assert len(keys) == len(calibration.calls)
+    # A frame with a prompt may take two calls: of all of it, and of a part.
+    plain = [call for call in calibration.calls if not call["prompted"].any()]
+    assert len(plain) > 16
+    assert len({call["memory_key"].tobytes() for call in plain}) == len(plain)
 
 
 def test_objects_go_from_one_to_ten_and_some_are_corrected(calibration: Calibration) -> None:
