@@ -126,7 +126,9 @@ class Segmenter(PromptMethods):
                 "There is nothing to follow yet", "a mask, box or point", "Give a prompt first"
             )
         view = view or self._view(frame_size, shown, given)
-        wide = self._look_wide(image, view, shown, given, living)
+        timer.end("pre")
+        if wide := self._look_wide(image, view, shown, given, living):
+            timer.end("infer")
         letterbox = self._look(image, view)
         self._fill(letterbox, view.of(shown), given, living)
         timer.end("pre")
