@@ -15,15 +15,13 @@ standard library.
 """
 
 import hashlib
-import os
 import shutil
 import stat
 import tempfile
 import weakref
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -44,6 +42,7 @@ from edge_vos.manifest_json import (
     parse,
     serialize,
 )
+from edge_vos.written import written_whole
 
 __all__ = [
     "GOLDEN_FILE",
@@ -227,7 +226,7 @@ def write_bundle(
     )
     text = serialize(manifest)
     _parse(text, path)
-    with _written_beside(path, overwrite=overwrite) as partial:
+    with written_whole(path, overwrite=overwrite) as partial:
         if path.suffix == ".zip":
             _write_zip(partial, {MANIFEST_FILE: text, **contents})
         else:
@@ -250,36 +249,6 @@ def refuse_existing(path: Path, *, overwrite: bool = False) -> None:
         raise SinkError(f"{path} exists", "a new path", "Name another with -o, or pass --overwrite")
     if not (path / MANIFEST_FILE).is_file() and not zipfile.is_zipfile(path):
         raise SinkError(f"{path} is not a bundle", "a bundle to overwrite", "Name another with -o")
-
-
-@contextmanager
-def _written_beside(path: Path, *, overwrite: bool) -> Iterator[Path]:
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    replaced = path.with_name(f".{path.name}.{os.getpid()}.replaced")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield partial
-        if overwrite and path.exists():
-            path.rename(replaced)
-        partial.rename(path)
-    except OSError as error:
-        raise SinkError(
-            f"Cannot write {path}: {error.strerror or error}",
-            "a folder that can be written",
-            "Name another with -o",
-        ) from error
-    finally:
-        if replaced.exists() and not path.exists():
-            replaced.rename(path)
-        _remove(partial)
-        _remove(replaced)
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path, ignore_errors=True)
-    elif path.exists():
-        path.unlink()
 
 
 def _write_zip(path: Path, contents: Mapping[str, bytes]) -> None:

@@ -10,6 +10,7 @@ import importlib.util
 import platform
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from edge_vos.errors import EngineError, MissingPackageError
 
@@ -107,9 +108,23 @@ class Engine:
     def missing(self, why: object = "it is not installed") -> MissingPackageError:
         """Make the error for an engine that cannot be imported."""
         return MissingPackageError(
-            f"{self.title} cannot be imported: {why}",
+            f"{self.title} cannot be imported: {_one_line(why)}",
             f"the package {self.distributions[0]}",
             self.install,
+        )
+
+    def refused(self, model_path: Path, why: Exception) -> EngineError:
+        """Make the error for a file that it does not open."""
+        return EngineError(
+            f"{self.title} {self.version} refuses {model_path.name}: {_one_line(why)}",
+            "a model that it can run",
+            self.convert_again,
+        )
+
+    def failed(self, why: Exception) -> EngineError:
+        """Make the error for a step that did not run."""
+        return EngineError(
+            f"{self.title} failed: {_one_line(why)}", "a step that runs", "edge-vos verify BUNDLE"
         )
 
     def require_packages(self) -> None:
@@ -144,6 +159,10 @@ def find_engine(name: str) -> Engine:
     if name not in ENGINES:
         raise EngineError(f"Unknown engine {name!r}", f"one of {', '.join(sorted(ENGINES))}")
     return ENGINES[name]
+
+
+def _one_line(why: object) -> str:
+    return " ".join(str(why).split())
 
 
 def _importable(module: str) -> bool:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from edge_vos.converters.recipe import Recipe
     from edge_vos.converters.report import ConversionSummary, PromptHeadSummary
 
+PRECISIONS = "By default the target's: fp32, fp16, int8, for coreml palette6, palette4 and w8a8 too"
 WIDTH = 140
 """Columns of the table in a file or pipe, which does not wrap it."""
 
@@ -39,11 +40,7 @@ def convert(
     ] = None,
     precision: Annotated[
         list[str] | None,
-        typer.Option(
-            metavar="PRECISION",
-            help="By default the target's: fp32, fp16, int8, for coreml palette6, palette4 and "
-            "w8a8 too; repeat, or all.",
-        ),
+        typer.Option(metavar="PRECISION", help=f"{PRECISIONS}; repeat, or all."),
     ] = None,
     size: Annotated[
         str | None, typer.Option(metavar="HxW", help="Image size in multiples of 16.")

@@ -15,14 +15,7 @@ from numpy.typing import NDArray
 
 from edge_vos.engines import ENGINES
 from edge_vos.errors import EngineError
-from edge_vos.runtime.backends.runner import (
-    EngineRunner,
-    ModelSpec,
-    Runner,
-    Tensors,
-    check_tensors,
-    refused,
-)
+from edge_vos.runtime.backends.runner import EngineRunner, ModelSpec, Runner, Tensors, check_tensors
 
 ENGINE = ENGINES["coreml"]
 
@@ -61,7 +54,7 @@ def open_runner(model_path: Path, manifest: ModelSpec, threads: int | None) -> R
             warnings.simplefilter("error", RuntimeWarning)
             model = ct.models.MLModel(str(model_path), compute_units=ct.ComputeUnit.ALL)
     except Exception as error:  # its exceptions share no base class but this one
-        raise refused(ENGINE, model_path, error) from error
+        raise ENGINE.refused(model_path, error) from error
     check_specification(model.get_spec(), manifest)
     names = [spec.name for spec in manifest.outputs]
 

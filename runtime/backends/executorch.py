@@ -20,16 +20,7 @@ from edge_vos.engines import ENGINES, find_engine
 from edge_vos.errors import EngineError, ShapeError
 from edge_vos.graph import TensorSpec
 from edge_vos.runtime.backends.native_output import muted_stderr
-from edge_vos.runtime.backends.runner import (
-    ModelSpec,
-    Runner,
-    Tensors,
-    check_inputs,
-    closed,
-    failed,
-    one_line,
-    refused,
-)
+from edge_vos.runtime.backends.runner import ModelSpec, Runner, Tensors, check_inputs, closed
 
 ENGINE = ENGINES["executorch-xnnpack"]
 """What all of its delegates share is the same in every row."""
@@ -77,7 +68,7 @@ def open_runner(model_path: Path, manifest: ModelSpec, threads: int | None) -> R
             )
             method = program.load_method("forward")
         except (RuntimeError, ValueError, OSError) as error:
-            raise refused(ENGINE, model_path, error) from error
+            raise ENGINE.refused(model_path, error) from error
         meta = method.method_meta()
         inputs = [meta.input_tensor_meta(index) for index in range(meta.num_inputs())]
         outputs = [meta.output_tensor_meta(index) for index in range(meta.num_outputs())]
@@ -119,7 +110,7 @@ class ExecuTorchRunner:
             try:
                 found = self._method([self._tensor(array) for array in arrays])
             except (RuntimeError, ValueError) as error:
-                raise failed(ENGINE, error) from error
+                raise ENGINE.failed(error) from error
             return {
                 name: tensor.numpy().copy()
                 for name, tensor in zip(self._outputs, found, strict=True)
@@ -142,7 +133,7 @@ def _import_library() -> Any:
             library = importlib.import_module("executorch.extension.pybindings.portable_lib")
             importlib.import_module("executorch.kernels.quantized")  # int8 programs need it
     except (ImportError, OSError) as error:
-        raise ENGINE.missing(one_line(error)) from error
+        raise ENGINE.missing(error) from error
     return library
 
 

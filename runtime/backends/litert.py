@@ -13,14 +13,7 @@ from packaging.version import Version
 from edge_vos.engines import ENGINES
 from edge_vos.errors import EngineError
 from edge_vos.runtime.backends.native_output import muted_stderr
-from edge_vos.runtime.backends.runner import (
-    EngineRunner,
-    ModelSpec,
-    Runner,
-    Tensors,
-    check_tensors,
-    refused,
-)
+from edge_vos.runtime.backends.runner import EngineRunner, ModelSpec, Runner, Tensors, check_tensors
 
 ENGINE = ENGINES["litert"]
 
@@ -46,7 +39,7 @@ def open_runner(model_path: Path, manifest: ModelSpec, threads: int | None) -> R
             interpreter.allocate_tensors()
             signature = interpreter.get_signature_runner()
     except (ValueError, RuntimeError) as error:
-        raise refused(ENGINE, model_path, error) from error
+        raise ENGINE.refused(model_path, error) from error
     inputs, outputs = signature.get_input_details(), signature.get_output_details()
     check_tensors(ENGINE, _tensors(inputs), manifest.inputs, "input")
     check_tensors(ENGINE, _tensors(outputs), manifest.outputs, "output")

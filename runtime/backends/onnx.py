@@ -11,14 +11,7 @@ from numpy.typing import NDArray
 
 from edge_vos.engines import ENGINES
 from edge_vos.graph import PER_OBJECT
-from edge_vos.runtime.backends.runner import (
-    EngineRunner,
-    ModelSpec,
-    Runner,
-    Tensors,
-    check_tensors,
-    refused,
-)
+from edge_vos.runtime.backends.runner import EngineRunner, ModelSpec, Runner, Tensors, check_tensors
 from edge_vos.runtime.backends.used_objects import with_used_objects
 
 ENGINE = ENGINES["onnx"]
@@ -62,7 +55,7 @@ def open_runner(model_path: Path, manifest: ModelSpec, threads: int | None) -> R
             str(model_path), sess_options=options, providers=["CPUExecutionProvider"]
         )
     except Exception as error:  # its exceptions share no base class but this one
-        raise refused(ENGINE, model_path, error) from error
+        raise ENGINE.refused(model_path, error) from error
     found_inputs, found_outputs = session.get_inputs(), session.get_outputs()
     shapes = {spec.name: spec.shape for spec in (*manifest.inputs, *manifest.outputs)}
     check_tensors(ENGINE, _tensors(found_inputs, shapes), manifest.inputs, "input")

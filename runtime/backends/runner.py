@@ -1,7 +1,6 @@
 """What every engine has to offer, and the checks and errors that they share."""
 
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -116,7 +115,7 @@ class EngineRunner:
         try:
             return self._call(inputs)
         except self._errors as error:
-            raise failed(self._engine, error) from error
+            raise self._engine.failed(error) from error
 
     def close(self) -> None:
         """Free the model."""
@@ -128,27 +127,6 @@ class EngineRunner:
 def closed(engine: str) -> EngineError:
     """Make the error for a call to an engine that was closed."""
     return EngineError(f"The {engine} engine was closed", "an open engine", "Open the bundle again")
-
-
-def refused(engine: Engine, model_path: Path, error: Exception) -> EngineError:
-    """Make the error for a file that an engine does not open."""
-    return EngineError(
-        f"{engine.title} {engine.version} refuses {model_path.name}: {one_line(error)}",
-        "a model that it can run",
-        engine.convert_again,
-    )
-
-
-def failed(engine: Engine, error: Exception) -> EngineError:
-    """Make the error for a step that did not run."""
-    return EngineError(
-        f"{engine.title} failed: {one_line(error)}", "a step that runs", "edge-vos verify BUNDLE"
-    )
-
-
-def one_line(error: Exception) -> str:
-    """Return what an exception says, without line breaks."""
-    return " ".join(str(error).split())
 
 
 def check_tensors(

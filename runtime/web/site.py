@@ -13,8 +13,6 @@
 
 import hashlib
 import json
-import os
-import shutil
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path, PurePosixPath
@@ -30,6 +28,7 @@ from edge_vos.bundle import (
 )
 from edge_vos.errors import BundleError, SinkError
 from edge_vos.runtime.web.package import ENGINE_NAME, ENGINE_VERSION
+from edge_vos.written import written_whole
 
 SITE_FILE, WORKER_FILE = "site.json", "sw.js"
 ENGINE_FOLDER, MODELS_FOLDER, CLIP_FILE = "engine", "models", "sample.mp4"
@@ -173,7 +172,11 @@ def write_site(
     for word, value in filled.items():
         worker = worker.replace(word, value)
     contents[WORKER_FILE] = worker.encode()
-    _write(output, contents)
+    with written_whole(output, overwrite=True) as partial:
+        for name, data in contents.items():
+            path = partial / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(data)
     return site
 
 
@@ -192,27 +195,3 @@ def _own_files() -> dict[str, bytes]:
         if PurePosixPath(entry.name).suffix in _OWN_SUFFIXES
         and PurePosixPath(entry.name).stem != _LIVE
     }
-
-
-def _write(output: Path, contents: Mapping[str, bytes]) -> None:
-    partial = output.with_name(f".{output.name}.{os.getpid()}.partial")
-    replaced = output.with_name(f".{output.name}.{os.getpid()}.replaced")
-    try:
-        for name, data in contents.items():
-            path = partial / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(data)
-        if output.exists():
-            output.rename(replaced)
-        partial.rename(output)
-    except OSError as error:
-        raise SinkError(
-            f"Cannot write {output}: {error.strerror or error}",
-            "a folder that can be written",
-            "Name another with -o",
-        ) from error
-    finally:
-        if replaced.exists() and not output.exists():
-            replaced.rename(output)
-        for left in (partial, replaced):
-            shutil.rmtree(left, ignore_errors=True)

@@ -67,12 +67,12 @@ class Floor:
         threshold: the share of the vote that an object needs against the background.
     """
 
-    size: tuple[int, int] = (240, 432)
     top_k: int = 8
     temperature: float = 0.2
     window: int = 4
     recent: int = 1
     threshold: float = 0.4
+    size: tuple[int, int] = (240, 432)
 
     @property
     def grid(self) -> tuple[int, int]:

@@ -28,10 +28,11 @@ ARROWS = {
     "converters": {"model", "evaluate", "runtime", "bundle", "engines"},
     "devices": {"synthetic", "runtime"},
     "synthetic": {"runtime"},
-    "runtime": {"bundle", "engines"},
+    "runtime": {"bundle", "engines", "written"},
     "engines": {"errors"},
     "model": {"graph"},
-    "bundle": {"manifest_json"},
+    "bundle": {"manifest_json", "written"},
+    "written": {"errors"},
     "manifest_json": {"manifest"},
     "manifest": {"graph"},
     "graph": {"errors"},
@@ -43,6 +44,7 @@ ARROWS = {
 # Packages of others. torch may appear only where it is named.
 OTHERS = {
     "errors": set(),
+    "written": set(),
     "engines": set(),
     "graph": {"numpy"},
     "manifest": {"numpy"},

@@ -1,6 +1,5 @@
 """The examples for ROS 2 and GStreamer: one runs on fakes, the other in a real pipeline."""
 
-import importlib.util
 import json
 import subprocess
 import sys
@@ -11,7 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-EXAMPLES = Path(__file__).parents[2] / "docs/examples"
+from tests.contracts.example import EXAMPLES, load_example
+
 DEBIANS = "/usr/lib/python3/dist-packages"
 """Where apt-get puts GStreamer's binding, which pip does not bring."""
 
@@ -59,12 +59,7 @@ def ros(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
         fake = ModuleType(name)
         vars(fake).update(has)
         monkeypatch.setitem(sys.modules, name, fake)
-    spec = importlib.util.spec_from_file_location("ros2_node", EXAMPLES / "ros2_node.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_example("ros2_node")
 
 
 def _message(ros: ModuleType, pixels: np.ndarray, encoding: str, padding: int = 0) -> Any:

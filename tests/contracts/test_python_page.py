@@ -1,6 +1,5 @@
 """The Python page: its programs are the files beside it, run as they are, and need no torch."""
 
-import importlib.util
 import itertools
 import re
 import subprocess
@@ -23,10 +22,10 @@ from edge_vos.runtime.segmenter import FrameResult, Segmenter
 from edge_vos.runtime.sources.frame import RawFrame, Source
 from edge_vos.runtime.sources.opening import open_source
 from tests.contracts.blocked import BLOCK_TORCH
+from tests.contracts.example import EXAMPLES, load_example
 
 REPOSITORY = Path(__file__).parents[2]
 PAGE = REPOSITORY / "docs/python.md"
-EXAMPLES = REPOSITORY / "docs/examples"
 Draw = Callable[..., tuple[NDArray[np.uint8], NDArray[np.uint8]]]
 
 WITHOUT_TORCH = f"""{BLOCK_TORCH}
@@ -119,12 +118,7 @@ def test_the_robot_moves_and_stands_still_at_the_end(tmp_path: Path) -> None:
 
 @pytest.fixture
 def robot() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("robot", EXAMPLES / "robot.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_example("robot")
 
 
 def test_the_robot_decides_by_the_newest_sighting(robot: ModuleType) -> None:
