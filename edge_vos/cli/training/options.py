@@ -20,7 +20,7 @@ ConfigOption = Annotated[
     typer.Option(
         metavar="FILE|NAME",
         help="TOML file with fields of TrainConfig that differ, or a recipe: quality, accelerator, "
-        "two-sizes, follow, outlines, memory, full-memory or pyramid.",
+        "two-sizes, follow, neighbours, outlines, memory, full-memory or pyramid.",
     ),
 ]
 TeacherOption = Annotated[

@@ -35,6 +35,8 @@ class ClipConfig:
         largest: the same of the largest one.
         copy_share: share of labelled objects beside which a copy, a little larger or smaller, moves
             as background.
+        twin_share: of those copies, the share that is followed, too, where an id is free.
+        neighbour_share: share of clips with a thing beside an object, often of its colours.
         leave_share: share of labelled layers that leave the image and come back.
         occluder_share: share of clips in which something passes in front of an object.
         swap_share: share of clips whose ground is exchanged for that of another clip on the way,
@@ -66,6 +68,8 @@ class ClipConfig:
     smallest: float = 0.005
     largest: float = 0.25
     copy_share: float = 0.0
+    twin_share: float = 0.0
+    neighbour_share: float = 0.0
     leave_share: float = 0.0
     occluder_share: float = 0.0
     swap_share: float = 0.0

@@ -24,6 +24,7 @@ from edge_vos.distill.data.motion import (
     smooth_warp,
     soften,
 )
+from edge_vos.distill.data.neighbours import add_neighbour
 
 TRIES = 20
 """Clips that are made before one without a visible object is taken."""
@@ -80,6 +81,8 @@ def _make_clip(
         if config.swap_share and rng.random() < config.swap_share:
             other = _content(footage, config, rng)
             frames, labels = swapped((frames, labels), other, config.objects, rng)
+        if config.neighbour_share and rng.random() < config.neighbour_share:
+            add_neighbour((frames, labels), footage, config, rng)
         if not config.composes or drop_hidden(labels):
             break
     if config.hide_share and rng.random() < config.hide_share:

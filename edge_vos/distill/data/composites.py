@@ -49,18 +49,23 @@ def add_layers(clip: Clip, footage: Footage, config: ClipConfig, rng: np.random.
     frames, labels = clip
     taken = _ids(labels)
     free = [number for number in range(1, config.objects + 1) if number not in taken]
-    stack = [
-        layer
-        for number in sorted(taken)
-        if rng.random() < config.copy_share
-        and (layer := _copy_of_original(clip, number, config, rng))
-    ]
+    stack = []
+    for number in sorted(taken):
+        if rng.random() < config.copy_share:
+            twin = _twin_id(free, config, rng)
+            if layer := _copy_of_original(clip, number, twin, config, rng):
+                stack.append(layer)
+                taken |= {twin} - {0}
+                free = [one for one in free if one != twin]
     for _ in range(int(rng.integers(1, config.layers + 1))):
         follow = bool(free) and (not taken or rng.random() < 0.75)
-        layers = _new_layers(footage, config, free[0] if follow else 0, rng)
+        number = free[0] if follow else 0
+        twin = _twin_id(free[1:], config, rng) if follow else 0
+        layers = _new_layers(footage, config, (number, twin), rng)
         stack += layers
-        if layers and follow:
-            taken.add(free.pop(0))
+        given = {layer.number for layer in layers} - {0}
+        taken |= given
+        free = [one for one in free if one not in given]
     for index in rng.permutation(len(stack)):
         stack[int(index)].draw(frames, labels)
     if rng.random() < config.occluder_share:
@@ -118,10 +123,23 @@ def _ids(labels: list[Image]) -> set[int]:
     return {int(number) for number in np.flatnonzero(counts)} - {0}
 
 
+def _twin_id(free: list[int], config: ClipConfig, rng: np.random.Generator) -> int:
+    """Return the id of a look-alike: 0 where it is background."""
+    return free[0] if config.twin_share and free and rng.random() < config.twin_share else 0
+
+
 def _new_layers(
-    footage: Footage, config: ClipConfig, number: int, rng: np.random.Generator
+    footage: Footage, config: ClipConfig, numbers: tuple[int, int], rng: np.random.Generator
 ) -> list[Layer]:
-    """Cut an object out and place it, and perhaps a look-alike; none if there is nothing to cut."""
+    """Cut an object out and place it, and perhaps a look-alike; none if there is nothing to cut.
+
+    Args:
+        footage: what it is cut out of.
+        config: of the clips.
+        numbers: its id and the look-alike's, or 0.
+        rng: source of randomness.
+    """
+    number, twin = numbers
     cutouts = random_cutouts(footage, config.frames, rng)
     if cutouts is None:
         return []
@@ -133,12 +151,12 @@ def _new_layers(
         layer = leaving(layer, config.size, rng)
     if not number or rng.random() >= config.copy_share:
         return [layer]
-    alike = placed(cutouts, config.size, area * _size_change(rng), 0, rng)
+    alike = placed(cutouts, config.size, area * _size_change(rng), twin, rng)
     return [layer, alike] if alike else [layer]
 
 
 def _copy_of_original(
-    clip: Clip, number: int, config: ClipConfig, rng: np.random.Generator
+    clip: Clip, number: int, twin: int, config: ClipConfig, rng: np.random.Generator
 ) -> Layer | None:
     frames, labels = clip
     masks = [(label == number).astype(np.uint8) for label in labels]
@@ -146,7 +164,7 @@ def _copy_of_original(
     if cutouts is None:
         return None
     area = float(masks[0].mean()) * _size_change(rng)
-    return placed(cutouts, config.size, min(area, config.largest), 0, rng)
+    return placed(cutouts, config.size, min(area, config.largest), twin, rng)
 
 
 def _size_change(rng: np.random.Generator) -> float:
