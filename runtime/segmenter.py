@@ -16,6 +16,7 @@ from edge_vos.runtime.memory import MemoryBank
 from edge_vos.runtime.model import Model
 from edge_vos.runtime.objects.appearance import find_looks
 from edge_vos.runtime.objects.presence import Presence
+from edge_vos.runtime.objects.target_model import TargetModel, take_away
 from edge_vos.runtime.objects.view import View, box_around
 from edge_vos.runtime.objects.zoom import Zoom
 from edge_vos.runtime.preprocess import NEUTRAL, Letterbox, check_frame
@@ -39,7 +40,8 @@ class Segmenter(PromptMethods):
         model: the student, loaded into an engine: what ``open_bundle`` returns, or any graph
             that runs.
         policy: when frames go to memory; ``None`` is the model's.
-        confirm: take masks away from what is not the object, or not yet surely: see ``presence``.
+        confirm: take masks away from what is not the object, or not yet surely: see
+            ``edge_vos.runtime.objects.target_model`` and ``presence``.
         zoom: look at the part of the frame where the objects are, not always at all of it: see
             ``edge_vos.runtime.objects.zoom``.
     """
@@ -68,6 +70,7 @@ class Segmenter(PromptMethods):
         self.finder = ObjectFinder(lambda: model.prompt_head)
         self._presence = Presence() if confirm else None
         self._zoom = Zoom(model.graph.size) if zoom else None
+        self._targets = TargetModel() if confirm else None
         self._frame_index = 0
 
     def drop(self, object_id: int) -> None:
@@ -83,6 +86,8 @@ class Segmenter(PromptMethods):
         self._lost -= {object_id}
         self._forget_prompts(object_id)
         self.memory.forget(object_id)
+        if self._targets is not None:
+            self._targets.forget(object_id)
         if not self._living:
             self.memory.clear()
 
@@ -94,6 +99,8 @@ class Segmenter(PromptMethods):
         self._forget_all_prompts()
         if self._presence is not None:
             self._presence.clear()
+        if self._targets is not None:
+            self._targets.clear()
         if self._zoom is not None:
             self._zoom.clear()
         self._frame_index = 0
@@ -134,6 +141,7 @@ class Segmenter(PromptMethods):
         timer.end("pre")
         outputs = self.model.runner.run(self._inputs)
         timer.end("infer")
+        self._correct(outputs, wide, given, living)
         probability = outputs["probability"][0]
         mask, objects = label_frame(probability, living, letterbox, self._inputs["image"])
         mask = view.placed(mask, frame_size)
@@ -165,6 +173,24 @@ class Segmenter(PromptMethods):
         self._frame_index += 1
         return FrameResult(mask, probability, objects, timer.ms, self._frame_index - 1, view)
 
+    def _correct(
+        self,
+        outputs: dict[str, NDArray[np.float32]],
+        wide: dict[str, NDArray[np.float32]] | None,
+        given: set[int],
+        living: list[int],
+    ) -> None:
+        """Take cells away from objects that look like what was beside them when they were shown."""
+        if self._targets is None:
+            return
+        if given:
+            looks = [look for look in (outputs, wide) if look is not None]
+            self._targets.learn([(x["key"][0], x["probability"][0]) for x in looks], given)
+        others = [object_id for object_id in living if object_id not in given]
+        doubted = self._targets.doubted(outputs["key"][0], outputs["probability"][0], others)
+        if doubted:
+            take_away(outputs, doubted)
+
     def _event(self, state: ObjectState) -> Event | None:
         if state.lost == (state.id in self._lost):
             return None
@@ -173,13 +199,13 @@ class Segmenter(PromptMethods):
     def _snapshot(self) -> Callable[[], None]:
         """Return what makes everything as it is now, for undo."""
         memory, presence = copy.deepcopy(self.memory), copy.deepcopy(self._presence)
-        zoom = copy.deepcopy(self._zoom)
+        zoom, targets = copy.deepcopy(self._zoom), copy.deepcopy(self._targets)
         living, lost, frame_index = set(self._living), self._lost, self._frame_index
 
         def restore() -> None:
             self.memory.restore(memory)
             self._presence = copy.deepcopy(presence)
-            self._zoom = copy.deepcopy(zoom)
+            self._zoom, self._targets = copy.deepcopy(zoom), copy.deepcopy(targets)
             self._living, self._lost, self._frame_index = set(living), lost, frame_index
 
         return restore
@@ -192,7 +218,9 @@ class Segmenter(PromptMethods):
             view = self._view(image.shape[:2], nothing, set())
             letterbox = self._look(image, view)
             self._fill(letterbox, nothing, set(), living)
-            found = self.model.runner.run(self._inputs)["probability"][0]
+            outputs = self.model.runner.run(self._inputs)
+            self._correct(outputs, None, set(), living)
+            found = outputs["probability"][0]
             mask, _ = label_frame(found, living, letterbox, self._inputs["image"])
             return view.placed(mask, image.shape[:2])
 

@@ -1,0 +1,142 @@
+"""Tell an object from what was beside it when it was shown, cell by cell.
+
+The network finds an object by what its cells look like, and spreads to things that look alike: a
+ball that the dog sniffs at, shorts as black as it. Most of these were to be seen, as background, in
+the frame in which the object was shown. A ridge regression on the keys of that frame, the object
+against all else, sees differences that attention to the same keys does not: it weighs each
+direction by how much it varies. After the target models of Robinson et al., Learning Fast and
+Robust Target Models for Video Object Segmentation, 2020, with a closed form in place of their
+layers and steps.
+"""
+
+from collections.abc import Collection, Sequence
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Field = NDArray[np.float32]
+Cells = NDArray[np.bool_]
+
+RIDGE = 0.03
+"""Of the features' mean square: how little small differences count."""
+
+DOUBT = -0.3
+"""A cell is not the object's if its score is lower: 1 was the object, -1 what was beside it."""
+
+FILLED = 0.5
+"""A cell counts as the object's if more than this part of it is."""
+
+GROUND = 0.95
+"""A cell is background, and no more than that, from this part on."""
+
+
+class TargetModel:
+    """Hold what tells each object from the rest of the frames in which it was shown."""
+
+    def __init__(self) -> None:
+        self._sums: dict[int, tuple[NDArray[np.float64], NDArray[np.float64]]] = {}
+        self._weights: dict[int, Field] = {}
+
+    def clear(self) -> None:
+        """Forget all objects."""
+        self._sums.clear()
+        self._weights.clear()
+
+    def forget(self, object_id: int) -> None:
+        """Forget an object."""
+        self._sums.pop(object_id, None)
+        self._weights.pop(object_id, None)
+
+    def learn(self, looks: Sequence[tuple[Field, Field]], object_ids: Collection[int]) -> None:
+        """Learn what objects differ in from all else that a frame shows, besides what is known.
+
+        Args:
+            looks: key (Ck, h, w) float32 and probability (K, 4 h, 4 w) float32 of each look at
+                the frame.
+            object_ids: that were shown in it.
+        """
+        features = np.concatenate([_features(key) for key, _ in looks])
+        for object_id in object_ids:
+            share = np.concatenate([_share(p[object_id], key) for key, p in looks])
+            inside = share > FILLED
+            if not inside.any() or inside.all():
+                continue
+            weight = np.where(inside, 0.5 / inside.sum(), 0.5 / (~inside).sum())
+            weighed = (features * weight[:, np.newaxis]).astype(np.float64)
+            gram = features.T.astype(np.float64) @ weighed
+            gram[np.diag_indices_from(gram)] += RIDGE * float(np.square(features).mean())
+            moment = weighed.T @ (2.0 * share - 1.0)
+            if object_id in self._sums:
+                known_gram, known_moment = self._sums[object_id]
+                gram, moment = gram + known_gram, moment + known_moment
+            self._sums[object_id] = gram, moment
+            self._weights[object_id] = np.linalg.solve(gram, moment).astype(np.float32)
+
+    def doubted(
+        self, key: Field, probability: Field, object_ids: Collection[int]
+    ) -> dict[int, Cells]:
+        """Return the cells of each object that look like what was beside it.
+
+        Args:
+            key: (Ck, h, w) float32, of the frame.
+            probability: (K, 4 h, 4 w) float32.
+            object_ids: to look at.
+
+        Returns:
+            (h, w) bool by object id, of those of which some cell is in doubt.
+        """
+        found: dict[int, Cells] = {}
+        features: Field | None = None
+        for object_id in object_ids:
+            if object_id not in self._weights:
+                continue
+            share = _share(probability[object_id], key)
+            if share.max() <= FILLED:
+                continue
+            features = _features(key) if features is None else features
+            own = np.where(share > FILLED, share, 0).astype(np.float32)
+            score = features @ self._weights[object_id] * own
+            size = key.shape[1:]
+            mean = cv2.blur(score.reshape(size), (3, 3))
+            mean /= np.maximum(cv2.blur(own.reshape(size), (3, 3)), 1e-6)
+            cells = (own.reshape(size) > 0) & (mean < DOUBT)
+            if cells.any():
+                found[object_id] = cells
+        return found
+
+
+def take_away(outputs: dict[str, Field], doubted: dict[int, Cells]) -> None:
+    """Give cells of objects to the background, in place, in the mask and in what is remembered.
+
+    Args:
+        outputs: of a step: ``probability`` (1, K, 4 h, 4 w) and ``value`` (1, Cv, h, w), in which
+            each identity has Cv / K channels of its own.
+        doubted: (h, w) bool by object id.
+    """
+    probability, value = outputs["probability"][0], outputs["value"][0]
+    channels = len(value) // len(probability)
+    height, width = value.shape[1:]
+    ground = cv2.resize(probability[0], (width, height), interpolation=cv2.INTER_AREA) >= GROUND
+    for object_id, cells in doubted.items():
+        part = cv2.resize(cells.astype(np.float32), probability.shape[:0:-1])
+        taken = probability[object_id] * part
+        probability[object_id] -= taken
+        probability[0] += taken
+        if ground.any():
+            for number in (0, object_id):
+                rows = slice(number * channels, (number + 1) * channels)
+                value[rows, cells] = value[rows, ground].mean(axis=1, keepdims=True)
+
+
+def _features(key: Field) -> Field:
+    """Return (h * w, 2 Ck + 1) float32: the key of each cell, the mean around it, and 1."""
+    around = np.stack([cv2.blur(one, (3, 3), borderType=cv2.BORDER_REPLICATE) for one in key])
+    cells = np.concatenate([key, around]).reshape(2 * len(key), -1).T
+    return np.pad(cells, ((0, 0), (0, 1)), constant_values=1)
+
+
+def _share(probability: Field, key: Field) -> Field:
+    """Return (h * w,) float32: the part of each cell that is an object's."""
+    size_wh = key.shape[2], key.shape[1]
+    return np.asarray(cv2.resize(probability, size_wh, interpolation=cv2.INTER_AREA)).ravel()
