@@ -11,7 +11,7 @@ const EPSILON = 0.65;
 const FLAT = 30;
 
 /** @param {number} at @param {number} length @returns {number} mirrored at the border, not doubled */
-function mirrored(at, length) {
+export function mirrored(at, length) {
   if (length === 1) return 0;
   while (at < 0 || at >= length) at = at < 0 ? -at : 2 * length - 2 - at;
   return at;

@@ -6,6 +6,7 @@ import { NEUTRAL, STRIDE, fit } from "./letterbox.js";
 import { MemoryBank } from "./memory.js";
 import { Presence, findLooks } from "./presence.js";
 import { area, soft } from "./resize.js";
+import { TargetModel, takeAway } from "./target_model.js";
 import { boxAround, partOf, sizeOf, wholeView } from "./view.js";
 import { Zoom } from "./zoom.js";
 
@@ -55,6 +56,7 @@ export class Segmenter {
     };
     this.presence = new Presence();
     this.zoom = new Zoom(this);
+    this.targets = new TargetModel(this.keyCells);
     /** @type {Set<number>} */
     this.living = new Set();
     /** @type {Letterbox | null} */
@@ -66,6 +68,7 @@ export class Segmenter {
   reset() {
     this.memory.clear();
     this.presence.clear();
+    this.targets.clear();
     this.zoom.clear();
     this.living.clear();
     this.frame = 0;
@@ -75,6 +78,7 @@ export class Segmenter {
   drop(id) {
     if (!this.living.delete(id)) return;
     this.memory.forget(id);
+    this.targets.forget(id);
     if (!this.living.size) this.memory.clear();
   }
 
@@ -111,6 +115,7 @@ export class Segmenter {
     const afar = shown && wide ? await this.#run(wide, wholeView(frame), shown, given, ids) : null;
     const outputs = await this.#run(content, view, shown, given, ids);
     const inferMs = performance.now() - began;
+    this.#correct(outputs, afar, given, ids);
     const letterbox = fit(sizeOf(view), this);
     const { probability, key, value } = outputs;
     const labelled = labelFrame(probability, ids, letterbox, this.inputs.image, this.height, this.width);
@@ -140,6 +145,20 @@ export class Segmenter {
     this.#setImage(content, letterbox);
     this.#setPrompt(shown && partOf(shown, view), letterbox, given, ids);
     return this.engine.run(this.inputs);
+  }
+
+  /**
+   * Take cells away from objects that look like what was beside them when they were shown.
+   * @param {Outputs} outputs changed in place
+   * @param {Outputs | null} afar
+   * @param {Set<number>} given
+   * @param {number[]} ids
+   */
+  #correct(outputs, afar, given, ids) {
+    if (given.size) this.targets.learn(afar ? [outputs, afar] : [outputs], given);
+    const others = ids.filter((id) => !given.has(id));
+    const doubted = this.targets.doubted(outputs.key, outputs.probability, others);
+    if (doubted.size) takeAway(outputs, doubted, this.keyCells);
   }
 
   /** @param {Outputs} outputs @param {number[]} ids */
