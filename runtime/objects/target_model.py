@@ -87,20 +87,16 @@ class TargetModel:
             (h, w) bool by object id, of those of which some cell is in doubt.
         """
         found: dict[int, Cells] = {}
-        features: Field | None = None
         for object_id in object_ids:
             if object_id not in self._weights:
                 continue
             share = _share(probability[object_id], key)
             if share.max() <= FILLED:
                 continue
-            features = _features(key) if features is None else features
-            own = np.where(share > FILLED, share, 0).astype(np.float32)
-            score = features @ self._weights[object_id] * own
-            size = key.shape[1:]
-            mean = cv2.blur(score.reshape(size), (3, 3))
-            mean /= np.maximum(cv2.blur(own.reshape(size), (3, 3)), 1e-6)
-            cells = (own.reshape(size) > 0) & (mean < DOUBT)
+            own = np.where(share > FILLED, share, 0).astype(np.float32).reshape(key.shape[1:])
+            mean = cv2.blur(_scores(key, self._weights[object_id]) * own, (3, 3))
+            mean /= np.maximum(cv2.blur(own, (3, 3)), 1e-6)
+            cells = (own > 0) & (mean < DOUBT)
             if cells.any():
                 found[object_id] = cells
         return found
@@ -134,6 +130,13 @@ def _features(key: Field) -> Field:
     around = np.stack([cv2.blur(one, (3, 3), borderType=cv2.BORDER_REPLICATE) for one in key])
     cells = np.concatenate([key, around]).reshape(2 * len(key), -1).T
     return np.pad(cells, ((0, 0), (0, 1)), constant_values=1)
+
+
+def _scores(key: Field, weights: Field) -> Field:
+    """Return (h, w) float32: features times weights, with one blur in place of one a channel."""
+    pair = weights[:-1].reshape(2, -1) @ key.reshape(len(key), -1)
+    own, around = pair.reshape(2, *key.shape[1:])
+    return own + cv2.blur(around, (3, 3), borderType=cv2.BORDER_REPLICATE) + weights[-1]
 
 
 def _share(probability: Field, key: Field) -> Field:
