@@ -21,14 +21,21 @@ Cells = NDArray[np.bool_]
 RIDGE = 0.03
 """Of the features' mean square: how little small differences count."""
 
-DOUBT = -0.3
+DOUBT = -0.35
 """A cell is not the object's if its score is lower: 1 was the object, -1 what was beside it."""
 
 FILLED = 0.5
 """A cell counts as the object's if more than this part of it is."""
 
+APART = 0.05
+"""A cell was beside the object if less than this part of it, and of each cell around it, is the
+object's: the mask that a box or click gives is not exact."""
+
 GROUND = 0.95
 """A cell is background, and no more than that, from this part on."""
+
+
+_AROUND = np.ones((3, 3), np.uint8)
 
 
 class TargetModel:
@@ -58,11 +65,13 @@ class TargetModel:
         """
         features = np.concatenate([_features(key) for key, _ in looks])
         for object_id in object_ids:
-            share = np.concatenate([_share(p[object_id], key) for key, p in looks])
-            inside = share > FILLED
-            if not inside.any() or inside.all():
+            shares = [_share(p[object_id], key) for key, p in looks]
+            share = np.concatenate([part.ravel() for part in shares])
+            around = np.concatenate([cv2.dilate(part, _AROUND).ravel() for part in shares])
+            inside, beside = share > FILLED, around < APART
+            if not inside.any() or not beside.any():
                 continue
-            weight = np.where(inside, 0.5 / inside.sum(), 0.5 / (~inside).sum())
+            weight = np.where(inside, 0.5 / inside.sum(), np.where(beside, 0.5 / beside.sum(), 0))
             weighed = (features * weight[:, np.newaxis]).astype(np.float64)
             gram = features.T.astype(np.float64) @ weighed
             gram[np.diag_indices_from(gram)] += RIDGE * float(np.square(features).mean())
@@ -93,7 +102,7 @@ class TargetModel:
             share = _share(probability[object_id], key)
             if share.max() <= FILLED:
                 continue
-            own = np.where(share > FILLED, share, 0).astype(np.float32).reshape(key.shape[1:])
+            own = np.where(share > FILLED, share, 0).astype(np.float32)
             mean = cv2.blur(_scores(key, self._weights[object_id]) * own, (3, 3))
             mean /= np.maximum(cv2.blur(own, (3, 3)), 1e-6)
             cells = (own > 0) & (mean < DOUBT)
@@ -140,6 +149,6 @@ def _scores(key: Field, weights: Field) -> Field:
 
 
 def _share(probability: Field, key: Field) -> Field:
-    """Return (h * w,) float32: the part of each cell that is an object's."""
+    """Return (h, w) float32: the part of each cell that is an object's."""
     size_wh = key.shape[2], key.shape[1]
-    return np.asarray(cv2.resize(probability, size_wh, interpolation=cv2.INTER_AREA)).ravel()
+    return np.asarray(cv2.resize(probability, size_wh, interpolation=cv2.INTER_AREA), np.float32)

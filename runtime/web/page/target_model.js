@@ -11,8 +11,9 @@ import { area, linear, plane, soft } from "./resize.js";
 
 const STRIDE = 4; // cells of a probability to a key's, in each direction
 const RIDGE = 0.03;
-const DOUBT = -0.3;
+const DOUBT = -0.35;
 const FILLED = 0.5;
+const APART = 0.05;
 const GROUND = 0.95;
 
 export class TargetModel {
@@ -50,11 +51,20 @@ export class TargetModel {
     for (const row of features) for (const value of row) square += value * value;
     const ridge = (RIDGE * square) / (features.length * count);
     const share = new Float32Array(count);
+    const around = new Float32Array(count);
     for (const id of ids) {
-      looks.forEach(({ probability }, n) => share.set(shareOf(probability, id, this.size), n * cells));
+      looks.forEach(({ probability }, n) => {
+        const part = shareOf(probability, id, this.size);
+        share.set(part, n * cells);
+        around.set(largestAround(part, this.size), n * cells);
+      });
       const inside = share.reduce((sum, part) => sum + Number(part > FILLED), 0);
-      if (!inside || inside === count) continue;
-      const weight = Float64Array.from(share, (part) => 0.5 / (part > FILLED ? inside : count - inside));
+      const beside = around.reduce((sum, part) => sum + Number(part < APART), 0);
+      if (!inside || !beside) continue;
+      const weight = new Float64Array(count);
+      for (let i = 0; i < count; i++) {
+        weight[i] = share[i] > FILLED ? 0.5 / inside : around[i] < APART ? 0.5 / beside : 0;
+      }
       const sums = sumsOf(features, weight, share, ridge);
       const known = this.sums.get(id);
       if (known) {
@@ -176,6 +186,20 @@ function featuresOf(keys, size) {
   });
   features[2 * channels].fill(1);
   return features;
+}
+
+/** @param {Float32Array} share @param {Size} size @returns {Float32Array} the largest of 3x3 cells */
+function largestAround(share, { height, width }) {
+  return share.map((_, i) => {
+    const [y, x] = [Math.floor(i / width), i % width];
+    let most = 0;
+    for (let row = Math.max(y - 1, 0); row <= Math.min(y + 1, height - 1); row++) {
+      for (let column = Math.max(x - 1, 0); column <= Math.min(x + 1, width - 1); column++) {
+        most = Math.max(most, share[row * width + column]);
+      }
+    }
+    return most;
+  });
 }
 
 /** @param {Float32Array} probability @param {number} id @param {Size} size @returns {Float32Array} the part of each cell that is an object's */
