@@ -103,9 +103,8 @@ class TargetModel:
             if share.max() <= FILLED:
                 continue
             own = np.where(share > FILLED, share, 0).astype(np.float32)
-            mean = cv2.blur(_scores(key, self._weights[object_id]) * own, (3, 3))
-            mean /= np.maximum(cv2.blur(own, (3, 3)), 1e-6)
-            cells = (own > 0) & (mean < DOUBT)
+            score = cv2.blur(_scores(key, self._weights[object_id]) * own, (3, 3))
+            cells = (own > 0) & (score < DOUBT * cv2.blur(own, (3, 3)))
             if cells.any():
                 found[object_id] = cells
         return found
@@ -145,7 +144,8 @@ def _scores(key: Field, weights: Field) -> Field:
     """Return (h, w) float32: features times weights, with one blur in place of one a channel."""
     pair = weights[:-1].reshape(2, -1) @ key.reshape(len(key), -1)
     own, around = pair.reshape(2, *key.shape[1:])
-    return own + cv2.blur(around, (3, 3), borderType=cv2.BORDER_REPLICATE) + weights[-1]
+    spread = cv2.blur(around, (3, 3), borderType=cv2.BORDER_REPLICATE)
+    return np.asarray(own + spread + weights[-1], np.float32)
 
 
 def _share(probability: Field, key: Field) -> Field:

@@ -100,7 +100,7 @@ export class TargetModel {
       const total = blur(own, this.size, mirrored);
       const data = new Uint8Array(own.length);
       for (let i = 0; i < data.length; i++) {
-        data[i] = Number(own[i] > 0 && sum[i] / Math.max(total[i], 1e-6) < DOUBT);
+        data[i] = Number(own[i] > 0 && sum[i] < DOUBT * total[i]);
       }
       if (data.some((one) => one)) found.set(id, { height, width, data });
     }
