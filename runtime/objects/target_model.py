@@ -4,9 +4,9 @@ The network finds an object by what its cells look like, and spreads to things t
 ball that the dog sniffs at, shorts as black as it. Most of these were to be seen, as background, in
 the frame in which the object was shown. A ridge regression on the keys of that frame, the object
 against all else, sees differences that attention to the same keys does not: it weighs each
-direction by how much it varies. After the target models of Robinson et al., Learning Fast and
-Robust Target Models for Video Object Segmentation, 2020, with a closed form in place of their
-layers and steps.
+direction by how much it varies. Cells that it tells badly then weigh more. After the target models
+of Robinson et al., Learning Fast and Robust Target Models for Video Object Segmentation, 2020, with
+a closed form in place of their layers and steps.
 """
 
 from collections.abc import Collection, Sequence
@@ -23,6 +23,12 @@ RIDGE = 0.03
 
 DOUBT = -0.35
 """A cell is not the object's if its score is lower: 1 was the object, -1 what was beside it."""
+
+DOUBT_PART = -0.2
+"""A part of the mask that is apart from the rest is not the object's if its mean score is lower."""
+
+ROUNDS, HARDNESS = 3, 3.0
+"""How often the regression is made anew, and by how much of its squared error a cell weighs more."""
 
 FILLED = 0.5
 """A cell counts as the object's if more than this part of it is."""
@@ -71,11 +77,7 @@ class TargetModel:
             inside, beside = share > FILLED, around < APART
             if not inside.any() or not beside.any():
                 continue
-            weight = np.where(inside, 0.5 / inside.sum(), np.where(beside, 0.5 / beside.sum(), 0))
-            weighed = (features * weight[:, np.newaxis]).astype(np.float64)
-            gram = features.T.astype(np.float64) @ weighed
-            gram[np.diag_indices_from(gram)] += RIDGE * float(np.square(features).mean())
-            moment = weighed.T @ (2.0 * share - 1.0)
+            gram, moment = _regression(features, 2.0 * share - 1.0, (inside, beside))
             if object_id in self._sums:
                 known_gram, known_moment = self._sums[object_id]
                 gram, moment = gram + known_gram, moment + known_moment
@@ -86,6 +88,8 @@ class TargetModel:
         self, key: Field, probability: Field, object_ids: Collection[int]
     ) -> dict[int, Cells]:
         """Return the cells of each object that look like what was beside it.
+
+        Cells are judged with the cells around them, and each part of the mask as a whole.
 
         Args:
             key: (Ck, h, w) float32, of the frame.
@@ -103,8 +107,11 @@ class TargetModel:
             if share.max() <= FILLED:
                 continue
             own = np.where(share > FILLED, share, 0).astype(np.float32)
-            score = cv2.blur(_scores(key, self._weights[object_id]) * own, (3, 3))
-            cells = (own > 0) & (score < DOUBT * cv2.blur(own, (3, 3)))
+            score = _scores(key, self._weights[object_id]) * own
+            cells = (own > 0) & (cv2.blur(score, (3, 3)) < DOUBT * cv2.blur(own, (3, 3)))
+            count, parts = cv2.connectedComponents((own > 0).astype(np.uint8))
+            for part in (parts == number for number in range(1, count)):
+                cells |= part & (score[part].sum() < DOUBT_PART * own[part].sum())
             if cells.any():
                 found[object_id] = cells
         return found
@@ -131,6 +138,30 @@ def take_away(outputs: dict[str, Field], doubted: dict[int, Cells]) -> None:
             for number in (0, object_id):
                 rows = slice(number * channels, (number + 1) * channels)
                 value[rows, cells] = value[rows, ground].mean(axis=1, keepdims=True)
+
+
+def _regression(
+    features: Field, wanted: NDArray[np.float64], kinds: tuple[Cells, Cells]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the gram (F, F) and moment (F,) of the last round; both kinds of cells weigh the same.
+
+    Args:
+        features: (n, F).
+        wanted: (n,), what each cell's score should be.
+        kinds: (n,) each, the object's cells and those beside it; other cells do not count.
+    """
+    columns = features.astype(np.float64)
+    ridge = RIDGE * float(np.square(columns).mean()) * np.eye(columns.shape[1])
+    error = np.zeros_like(wanted)
+    for _ in range(ROUNDS + 1):
+        weight = np.zeros_like(wanted)
+        for kind in kinds:
+            harder = 1 + HARDNESS * np.square(error[kind])
+            weight[kind] = 0.5 * harder / harder.sum()
+        weighed = columns * weight[:, np.newaxis]
+        gram, moment = columns.T @ weighed + ridge, weighed.T @ wanted
+        error = wanted - columns @ np.linalg.solve(gram, moment)
+    return gram, moment
 
 
 def _features(key: Field) -> Field:

@@ -12,6 +12,9 @@ import { area, linear, plane, soft } from "./resize.js";
 const STRIDE = 4; // cells of a probability to a key's, in each direction
 const RIDGE = 0.03;
 const DOUBT = -0.35;
+const DOUBT_PART = -0.2;
+const ROUNDS = 3;
+const HARDNESS = 3;
 const FILLED = 0.5;
 const APART = 0.05;
 const GROUND = 0.95;
@@ -58,14 +61,10 @@ export class TargetModel {
         share.set(part, n * cells);
         around.set(largestAround(part, this.size), n * cells);
       });
-      const inside = share.reduce((sum, part) => sum + Number(part > FILLED), 0);
-      const beside = around.reduce((sum, part) => sum + Number(part < APART), 0);
-      if (!inside || !beside) continue;
-      const weight = new Float64Array(count);
-      for (let i = 0; i < count; i++) {
-        weight[i] = share[i] > FILLED ? 0.5 / inside : around[i] < APART ? 0.5 / beside : 0;
-      }
-      const sums = sumsOf(features, weight, share, ridge);
+      const inside = where(share, (part) => part > FILLED);
+      const beside = where(around, (part) => part < APART);
+      if (!inside.length || !beside.length) continue;
+      const sums = regression(features, share.map((part) => 2 * part - 1), [inside, beside], ridge);
       const known = this.sums.get(id);
       if (known) {
         known.gram.forEach((value, i) => (sums.gram[i] += value));
@@ -77,7 +76,8 @@ export class TargetModel {
   }
 
   /**
-   * Return the cells of each object that look like what was beside it.
+   * Return the cells of each object that look like what was beside it: cells are judged with the cells
+   * around them, and each part of the mask as a whole.
    * @param {Float32Array} key (Ck, h, w), of the frame
    * @param {Float32Array} probability (K, 4 h, 4 w)
    * @param {number[]} ids to look at
@@ -102,6 +102,12 @@ export class TargetModel {
       for (let i = 0; i < data.length; i++) {
         data[i] = Number(own[i] > 0 && sum[i] < DOUBT * total[i]);
       }
+      for (const part of partsOf(own, this.size)) {
+        const weighed = part.reduce((all, i) => all + score[i], 0);
+        if (weighed < DOUBT_PART * part.reduce((all, i) => all + own[i], 0)) {
+          for (const i of part) data[i] = 1;
+        }
+      }
       if (data.some((one) => one)) found.set(id, { height, width, data });
     }
     return found;
@@ -119,9 +125,7 @@ export function takeAway({ probability, value }, doubted, size) {
   const cells = size.height * size.width;
   const pixels = STRIDE * STRIDE * cells;
   const channels = Math.floor((value.length * pixels) / (cells * probability.length));
-  /** @type {number[]} */
-  const ground = [];
-  shareOf(probability, 0, size).forEach((part, i) => part >= GROUND && ground.push(i));
+  const ground = where(shareOf(probability, 0, size), (part) => part >= GROUND);
   for (const [id, mask] of doubted) {
     const part = linear(soft(mask), STRIDE * size.height, STRIDE * size.width).data;
     for (let i = 0, from = id * pixels; i < pixels; i++, from++) {
@@ -202,6 +206,14 @@ function largestAround(share, { height, width }) {
   });
 }
 
+/** @param {Float32Array} parts @param {(part: number) => boolean} is @returns {number[]} the cells that are */
+function where(parts, is) {
+  /** @type {number[]} */
+  const cells = [];
+  parts.forEach((part, i) => is(part) && cells.push(i));
+  return cells;
+}
+
 /** @param {Float32Array} probability @param {number} id @param {Size} size @returns {Float32Array} the part of each cell that is an object's */
 function shareOf(probability, id, { height, width }) {
   const [rows, columns] = [STRIDE * height, STRIDE * width];
@@ -210,14 +222,65 @@ function shareOf(probability, id, { height, width }) {
 }
 
 /**
+ * @param {Float32Array} own what is above 0 on cells of a mask
+ * @param {Size} size
+ * @returns {number[][]} the cells of each part of it that is apart from the rest, also across corners
+ */
+function partsOf(own, { height, width }) {
+  const seen = new Uint8Array(own.length);
+  /** @type {number[][]} */
+  const parts = [];
+  for (let start = 0; start < own.length; start++) {
+    if (seen[start] || own[start] <= 0) continue;
+    const part = [start];
+    seen[start] = 1;
+    for (const i of part) {
+      const [y, x] = [Math.floor(i / width), i % width];
+      for (let row = Math.max(y - 1, 0); row <= Math.min(y + 1, height - 1); row++) {
+        for (let column = Math.max(x - 1, 0); column <= Math.min(x + 1, width - 1); column++) {
+          const next = row * width + column;
+          if (seen[next] || own[next] <= 0) continue;
+          seen[next] = 1;
+          part.push(next);
+        }
+      }
+    }
+    parts.push(part);
+  }
+  return parts;
+}
+
+/**
+ * @param {Float32Array[]} features
+ * @param {Float32Array} wanted what each cell's score should be
+ * @param {number[][]} kinds the object's cells and those beside it, which weigh the same
+ * @param {number} ridge
+ * @returns {Sums} of the last round
+ */
+function regression(features, wanted, kinds, ridge) {
+  const error = new Float64Array(wanted.length);
+  const weight = new Float64Array(wanted.length);
+  for (let round = 0; ; round++) {
+    for (const kind of kinds) {
+      const all = kind.reduce((sum, i) => sum + 1 + HARDNESS * error[i] ** 2, 0);
+      for (const i of kind) weight[i] = (0.5 * (1 + HARDNESS * error[i] ** 2)) / all;
+    }
+    const sums = sumsOf(features, weight, wanted, ridge);
+    if (round === ROUNDS) return sums;
+    error.set(wanted);
+    solve(sums).forEach((by, row) => features[row].forEach((value, i) => (error[i] -= by * value)));
+  }
+}
+
+/**
  * @param {Float32Array[]} features
  * @param {Float64Array} weight of each cell
- * @param {Float32Array} share
+ * @param {Float32Array} wanted what each cell's score should be
  * @param {number} ridge
  * @returns {Sums} of products of features with each other, below the diagonal and on it, and with
- *   what each cell is: 1 is the object, -1 all else
+ *   what is wanted
  */
-function sumsOf(features, weight, share, ridge) {
+function sumsOf(features, weight, wanted, ridge) {
   const length = features.length;
   const gram = new Float64Array(length * length);
   const moment = new Float64Array(length);
@@ -225,7 +288,7 @@ function sumsOf(features, weight, share, ridge) {
   features.forEach((one, row) => {
     for (let i = 0; i < weighed.length; i++) {
       weighed[i] = one[i] * weight[i];
-      moment[row] += weighed[i] * (2 * share[i] - 1);
+      moment[row] += weighed[i] * wanted[i];
     }
     for (let column = 0; column <= row; column++) {
       const other = features[column];
