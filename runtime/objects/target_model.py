@@ -28,7 +28,7 @@ DOUBT_PART = -0.2
 """A part of the mask that is apart from the rest is not the object's if its mean score is lower."""
 
 ROUNDS, HARDNESS = 3, 3.0
-"""How often the regression is made anew, and by how much of its squared error a cell weighs more."""
+"""How often the regression is made anew, and by how many squared errors a cell weighs more."""
 
 FILLED = 0.5
 """A cell counts as the object's if more than this part of it is."""
