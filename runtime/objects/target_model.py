@@ -4,9 +4,9 @@ The network finds an object by what its cells look like, and spreads to things t
 ball that the dog sniffs at, shorts as black as it. Most of these were to be seen, as background, in
 the frame in which the object was shown. A ridge regression on the keys of that frame, the object
 against all else, sees differences that attention to the same keys does not: it weighs each
-direction by how much it varies. Cells that it tells badly then weigh more. After the target models
-of Robinson et al., Learning Fast and Robust Target Models for Video Object Segmentation, 2020, with
-a closed form in place of their layers and steps.
+direction by how much it varies. After the target models of Robinson et al., Learning Fast and
+Robust Target Models for Video Object Segmentation, 2020, with a closed form in place of their
+layers and steps.
 """
 
 from collections.abc import Collection, Sequence
@@ -26,9 +26,6 @@ DOUBT = -0.35
 
 DOUBT_PART = -0.2
 """A part of the mask that is apart from the rest is not the object's if its mean score is lower."""
-
-ROUNDS, HARDNESS = 3, 3.0
-"""How often the regression is made anew, and by how many squared errors a cell weighs more."""
 
 FILLED = 0.5
 """A cell counts as the object's if more than this part of it is."""
@@ -77,7 +74,11 @@ class TargetModel:
             inside, beside = share > FILLED, around < APART
             if not inside.any() or not beside.any():
                 continue
-            gram, moment = _regression(features, 2.0 * share - 1.0, (inside, beside))
+            weight = np.where(inside, 0.5 / inside.sum(), np.where(beside, 0.5 / beside.sum(), 0))
+            weighed = (features * weight[:, np.newaxis]).astype(np.float64)
+            gram = features.T.astype(np.float64) @ weighed
+            gram[np.diag_indices_from(gram)] += RIDGE * float(np.square(features).mean())
+            moment = weighed.T @ (2.0 * share - 1.0)
             if object_id in self._sums:
                 known_gram, known_moment = self._sums[object_id]
                 gram, moment = gram + known_gram, moment + known_moment
@@ -138,30 +139,6 @@ def take_away(outputs: dict[str, Field], doubted: dict[int, Cells]) -> None:
             for number in (0, object_id):
                 rows = slice(number * channels, (number + 1) * channels)
                 value[rows, cells] = value[rows, ground].mean(axis=1, keepdims=True)
-
-
-def _regression(
-    features: Field, wanted: NDArray[np.float64], kinds: tuple[Cells, Cells]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the gram (F, F) and moment (F,) of the last round; both kinds of cells weigh the same.
-
-    Args:
-        features: (n, F).
-        wanted: (n,), what each cell's score should be.
-        kinds: (n,) each, the object's cells and those beside it; other cells do not count.
-    """
-    columns = features.astype(np.float64)
-    ridge = RIDGE * float(np.square(columns).mean()) * np.eye(columns.shape[1])
-    error = np.zeros_like(wanted)
-    for _ in range(ROUNDS + 1):
-        weight = np.zeros_like(wanted)
-        for kind in kinds:
-            harder = 1 + HARDNESS * np.square(error[kind])
-            weight[kind] = 0.5 * harder / harder.sum()
-        weighed = columns * weight[:, np.newaxis]
-        gram, moment = columns.T @ weighed + ridge, weighed.T @ wanted
-        error = wanted - columns @ np.linalg.solve(gram, moment)
-    return gram, moment
 
 
 def _features(key: Field) -> Field:

@@ -13,8 +13,6 @@ const STRIDE = 4; // cells of a probability to a key's, in each direction
 const RIDGE = 0.03;
 const DOUBT = -0.35;
 const DOUBT_PART = -0.2;
-const ROUNDS = 3;
-const HARDNESS = 3;
 const FILLED = 0.5;
 const APART = 0.05;
 const GROUND = 0.95;
@@ -61,10 +59,14 @@ export class TargetModel {
         share.set(part, n * cells);
         around.set(largestAround(part, this.size), n * cells);
       });
-      const inside = where(share, (part) => part > FILLED);
-      const beside = where(around, (part) => part < APART);
-      if (!inside.length || !beside.length) continue;
-      const sums = regression(features, share.map((part) => 2 * part - 1), [inside, beside], ridge);
+      const inside = share.reduce((sum, part) => sum + Number(part > FILLED), 0);
+      const beside = around.reduce((sum, part) => sum + Number(part < APART), 0);
+      if (!inside || !beside) continue;
+      const weight = new Float64Array(count);
+      for (let i = 0; i < count; i++) {
+        weight[i] = share[i] > FILLED ? 0.5 / inside : around[i] < APART ? 0.5 / beside : 0;
+      }
+      const sums = sumsOf(features, weight, share, ridge);
       const known = this.sums.get(id);
       if (known) {
         known.gram.forEach((value, i) => (sums.gram[i] += value));
@@ -125,7 +127,9 @@ export function takeAway({ probability, value }, doubted, size) {
   const cells = size.height * size.width;
   const pixels = STRIDE * STRIDE * cells;
   const channels = Math.floor((value.length * pixels) / (cells * probability.length));
-  const ground = where(shareOf(probability, 0, size), (part) => part >= GROUND);
+  /** @type {number[]} */
+  const ground = [];
+  shareOf(probability, 0, size).forEach((part, i) => part >= GROUND && ground.push(i));
   for (const [id, mask] of doubted) {
     const part = linear(soft(mask), STRIDE * size.height, STRIDE * size.width).data;
     for (let i = 0, from = id * pixels; i < pixels; i++, from++) {
@@ -206,14 +210,6 @@ function largestAround(share, { height, width }) {
   });
 }
 
-/** @param {Float32Array} parts @param {(part: number) => boolean} is @returns {number[]} the cells that are */
-function where(parts, is) {
-  /** @type {number[]} */
-  const cells = [];
-  parts.forEach((part, i) => is(part) && cells.push(i));
-  return cells;
-}
-
 /** @param {Float32Array} probability @param {number} id @param {Size} size @returns {Float32Array} the part of each cell that is an object's */
 function shareOf(probability, id, { height, width }) {
   const [rows, columns] = [STRIDE * height, STRIDE * width];
@@ -252,35 +248,13 @@ function partsOf(own, { height, width }) {
 
 /**
  * @param {Float32Array[]} features
- * @param {Float32Array} wanted what each cell's score should be
- * @param {number[][]} kinds the object's cells and those beside it, which weigh the same
- * @param {number} ridge
- * @returns {Sums} of the last round
- */
-function regression(features, wanted, kinds, ridge) {
-  const error = new Float64Array(wanted.length);
-  const weight = new Float64Array(wanted.length);
-  for (let round = 0; ; round++) {
-    for (const kind of kinds) {
-      const all = kind.reduce((sum, i) => sum + 1 + HARDNESS * error[i] ** 2, 0);
-      for (const i of kind) weight[i] = (0.5 * (1 + HARDNESS * error[i] ** 2)) / all;
-    }
-    const sums = sumsOf(features, weight, wanted, ridge);
-    if (round === ROUNDS) return sums;
-    error.set(wanted);
-    solve(sums).forEach((by, row) => features[row].forEach((value, i) => (error[i] -= by * value)));
-  }
-}
-
-/**
- * @param {Float32Array[]} features
  * @param {Float64Array} weight of each cell
- * @param {Float32Array} wanted what each cell's score should be
+ * @param {Float32Array} share
  * @param {number} ridge
  * @returns {Sums} of products of features with each other, below the diagonal and on it, and with
- *   what is wanted
+ *   what each cell is: 1 is the object, -1 all else
  */
-function sumsOf(features, weight, wanted, ridge) {
+function sumsOf(features, weight, share, ridge) {
   const length = features.length;
   const gram = new Float64Array(length * length);
   const moment = new Float64Array(length);
@@ -288,7 +262,7 @@ function sumsOf(features, weight, wanted, ridge) {
   features.forEach((one, row) => {
     for (let i = 0; i < weighed.length; i++) {
       weighed[i] = one[i] * weight[i];
-      moment[row] += weighed[i] * wanted[i];
+      moment[row] += weighed[i] * (2 * share[i] - 1);
     }
     for (let column = 0; column <= row; column++) {
       const other = features[column];

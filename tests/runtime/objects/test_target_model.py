@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from edge_vos.runtime.objects import target_model
 from edge_vos.runtime.objects.target_model import TargetModel, take_away
 
 KEYS, HEIGHT, WIDTH, CHANNELS = 16, 12, 20, 3
@@ -105,23 +104,6 @@ def test_doubted_cells_become_background_in_mask_and_memory() -> None:
     assert np.allclose(value[0, 4:8][:, cells], -1)
     assert np.array_equal(value[0, 8:], before[0, 8:])
     assert np.array_equal(value[0][:, ~cells], before[0][:, ~cells])
-
-
-def test_the_few_that_are_hardest_to_tell_weigh_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of a frame full of grass, one column of shorts teaches what the dog is not."""
-    key, shown = frame(DOG, slice(11, 12), 5), masks(DOG)
-    later = frame(DOG, SHORTS, 6)
-    found = {}
-    for rounds in (0, 3):
-        monkeypatch.setattr(target_model, "ROUNDS", rounds)
-        monkeypatch.setattr(target_model, "RIDGE", 0.2)
-        learned = TargetModel()
-        learned.learn([(key, shown)], {1})
-        found[rounds] = learned.doubted(later, masks(DOG, SHORTS), [1])
-    assert found[0] == {}
-    (doubted,) = found[3].values()
-    assert doubted[3:9, SHORTS].all()
-    assert not doubted[:, DOG].any()
 
 
 def test_a_part_apart_is_judged_as_a_whole(model: TargetModel) -> None:
