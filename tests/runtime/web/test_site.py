@@ -4,8 +4,10 @@ import io
 import json
 import tarfile
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
@@ -14,7 +16,8 @@ from typer.testing import CliRunner
 
 from edge_vos.bundle import Bundle, read_bundle, write_bundle
 from edge_vos.cli import app
-from edge_vos.errors import BundleError, EngineError, MissingPackageError, SinkError
+from edge_vos.errors import BundleError, EngineError, GateError, MissingPackageError, SinkError
+from edge_vos.graph import GraphSpec
 from edge_vos.manifest import Manifest
 from edge_vos.runtime.web import package
 from edge_vos.runtime.web.package import BUILDS, engine_files, fetched_engine
@@ -196,3 +199,99 @@ def test_the_command_writes_a_page_from_bundles(
     assert description["models"][0]["size"] == list(model.manifest.size)
     again = CliRunner().invoke(app, [*arguments, "--engine", str(packages)])
     assert isinstance(again.exception, SinkError)
+
+
+@pytest.fixture
+def visited(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """Have a browser open the page once it is served, and Ctrl-C follow; keep what it shows."""
+    pages: list[str] = []
+    visits: dict[SiteServer, Future[None]] = {}
+
+    def visit(address: str) -> None:
+        with urlopen(address, timeout=20) as answer:
+            pages.append(answer.read().decode())
+
+    with ThreadPoolExecutor(1) as browser:
+
+        def look(server: SiteServer) -> None:
+            if server not in visits:
+                visits[server] = browser.submit(visit, server.address)
+            if visits[server].done():
+                visits[server].result()
+                raise KeyboardInterrupt
+
+        monkeypatch.setattr(SiteServer, "service_actions", look)
+        yield pages
+
+
+def test_the_command_serves_what_it_wrote_and_what_is_there(
+    model: Bundle, packages: Path, tmp_path: Path, visited: list[str]
+) -> None:
+    out = tmp_path / "out"
+    serve = ["web", "-o", str(out), "--serve", "--port", "0"]
+    done = CliRunner().invoke(app, [*serve, "--bundle", str(model.path), "--engine", str(packages)])
+    assert done.exit_code == 0, done.output
+    written, opened, ended = done.stdout.splitlines()
+    assert written.startswith(f"{out}: 1 models, ")
+    assert opened.startswith("Open http://localhost:")
+    assert ended == "ended"
+    assert visited == [(out / "index.html").read_text()]
+    before = {path: path.stat().st_mtime_ns for path in out.rglob("*")}
+    again = CliRunner().invoke(app, serve)
+    assert again.exit_code == 0, again.output
+    assert again.stdout.splitlines()[0].startswith("Open ")
+    assert visited[1] == visited[0]
+    assert {path: path.stat().st_mtime_ns for path in out.rglob("*")} == before
+
+
+Asked = list[tuple[str, tuple[int, int]]]
+
+
+@pytest.fixture
+def converted(model: Bundle, monkeypatch: pytest.MonkeyPatch) -> Asked:
+    """Convert in no time; the upright size fails in int8. Keep what was asked for."""
+    conversion = pytest.importorskip("edge_vos.converters.convert", reason="needs torch")
+    asked: Asked = []
+
+    def convert(_: object, recipe: Any, output: Path) -> Bundle:
+        asked.append((recipe.precision, recipe.size))
+        assert (recipe.backend, recipe.target) == ("litert", "android")
+        if asked[-1] == ("int8", (432, 240)):
+            raise GateError("Nothing was written: key is off by 1", "", "")
+        old = model.manifest
+        spec = GraphSpec(recipe.size, old.channels, old.slots, 3, old.channels)
+        manifest = replace(
+            old, size=recipe.size, inputs=spec.inputs, outputs=spec.outputs,
+            precision=recipe.precision,
+        )  # fmt: skip
+        return write_bundle(output, manifest, FILES)
+
+    monkeypatch.setattr(conversion.Conversion, "convert", convert)
+    monkeypatch.setattr("edge_vos.engines.installed_version", lambda name: "1")
+    return asked
+
+
+def test_without_bundles_the_command_makes_one_for_each_way_to_hold_the_phone(
+    converted: Asked, packages: Path, tmp_path: Path
+) -> None:
+    arguments = ["web", "-o", str(tmp_path / "out"), "--engine", str(packages)]
+    done = CliRunner().invoke(app, arguments)
+    assert done.exit_code == 0, done.output
+    assert converted == [("int8", (240, 432)), ("int8", (432, 240)), ("fp32", (432, 240))]
+    assert "Nothing was written: key is off by 1: the next precision is taken" in done.stderr
+    site = json.loads((tmp_path / "out/site.json").read_text())
+    assert sorted(one["size"] for one in site["models"]) == [[240, 432], [432, 240]]
+
+
+def test_where_every_precision_fails_no_page_is_left(
+    converted: Asked, monkeypatch: pytest.MonkeyPatch, packages: Path, tmp_path: Path
+) -> None:
+    def fail(_: object, recipe: Any, output: Path) -> object:
+        raise GateError(f"{recipe.precision} fails", "", "")
+
+    monkeypatch.setattr("edge_vos.converters.convert.Conversion.convert", fail)
+    out = tmp_path / "out"
+    done = CliRunner().invoke(app, ["web", "-o", str(out), "--engine", str(packages)])
+    assert isinstance(done.exception, GateError)
+    assert "fp32 fails" in str(done.exception)
+    assert not out.exists()
