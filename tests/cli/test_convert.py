@@ -176,6 +176,19 @@ BAD: list[tuple[tuple[str, ...], type[EdgeVosError], str]] = [
     (("--target", "cpu", "--weights", "none.safetensors"), CheckpointError, "do not exist"),
     (("--target", "cpu", "--target", "web", "-o", "a.bundle"), UsageError, "for 2 targets"),
     (("--target", "cpu", "--python", "python"), UsageError, "Add --isolated"),
+    (
+        ("--target", "cpu", "--prompt-head", "a.safetensors", "--without-prompt-head"),
+        UsageError,
+        "--prompt-head a.safetensors with --without-prompt-head",
+    ),
+    (("--device", "toaster"), UsageError, "raspberry-pi-5"),
+    (("--device", "pixel-9", "--target", "cpu"), UsageError, "beside --target or --backend"),
+    (("--device", "pixel-9", "--backend", "onnx"), UsageError, "beside --target or --backend"),
+    (
+        ("--device", "pixel-9", "--precision", "fp32", "--precision", "fp16"),
+        UsageError,
+        "--device pixel-9 with several precisions",
+    ),
     (("--backend", "litert", "--sampler", "native"), EngineError, "issues/5197"),
 ]
 
@@ -256,6 +269,12 @@ def test_an_isolated_conversion_passes_paths_and_json(
     (found,) = json.loads(result.stdout)["bundles"]
     assert found["path"] == str(tmp_path / "student-64x96-cpu-fp32.bundle")
     assert found["reason"] == "as asked for"
+
+
+def test_without_a_prompt_head_beside_the_weights_it_says_who_reads_clicks(
+    converted: Result, weights: Path
+) -> None:
+    assert f"No prompt head lies beside {weights}: boxes and clicks" in converted.stderr
 
 
 def _refusal(kind: str) -> str:

@@ -1,4 +1,4 @@
-"""`edge-vos ablate`: a tiny ablation from its rows to its table, gone on with, and stopped early."""
+"""`edge-vos ablate`: a tiny ablation from its rows to its table, and wrong usage."""
 
 import shlex
 import shutil
