@@ -1,6 +1,7 @@
 """``edge-vos eval``: its figures, its JSON, and what it refuses."""
 
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,10 +18,12 @@ from edge_vos.errors import (
     CheckpointError,
     DatasetError,
     EdgeVosError,
+    MissingPackageError,
     ShapeError,
     SinkError,
     UsageError,
 )
+from edge_vos.runtime.masks import read_mask, write_palette_png
 
 Scene = Callable[..., tuple[NDArray[np.uint8], NDArray[np.uint8]]]
 PROMISED = {
@@ -155,15 +158,67 @@ def test_weights_run_in_pytorch_as_the_same_student(davis: Path, tmp_path: Path)
     torch.manual_seed(0)
     weights = tmp_path / "student.safetensors"
     save_student(Student(PRESETS["nano"]), weights)
-    result = _eval(davis, "--weights", weights, "--size", "64x96", "--sequences", "bus", "--json")
+    result = _eval(
+        davis, "--weights", weights, "--size", "64x96", "--sequences", "bus", "--threads",
+        torch.get_num_threads(), "--json",
+    )  # fmt: skip
     assert result.exit_code == 0, result.output
     document = json.loads(result.stdout)
     assert (document["engine"], document["size"]) == ("eager", [64, 96])
 
 
+def test_weights_without_pytorch_name_what_brings_it(
+    davis: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
+    result = _eval(davis, "--weights", "student.safetensors")
+    assert isinstance(result.exception, MissingPackageError), result.output
+    assert "--weights needs torch" in str(result.exception)
+    assert 'pip install "edge-vos[train]"' in str(result.exception)
+
+
+def test_objects_that_pass_and_swaps_are_told(davis: Path, tiny_bundle: Bundle) -> None:
+    result = _eval(davis, "--model", tiny_bundle.path, "--composite", 5, "--size", "64x96")
+    assert result.exit_code == 0, result.output
+    assert "with other objects passing (seed 5): tiny at 64x96 on onnx" in result.stdout
+    assert "peak memory" in result.stdout
+    again = _eval(davis, "--model", tiny_bundle.path, "--composite", 5, "--json")
+    document = json.loads(again.stdout)
+    assert document["composite"] == 5
+    assert document["swaps"] is not None
+
+
+def test_ids_that_the_model_has_no_room_for_are_told(
+    make_davis: Callable[..., Path], tiny_bundle: Bundle
+) -> None:
+    davis = make_davis({"bus": 4}, objects=2)
+    for path in (davis / "Annotations/480p/bus").iterdir():
+        mask = read_mask(path)
+        write_palette_png(path, np.where(mask == 2, 77, mask).astype(np.uint8))
+    model = ("--model", tiny_bundle.path, "--protocol", "davis2017")
+    result = _eval(davis, *model, "--json")
+    assert result.exit_code == 0, result.output
+    document = json.loads(result.stdout)
+    assert document["objects"] == 2
+    (assumed,) = document["assumed"]
+    assert "77" in assumed
+    assert result.stderr.splitlines()[-1] == f"{assumed}."
+
+
+def test_a_box_shows_the_objects_and_is_tried_on_frames(davis: Path, tiny_bundle: Bundle) -> None:
+    result = _eval(davis, "--model", tiny_bundle.path, "--prompt", "box", "--json")
+    assert result.exit_code == 0, result.output
+    document = json.loads(result.stdout)
+    assert document["prompt"]["frames"]["frames"] == 2  # the first of each sequence
+    assert document["prompt"]["frames"]["box"] > 50
+    text = _eval(davis, "--model", tiny_bundle.path, "--prompt", "box").stdout
+    assert "J from a box" in text
+
+
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
+        (["--prompt", "clicks:0"], UsageError, "box, click or clicks:N"),
         (["--protocol", "davis2018"], UsageError, "davis2016, davis2017"),
         (["--sequences", ","], UsageError, "names of sequences"),
         (["--split", "test"], DatasetError, "'test'"),

@@ -21,6 +21,9 @@ from edge_vos.runtime.annotations.annotation import FrameName
 from edge_vos.runtime.annotations.reading import read_annotation
 from edge_vos.runtime.masks import davis_palette, jaccard, write_palette_png
 from edge_vos.runtime.propagation import outline
+from edge_vos.runtime.segmenter import FrameResult
+from edge_vos.runtime.sinks.output import JsonLines
+from edge_vos.runtime.sources.frame import Frame
 
 SIZE = (128, 192)
 FRAMES = 9
@@ -332,6 +335,46 @@ def test_a_run_that_was_killed_goes_on(
     assert any(f"{kept or 'nothing'}" in note for note in document["notes"])
     assert not working.exists()
     assert _contents(out) == _contents(whole)
+
+
+def test_a_run_that_is_told_to_stop_says_how_to_go_on(
+    tiny_bundle: Bundle, tmp_path: Path, clip: Path, given: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outline, "_STEPS", 40)
+    write, lines = JsonLines.write, tmp_path / "a.jsonl"
+
+    def write_and_stop(self: JsonLines, frame: Frame, result: FrameResult) -> None:
+        write(self, frame, result)
+        if frame.index == 1:
+            signal.raise_signal(signal.SIGTERM)
+
+    words = (clip, *(f"--mask={given / f'{i:05d}.png'}" for i in (0, 4, 8)), "-o", lines)
+    with monkeypatch.context() as patch:
+        patch.setattr(JsonLines, "write", write_and_stop)
+        stopped = _segment(tiny_bundle, *words)
+    assert stopped.exit_code == 0, stopped.output
+    assert "2 frames, " in stopped.stdout
+    assert ", stopped" in stopped.stdout
+    assert f"frames are kept in {lines}.unfinished: --resume goes on" in stopped.stderr
+    assert len(lines.read_text().splitlines()) == 2
+    document = _document(_segment(tiny_bundle, *words, "--resume", "--json"))
+    assert (document["frames"], document["ended"]) == (FRAMES, "end")
+    assert len(lines.read_text().splitlines()) == FRAMES
+
+
+def test_masks_of_several_frames_may_go_nowhere_but_not_to_a_window(
+    tiny_bundle: Bundle, clip: Path, given: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outline, "_STEPS", 40)
+    words = (clip, *(f"--mask={given / f'{i:05d}.png'}" for i in (0, 8)))
+    result = _segment(tiny_bundle, *words)
+    assert result.exit_code == 0, result.output
+    assert f"{FRAMES} frames, " in result.stdout
+    assert "Nothing was written" in result.stderr
+    monkeypatch.setattr("edge_vos.cli.video.session.display_problem", lambda: None)
+    error = _refused(tiny_bundle, *words, "-o", "window")
+    assert isinstance(error, UsageError)
+    assert "A window or a page with masks of several frames" in str(error)
 
 
 def test_resume_is_for_runs_that_keep_something(
