@@ -22,7 +22,7 @@ from edge_vos.distill.train import (
     train,
     train_step,
 )
-from edge_vos.errors import CheckpointError, EngineError, UsageError
+from edge_vos.errors import CheckpointError, EngineError, TrainingError, UsageError
 from edge_vos.evaluate.davis import read_davis
 from edge_vos.evaluate.run import evaluate_dataset
 from edge_vos.model.checkpoint import load_student
@@ -251,3 +251,39 @@ def test_says_what_a_run_cannot_be(footage: Footage, config: TrainConfig, tmp_pa
     with pytest.raises(UsageError, match="nothing to train on"):
         train(Footage([], []), new_state(config), config, tmp_path / "none")
     assert not (tmp_path / "none").exists()
+
+
+def test_a_call_may_stop_between_checkpoints_and_keeps_what_it_did(
+    footage: Footage, config: TrainConfig, tmp_path: Path
+) -> None:
+    config = dataclasses.replace(config, checkpoint_every=100)
+    record = train(footage, new_state(config), config, tmp_path, most_steps=1)
+    assert record is not None
+    assert record.step == 1
+    state, _ = load_state(tmp_path)
+    assert state.step == 1
+    assert (tmp_path / "student.safetensors").is_file()
+
+
+def test_a_loss_that_is_no_longer_finite_ends_the_run_before_it_is_kept(
+    footage: Footage, config: TrainConfig, tmp_path: Path
+) -> None:
+    state = new_state(config)
+    with torch.no_grad():
+        next(state.student.parameters()).fill_(float("nan"))
+    with pytest.raises(TrainingError, match=r"the loss is nan at step 1.*lower learning rate"):
+        train(footage, state, config, tmp_path)
+    assert not (tmp_path / "checkpoint.pt").exists()
+
+
+def test_weights_of_another_shape_and_other_checkpoints_are_refused(
+    config: TrainConfig, tmp_path: Path
+) -> None:
+    other = new_state(dataclasses.replace(config, preset="small")).student
+    with pytest.raises(CheckpointError, match=r"do not fit preset 'nano'.*--preset"):
+        new_state(config, initial=other)
+    torch.save({"config": '{"preset": "huge"}', "student": {}}, tmp_path / "checkpoint.pt")
+    with pytest.raises(
+        CheckpointError, match=r"another kind of checkpoint: preset 'huge'.*Train again"
+    ):
+        load_state(tmp_path)

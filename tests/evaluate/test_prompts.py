@@ -10,13 +10,16 @@ from edge_vos.errors import PromptError, UsageError
 from edge_vos.evaluate.clicks import box_of, next_click
 from edge_vos.evaluate.davis import read_davis
 from edge_vos.evaluate.prompts import (
+    FirstMasks,
     PromptedSegmenter,
     parse_prompt,
     prompted_mask,
     score_prompts,
 )
+from edge_vos.runtime.model import LoadedModel
 from edge_vos.runtime.prompts.find_object import ObjectFinder
 from edge_vos.runtime.prompts.prompt import Prompt
+from edge_vos.runtime.segmenter import Segmenter
 
 Mask = NDArray[np.uint8]
 
@@ -139,3 +142,46 @@ def test_nothing_found_counts_as_nothing(make_davis: object) -> None:
     root: Path = make_davis({"swing": 5})  # type: ignore[operator]
     scores = score_prompts(read_davis(root), Blind(), step=2)
     assert (scores.box, scores.after[5], scores.clicks85) == (0.0, 0.0, 20.0)
+
+
+def test_first_masks_are_measured_while_a_model_follows_them(
+    make_davis: object, tiny_model: LoadedModel
+) -> None:
+    root: Path = make_davis({"swing": 5})  # type: ignore[operator]
+    found = read_davis(root)
+    first = FirstMasks("click", 1)
+    assert (first.first_j, first.lines()) == (0.0, ["first masks from click: mean J 0.0"])
+    assert first.as_dict() == {"prompt": "click", "first_j": 0.0, "frames": None}
+    frame, truth = found.sequences[0].read(0)
+    assert truth is not None
+    truth = (truth > 0).astype(np.uint8)
+    follower = first.start(tiny_model)
+    follower.prompt(truth)
+    result = follower.step(frame)
+    shown = prompted_mask(Segmenter(tiny_model).finder, frame, truth, 1)
+    overlap = (shown & truth).sum() / (shown | truth).sum()
+    assert first.first_j == pytest.approx(100 * overlap)
+    assert first.first_j > 50
+    assert [state.id for state in result.objects] == [1]
+    assert follower.step(frame).frame_index == 1
+    assert len(first.lines()) == 1
+
+
+def test_single_frames_are_tried_beside_and_told_in_two_lines(
+    make_davis: object, tiny_model: LoadedModel
+) -> None:
+    root: Path = make_davis({"swing": 5}, frames=2)  # type: ignore[operator]
+    first = FirstMasks("box", 0)
+    first.try_frames(read_davis(root), tiny_model)
+    document = first.as_dict()
+    assert document["prompt"] == "box"
+    frames = document["frames"]
+    assert frames["frames"] == 1
+    assert frames["box"] > 90
+    assert set(frames["after"]) == {1, 2, 3, 5}
+    lines = first.lines()
+    assert lines[0] == "first masks from box: mean J 0.0"
+    assert lines[1].startswith(f"one frame in 10 (1 masks): J from a box {frames['box']:.1f}, ")
+    assert f"1: {frames['after'][1]:.1f}, 2: " in lines[1]
+    to85, to90 = frames["clicks85"], frames["clicks90"]
+    assert lines[2] == f"clicks to J 85: {to85:.2f}, to 90: {to90:.2f}"

@@ -70,3 +70,27 @@ def test_a_tool_that_ended_or_is_missing_tells_nothing(fake_tools: Callable[...,
     missing = BackgroundTool("no-such-tool")
     assert missing.last_line() is None
     missing.close()
+
+
+def test_a_tool_that_does_not_end_when_it_is_told_is_killed(
+    fake_tools: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tools, "_ASK_S", 0.2)
+    fake_tools(stubborn=f"trap '' TERM\necho $$ > {tmp_path}/pid\necho ready\nexec sleep 60")
+    tool = BackgroundTool("stubborn")
+    assert told(tool, "ready")
+    pid = int((tmp_path / "pid").read_text())
+    assert psutil.pid_exists(pid)
+    tool.close()
+    assert not psutil.pid_exists(pid)
+    assert tool.last_line() is None
+
+
+def test_a_tool_that_cannot_be_started_tells_nothing(
+    fake_tools: Callable[..., None], tmp_path: Path
+) -> None:
+    fake_tools(broken="true")
+    (tmp_path / "tools" / "broken").write_bytes(b"#!/no/such/interpreter\n")
+    tool = BackgroundTool("broken")
+    assert tool.last_line() is None
+    tool.close()

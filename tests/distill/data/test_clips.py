@@ -7,7 +7,7 @@ import numpy as np
 from edge_vos.distill.config import TrainConfig
 from edge_vos.distill.data.clip_config import ClipConfig
 from edge_vos.distill.data.clips import make_batch
-from edge_vos.distill.data.footage import Footage, Video
+from edge_vos.distill.data.footage import Footage, Still, Video
 from edge_vos.distill.data.motion import Camera, Move, random_path, smooth_warp
 
 
@@ -76,3 +76,62 @@ def test_paths_and_bends_start_at_rest() -> None:
     bends = smooth_warp((64, 96), 3, 0.05, rng)
     assert not bends[0].any()
     assert bends[2].any()
+
+
+def _figure() -> Footage:
+    """A photograph of a figure in three parts that touch, the middle one the smallest."""
+    rng = np.random.default_rng(0)
+    frame = rng.integers(0, 256, (96, 144, 3), np.uint8)
+    labels = np.zeros((96, 144), np.uint8)
+    labels[20:44, 40:90], labels[44:50, 50:80], labels[50:80, 45:85] = 3, 5, 9
+    for part, colour in ((3, (40, 120, 230)), (5, (230, 60, 60)), (9, (60, 230, 60))):
+        frame[labels == part] = colour
+    return Footage([], [Still(frame, labels, (3, 5, 9))])
+
+
+def test_a_figure_is_one_object_or_its_parts_are_objects() -> None:
+    clips = ClipConfig(size=(64, 96), clips=24, frames=2, objects=2, paste_share=0.0)
+    batch = make_batch(_figure(), clips, 0, 0)
+    shown = [set(np.unique(prompt)) - {0} for prompt in batch.prompt]
+    assert {1} in shown
+    assert {1, 2} in shown
+    assert all(ids in ({1}, {2}, {1, 2}) for ids in shown)
+    composed = replace(clips, layers=1, layer_share=0.0)
+    whole = make_batch(_figure(), composed, 0, 0)
+    assert {1, 2} in [set(np.unique(prompt)) - {0} for prompt in whole.prompt]
+
+
+def test_everything_is_hidden_for_a_while_and_comes_back_at_the_end() -> None:
+    clips = ClipConfig(size=(64, 96), clips=12, frames=5, paste_share=0.0, hide_share=1.0)
+    figure = _figure()
+    empty_still = Still(np.full((96, 144, 3), 200, np.uint8), np.zeros((96, 144), np.uint8), (1,))
+    for footage in (figure, replace(figure, stills=[*figure.stills, empty_still])):
+        batch = make_batch(footage, clips, 0, 0)
+        seen = (batch.labels > 0).any(axis=(2, 3))
+        hidden = ~seen[:, 1:-1]
+        shown = seen[:, 0]
+        assert shown.any()
+        assert hidden[shown].any()
+        assert seen[shown, -1].mean() > 0.9
+
+
+def test_without_anything_else_to_paste_a_clip_stays_as_it_is() -> None:
+    """Of photographs alone there is no video to paste from, or to hide something with."""
+    plain = ClipConfig(size=(64, 96), clips=16, frames=3, objects=3, paste_share=1.0)
+    figure = _figure()
+    batch = make_batch(figure, plain, 0, 0)
+    most = [len(np.unique(labels)) - 1 for labels in batch.labels]
+    assert max(most) > 1
+    assert all(set(np.unique(labels)) <= {0, 1, 2, 3} for labels in batch.labels)
+
+
+def test_a_neighbour_takes_no_id_that_is_in_use() -> None:
+    clips = ClipConfig(
+        size=(64, 96), clips=12, frames=3, objects=3, paste_share=0.0, neighbour_share=1.0
+    )
+    alone = make_batch(_figure(), replace(clips, neighbour_share=0.0), 0, 0)
+    beside = make_batch(_figure(), clips, 0, 0)
+    assert not np.array_equal(alone.images, beside.images)
+    ids = [set(np.unique(prompt)) - {0} for prompt in beside.prompt]
+    assert all(each <= {1, 2, 3} for each in ids)
+    assert np.count_nonzero(beside.active[:, 1:]) == sum(map(len, ids))

@@ -228,3 +228,79 @@ def test_run_lengths_of_ours_are_cocos(tmp_path: Path) -> None:
     ours = encode_rle(labels() == 1)
     theirs = mask.encode(np.asfortranarray(labels() == 1).view(np.uint8))
     assert ours["counts"] == theirs["counts"].decode()
+
+
+def _region(**value: object) -> list[dict[str, Any]]:
+    """Return a task with one region, in per cent of 64x48."""
+    task = label_studio()[0]
+    task["annotations"][0]["result"] = [{"type": "any", "value": value}]
+    return [task]
+
+
+def test_label_studios_rectangles_turn_about_their_corner(tmp_path: Path) -> None:
+    box = {"x": 25.0, "y": 25.0, "width": 50.0, "height": 25.0, "rectanglelabels": ["cup"]}
+    read = _read(tmp_path, _region(**box, rotation=0))
+    wanted = np.zeros(SIZE, np.int32)
+    wanted[12:24, 16:48] = 1
+    np.testing.assert_array_equal(read.labels, wanted)
+    assert read.names == {1: "cup"}
+    assert any("region 0, a rectangle, is an object to its corners" in t for t in read.assumed)
+    turned = _read(tmp_path, _region(**box, rotation=90)).labels
+    rows, columns = np.nonzero(turned)
+    assert (rows.min(), rows.max()) == (12, 43)  # as long downwards as it was across
+    assert abs(int(columns.min()) - 4) <= 1
+    assert abs(int(columns.max()) - 15) <= 1
+
+
+def test_label_studios_ellipses_lie_about_their_middle(tmp_path: Path) -> None:
+    ellipse = {"x": 50.0, "y": 50.0, "radiusX": 25.0, "radiusY": 12.5, "ellipselabels": ["hand"]}
+    read = _read(tmp_path, _region(**ellipse))
+    assert abs(int(np.count_nonzero(read.labels)) - np.pi * 16 * 6) < 12
+    rows, columns = np.nonzero(read.labels)
+    assert (rows.mean(), columns.mean()) == pytest.approx((23.5, 31.5), abs=0.6)
+    assert np.ptp(columns) > 2 * np.ptp(rows)
+    assert (read.names, read.assumed) == ({1: "hand"}, ())
+    upright = _read(tmp_path, _region(**ellipse, rotation=90)).labels
+    rows, columns = np.nonzero(upright)
+    assert np.ptp(rows) > 2 * np.ptp(columns)
+
+
+@pytest.mark.parametrize("wrong", ["wide", True, None, 1e12])
+def test_label_studios_sides_are_numbers(tmp_path: Path, wrong: object) -> None:
+    message = _refused(tmp_path, _region(x=1.0, y=1.0, width=wrong, height=5.0))
+    assert f"region 0's width is {wrong}" in message
+    assert "a number" in message
+
+
+def test_cvats_ellipses_boxes_and_shapes_without_an_area(tmp_path: Path) -> None:
+    shapes = (
+        '<ellipse label="cup" cx="20" cy="20" rx="10" ry="6"></ellipse>'
+        '<points label="tip" points="1,1"></points>'
+        '<box label="hand" xtl="40" ytl="30" xbr="60" ybr="40"></box>'
+    )
+    page = (
+        '<annotations><image id="0" name="00000.jpg" width="64" height="48">'
+        f"{shapes}</image></annotations>"
+    )
+    read = _read(tmp_path, page)
+    assert read.names == {1: "cup", 2: "hand"}
+    assert abs(int(np.count_nonzero(read.labels == 1)) - np.pi * 60) < 10
+    assert np.count_nonzero(read.labels == 2) == 20 * 10
+    assert any("points has no area and is left out" in told for told in read.assumed)
+    assert "a box is an object to its corners" in read.assumed
+    message = _refused(tmp_path, page.replace('rx="10"', 'rx="wide"'))
+    assert "ellipse's rx is 'wide'" in message
+    outside = content("images.xml").replace('left="36"', 'left="-1"')
+    assert "a mask's window is 22x20 at -1,20" in _refused(tmp_path, outside)
+
+
+def test_labelmes_embedded_masks_that_do_not_fit_are_refused(tmp_path: Path) -> None:
+    shape: dict[str, Any] = {
+        "label": "cup", "shape_type": "mask", "points": [[50, 8], [69, 29]], "mask": "",
+    }  # fmt: skip
+    document = {**labelme(), "shapes": [shape]}
+    assert "shape 0's mask reaches over the frame" in _refused(tmp_path, document)
+    shape["points"], shape["mask"] = [[6, 8], [25, 29]], "no base64!"
+    assert "shape 0's mask is not base64" in _refused(tmp_path, document)
+    shape["shape_type"] = "cube"
+    assert "shape 0 is of the kind 'cube'" in _refused(tmp_path, document)

@@ -238,3 +238,33 @@ def test_a_picture_of_any_size_is_refused_before_it_is_decoded(tmp_path: Path) -
     (tmp_path / "bomb.png").write_bytes(data.getvalue())
     with pytest.raises(MaskError, match="12000x12000"):
         _read(tmp_path / "bomb.png")
+
+
+def test_floats_are_ids_or_the_coverage_of_one_object(
+    tmp_path: Path, labels: NDArray[np.uint8], disc: NDArray[np.uint8]
+) -> None:
+    ids = _read(_save(tmp_path / "ids.tif", labels.astype(np.float32)))
+    np.testing.assert_array_equal(ids.labels, labels)
+    soft = _read(_save(tmp_path / "soft.tif", disc.astype(np.float32) / 255))
+    np.testing.assert_array_equal(soft.labels, disc >= 128)
+    assert "its fractions are one object's coverage, cut at half" in _told(soft)
+    for value, told in (
+        (np.nan, "holds values that are no numbers"),
+        (1.5, r"holds fractions up to 1\.5"),
+        (-1.0, r"holds values from -1\.0 to 2\.0"),
+    ):
+        broken = labels.astype(np.float32)
+        broken[0, 0] = value
+        if value == 1.5:
+            broken[broken == 2] = 1
+        with pytest.raises(MaskError, match=told):
+            _read(_save(tmp_path / "broken.tif", broken))
+
+
+def test_the_rims_colour_is_the_background_where_nothing_is_black(tmp_path: Path) -> None:
+    pixels = np.full((*SIZE, 3), (10, 60, 200), np.uint8)
+    pixels[10:30, 10:40] = (250, 240, 20)
+    read = _read(_save(tmp_path / "a.png", pixels))
+    assert read.object_ids == (1,)
+    assert np.count_nonzero(read.labels) == 20 * 30
+    assert "(10, 60, 200) along the rim is the background" in _told(read)

@@ -304,3 +304,70 @@ def test_a_folder_of_masks_has_the_users_ids(tmp_path: Path, given: int) -> None
     np.testing.assert_array_equal(read.labels, np.array([0, 1, given])[result.mask])
     if given < 256:
         np.testing.assert_array_equal(read_mask(tmp_path / "m" / "00000.png"), read.labels)
+
+
+@pytest.mark.parametrize("scheme", ["yolo", "labelme"])
+def test_a_folder_that_is_not_empty_is_left_alone_unless_a_run_began_it(
+    tmp_path: Path, scheme: str
+) -> None:
+    folder = tmp_path / "labels"
+    folder.mkdir()
+    (folder / "notes.txt").write_text("precious")
+    with pytest.raises(SinkError, match=r"is not empty.*(new or empty folder|--overwrite)"):
+        open_sink(f"{scheme}:{folder}", 25.0, SIZE)
+    with open_sink(f"{scheme}:{folder}", 25.0, SIZE, begun=True) as sink:
+        sink.write(*_pair(0))
+        sink.close()
+    assert (folder / "notes.txt").read_text() == "precious"
+    assert len(list(folder.iterdir())) > 1
+
+
+@pytest.mark.parametrize("scheme", ["yolo", "labelme"])
+def test_a_folder_without_a_frame_goes_again_if_the_run_made_it(
+    tmp_path: Path, scheme: str
+) -> None:
+    made, found = tmp_path / "made", tmp_path / "found"
+    found.mkdir()
+    for folder in (made, found):
+        sink = open_sink(f"{scheme}:{folder}", 25.0, SIZE)
+        sink.close()
+        sink.close()
+        assert sink.files == ()
+    assert [path.name for path in tmp_path.iterdir()] == ["found"]
+
+
+def test_a_frame_whose_file_is_gone_cannot_be_copied(tmp_path: Path) -> None:
+    picture = tmp_path / "frames" / "00000.jpg"
+    picture.parent.mkdir()
+    cv2.imwrite(str(picture), np.zeros((*SIZE, 3), np.uint8))
+    frame_files = FrameFiles((picture,))
+    sink = open_sink(f"yolo:{tmp_path / 'set'}", 25.0, SIZE, frame_files=frame_files)
+    picture.unlink()
+    with pytest.raises(SinkError, match=r"00000\.jpg cannot be copied \(No such file"):
+        sink.write(*_pair(0))
+    sink.close()
+
+
+def test_a_file_that_is_in_the_way_is_named_and_nothing_is_half_written(tmp_path: Path) -> None:
+    folder = tmp_path / "set"
+    sink = open_sink(f"yolo:{folder}", 25.0, SIZE)
+    sink.write(*_pair(0))
+    (folder / "data.yaml").mkdir()
+    with pytest.raises(SinkError, match=r"data\.yaml"):
+        sink.close()
+    assert not list(folder.rglob("*.partial*"))
+    assert len(list((folder / "labels").iterdir())) == 1
+
+
+@pytest.mark.parametrize("uri", ["coco:a.json", "cvat:a.xml", "mots:a.txt"])
+def test_a_label_file_that_cannot_get_its_name_is_named(tmp_path: Path, uri: str) -> None:
+    scheme, _, name = uri.partition(":")
+    sink = open_sink(f"{scheme}:{tmp_path / name}", 25.0, SIZE)
+    sink.write(*_pair(0))
+    (tmp_path / name).mkdir()
+    with pytest.raises(SinkError, match=name):
+        sink.close()
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    sink.write(*_pair(1))  # it is closed: nothing comes of it
+    sink.close()
+    assert not list((tmp_path / name).iterdir())
