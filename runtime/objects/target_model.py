@@ -25,7 +25,7 @@ DOUBT = -0.35
 """A cell is not the object's if its score is lower: 1 was the object, -1 what was beside it."""
 
 DOUBT_PART = -0.2
-"""A part of the mask that is apart from the rest is not the object's if its mean score is lower."""
+"""A part of a mask, but the largest, is not the object's if its mean score is lower."""
 
 FILLED = 0.5
 """A cell counts as the object's if more than this part of it is."""
@@ -90,7 +90,8 @@ class TargetModel:
     ) -> dict[int, Cells]:
         """Return the cells of each object that look like what was beside it.
 
-        Cells are judged with the cells around them, and each part of the mask as a whole.
+        Cells are judged with the cells around them, and each part of the mask but the largest as a
+        whole.
 
         Args:
             key: (Ck, h, w) float32, of the frame.
@@ -110,8 +111,9 @@ class TargetModel:
             own = np.where(share > FILLED, share, 0).astype(np.float32)
             score = _scores(key, self._weights[object_id]) * own
             cells = (own > 0) & (cv2.blur(score, (3, 3)) < DOUBT * cv2.blur(own, (3, 3)))
-            count, parts = cv2.connectedComponents((own > 0).astype(np.uint8))
-            for part in (parts == number for number in range(1, count)):
+            count, labels = cv2.connectedComponents((own > 0).astype(np.uint8))
+            parts = [labels == number for number in range(1, count)]
+            for part in sorted(parts, key=lambda part: own[part].sum())[:-1]:
                 cells |= part & (score[part].sum() < DOUBT_PART * own[part].sum())
             if cells.any():
                 found[object_id] = cells

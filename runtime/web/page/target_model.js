@@ -79,7 +79,7 @@ export class TargetModel {
 
   /**
    * Return the cells of each object that look like what was beside it: cells are judged with the cells
-   * around them, and each part of the mask as a whole.
+   * around them, and each part of the mask but the largest as a whole.
    * @param {Float32Array} key (Ck, h, w), of the frame
    * @param {Float32Array} probability (K, 4 h, 4 w)
    * @param {number[]} ids to look at
@@ -104,11 +104,11 @@ export class TargetModel {
       for (let i = 0; i < data.length; i++) {
         data[i] = Number(own[i] > 0 && sum[i] < DOUBT * total[i]);
       }
-      for (const part of partsOf(own, this.size)) {
-        const weighed = part.reduce((all, i) => all + score[i], 0);
-        if (weighed < DOUBT_PART * part.reduce((all, i) => all + own[i], 0)) {
-          for (const i of part) data[i] = 1;
-        }
+      /** @param {ArrayLike<number>} values @param {number[]} part */
+      const sumOver = (values, part) => part.reduce((all, i) => all + values[i], 0);
+      const parts = partsOf(own, this.size).sort((a, b) => sumOver(own, a) - sumOver(own, b));
+      for (const part of parts.slice(0, -1)) {
+        if (sumOver(score, part) < DOUBT_PART * sumOver(own, part)) for (const i of part) data[i] = 1;
       }
       if (data.some((one) => one)) found.set(id, { height, width, data });
     }

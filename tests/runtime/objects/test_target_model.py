@@ -114,3 +114,12 @@ def test_a_part_apart_is_judged_as_a_whole(model: TargetModel) -> None:
     bridge = found.copy()
     bridge[1, 12:16, 32:44], bridge[0, 12:16, 32:44] = 0.96, 0.04
     assert not model.doubted(key, bridge, [1])[1][3, SHORTS].any()
+
+
+def test_an_object_in_one_piece_is_not_taken_away_as_a_whole(model: TargetModel) -> None:
+    """Two thirds of what is left look like the shorts; the rest of it stays."""
+    key, found = frame(DOG, SHORTS, 7), masks(SHORTS)
+    key[:, 3:5, SHORTS] = key[:, 3:5, 2:7]
+    cells = model.doubted(key, found, [1])[1]
+    assert cells[6:8, SHORTS].all()
+    assert not cells[3, SHORTS].any()
