@@ -17,7 +17,7 @@ CHANNELS, KEY_CHANNELS, VALUE_CHANNELS = 4, 6, 12
 FRAMES = 15
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", [0, 1, 2, 5])  # 5: a largest part that looks like the rest
 def test_doubts_are_those_of_python(seed: int) -> None:
     """Objects spread to what was beside them; some are shown later or again, one is dropped."""
     if (node := shutil.which("node")) is None:
