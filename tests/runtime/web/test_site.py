@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from threading import current_thread, main_thread
 from typing import Any
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
@@ -214,6 +215,8 @@ def visited(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     with ThreadPoolExecutor(1) as browser:
 
         def look(server: SiteServer) -> None:
+            if current_thread() is not main_thread():
+                return  # the server of another test
             if server not in visits:
                 visits[server] = browser.submit(visit, server.address)
             if visits[server].done():
