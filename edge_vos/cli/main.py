@@ -82,3 +82,7 @@ def main() -> None:
     except KeyboardInterrupt:
         typer.echo("interrupted", err=True)
         sys.exit(130)
+    except SystemExit as end:
+        if end.code == 130:  # what Typer makes of Ctrl-C in a command, without a word
+            typer.echo("interrupted", err=True)
+        raise

@@ -73,7 +73,7 @@ def _read_image(images: list[ElementTree.Element], wanted: FrameName, canvas: Ca
         if shape.tag in _AREAS:
             shapes.append(shape)
         elif shape.tag in _NO_AREAS:
-            canvas.assumed.append(f"a {shape.tag} has no area and is left out")
+            canvas.assumed.append(f"a shape of the kind {shape.tag} has no area and is left out")
     shapes.sort(key=lambda shape: whole(shape.get("z_order", "0"), "z_order"))
     keys = []
     for shape in shapes:
@@ -107,7 +107,7 @@ def _read_tracks(root: ElementTree.Element, wanted: FrameName, canvas: Canvas) -
 
 
 def _pixels(shape: ElementTree.Element, canvas: Canvas) -> NDArray[np.bool_]:
-    what = f"A {shape.tag}"
+    what = f"The {shape.tag}"
     if shape.tag == "mask":
         return _mask(shape, canvas.size)
     if shape.tag == "polygon":

@@ -101,9 +101,13 @@ class Stack:
         try:
             self.is_whole = path is not None and path.exists() and path.stat().st_size == size_bytes
             self._file = self._open(path)
+        except OSError as error:
+            raise _no_room(error, path) from error
+        try:
             if not self.is_whole:
                 self._file.truncate(size_bytes)
         except OSError as error:
+            self._file.close()
             raise _no_room(error, path) from error
 
     def put(self, index: int, found: Found) -> None:

@@ -49,7 +49,7 @@ def teacher(
     ] = None,
     run: RunOption = Path("runs/teacher"),
 ) -> None:
-    """Train the teacher that a student is distilled from: wider, deeper, with dense attention.
+    """Train the teacher that a student is distilled from: wider and deeper.
 
     Examples: edge-vos train teacher --davis DAVIS --stills PHOTOS --exclude bus,swing
 

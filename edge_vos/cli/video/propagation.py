@@ -151,7 +151,6 @@ def run_propagation(
         ended = "stopped"
     if folder is not None:
         folder.finished = ended != "stopped"
-    notes = [note for sink in sinks for note in getattr(sink, "notes", ())]
     report = RunReport(
         frames=count,
         dropped=0,

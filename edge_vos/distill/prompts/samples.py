@@ -12,6 +12,7 @@ from edge_vos.distill.data.footage import Footage, Image, Still, Video
 from edge_vos.distill.data.layers import one_thing, placed, random_cutouts
 from edge_vos.distill.data.loader import from_thread
 from edge_vos.distill.data.motion import jitter_colour
+from edge_vos.errors import TrainingError
 from edge_vos.evaluate.clicks import box_of, next_click
 from edge_vos.runtime.objects.view import View
 from edge_vos.runtime.preprocess import Letterbox
@@ -145,6 +146,12 @@ def _sample(
         truth = letterbox.coverage(view.of(mask), 2)[:, 1]
         if np.count_nonzero(truth > 0.5) >= _LEAST_CELLS:
             break
+    else:
+        raise TrainingError(
+            f"{_TRIES} pictures drawn in turn show no object large enough",
+            "footage whose masks cover objects",
+            "edge-vos annotate --help",
+        )
     image = letterbox.image(jitter_colour([view.of(frame)], rng)[0])
     maps = prompt_maps(letterbox, view, box, (), (), None)
     if box is None:

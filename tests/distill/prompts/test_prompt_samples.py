@@ -6,6 +6,7 @@ import pytest
 
 from edge_vos.distill.data.footage import Footage, Still, Video
 from edge_vos.distill.prompts.samples import make_prompts
+from edge_vos.errors import TrainingError
 from edge_vos.runtime.prompts.prompt_head import BESIDE, BOX, MASK, ON
 
 SIZE = (96, 144)
@@ -70,3 +71,11 @@ def test_a_small_object_that_is_covered_hands_over_to_what_covers_it(seed: int) 
     shown = batch.prompts[:, [ON, BOX]].max(axis=1) * batch.truth
     on_it = shown.any(axis=(1, 2)) | batch.prompts[:, [BESIDE, MASK]].any(axis=(1, 2, 3))
     assert on_it.all()
+
+
+def test_footage_whose_masks_are_all_empty_is_refused() -> None:
+    still = _still((60, 30, 50, 50))
+    empty = np.zeros_like(still.labels)
+    video = Video("empty", [still.frame] * 2, [empty, empty])
+    with pytest.raises(TrainingError, match="no object large enough"):
+        make_prompts(Footage([video], []), SIZE, 1, 0, 0)

@@ -83,13 +83,15 @@ def test_a_temporary_file_without_room_is_told(
             """Go anywhere."""
 
         def close(self) -> None:
-            """Do nothing."""
+            closed.append(True)
 
+    closed: list[bool] = []
     stack = Stack(tiny_model, 2, 0, 1)
     stack.close()
     monkeypatch.setattr("edge_vos.runtime.propagation.follow.TemporaryFile", lambda **_: Full())
     with pytest.raises(SinkError, match=r"temporary file cannot be written \(No space.*TMPDIR"):
         Stack(tiny_model, 2, 0, 1)
+    assert closed
 
 
 def test_a_frame_beyond_the_room_is_told(tiny_model: LoadedModel, tmp_path: Path) -> None:
