@@ -3,7 +3,7 @@
 The network looks at a part of the frame: around the box, around the mask, or, when a click is all
 there is, at the whole frame first and then closer (as RITM's zoom-in,
 https://arxiv.org/abs/2102.06583). So small objects are seen as large as large ones. It looks there
-twice, the second time mirrored.
+twice, the second time mirrored, and where the user clicked a third time, closer at what it found.
 """
 
 from collections.abc import Sequence
@@ -30,6 +30,9 @@ BOX_MARGIN = 0.25
 
 MASK_MARGIN = 0.4
 """The same around a mask, which may be too small yet."""
+
+FOUND_MARGIN = 0.15
+"""The same around what two looks have found."""
 
 _LEAST_VIEW_PX = 64
 _LEAST_GAIN = 1.25  # a closer look that enlarges less is not worth a call
@@ -69,36 +72,44 @@ class PromptHead:
             (H, W) uint8: 1 on the object; all zero if none was found.
         """
         frame_size = check_frame(frame)
-        is_new = mask is None
         if mask is not None:
-            view = self._view_of_mask(mask, points, frame_size)
+            view = self._view_of_mask(mask, points, MASK_MARGIN, frame_size)
         elif box_xywh is not None:
             view = self._view(joined([box_xywh, *_spots(points)]), BOX_MARGIN, frame_size)
         else:
             view = View.whole(frame_size)
         look = self._look(frame, view, box_xywh, points, labels, mask)
         found = self._probability(look)
-        if is_new and box_xywh is None:
-            mask = _drawn(look, found, frame_size)
-            view = self._view_of_mask(mask, points, frame_size)
-            if _gain(look.view, view, self.size) >= _LEAST_GAIN:
-                look = self._look(frame, view, None, points, labels, mask)
+        is_close = mask is None and box_xywh is not None
+        if mask is None and box_xywh is None:
+            seen = _drawn(look, found, frame_size)
+            view = self._view_of_mask(seen, points, MASK_MARGIN, frame_size)
+            is_close = _gain(look.view, view, self.size) >= _LEAST_GAIN
+            if is_close:
+                look = self._look(frame, view, None, points, labels, seen)
                 found = self._probability(look)
-        if is_new:
+        if mask is None:
             look.prompt[0, MASK] = found[0, 0]
-            return _drawn(look, self._probability(look, mirrored=True), frame_size)
-        both = (found + self._probability(look, mirrored=True)) * np.float32(0.5)
-        return _drawn(look, both, frame_size)
+            found = self._probability(look, mirrored=True)
+        else:
+            found = (found + self._probability(look, mirrored=True)) * np.float32(0.5)
+        seen = _drawn(look, found, frame_size)
+        if is_close or not seen.any():
+            return seen
+        view = self._view_of_mask(seen, points, FOUND_MARGIN, frame_size)
+        look = self._look(frame, view, box_xywh, points, labels, seen)
+        return _drawn(look, self._probability(look), frame_size)
 
     def _view_of_mask(
         self,
         mask: NDArray[np.uint8],
         points: Sequence[tuple[int, int]],
+        margin: float,
         frame_size: tuple[int, int],
     ) -> View:
         left, top, width, height = cv2.boundingRect(mask)
         boxes = [(left, top, width, height)] if width else []
-        return self._view(joined([*boxes, *_spots(points)]), MASK_MARGIN, frame_size)
+        return self._view(joined([*boxes, *_spots(points)]), margin, frame_size)
 
     def _view(self, box: Box, margin: float, frame_size: tuple[int, int]) -> View:
         return view_around(box, margin, frame_size, self.size)

@@ -299,7 +299,7 @@ def test_frames_of_any_size_fit(
 def test_a_box_and_a_tap_become_masks(
     program: list[str], model: LoadedModel, *, is_small: bool
 ) -> None:
-    """Each is looked at twice; what is small at a tap, once more before, in the whole frame.
+    """A box is looked at twice, a tap three times: at last closer, or closer at what is small.
 
     What the head finds in 8 bits depends on the machine; so does whether it is small.
     """

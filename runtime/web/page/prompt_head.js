@@ -1,7 +1,8 @@
 // @ts-check
 // Find an object from a box, taps and the mask so far, with the network of the bundle that does:
 // runtime/prompts/prompt_head.py. It looks at the part of the frame that matters, so small objects
-// are seen as large as large ones, and does so twice, the second time mirrored.
+// are seen as large as large ones, and does so twice, the second time mirrored; after taps a third time,
+// closer at what it found.
 
 import { OUTLINE, cropCells, findOutline, levelOf } from "./labels.js";
 import { NEUTRAL, STRIDE, fit } from "./letterbox.js";
@@ -21,6 +22,7 @@ const MASK = 3; // of the prompt's channels
 const CLICK_CELLS = 1.5;
 const BOX_MARGIN = 0.25;
 const MASK_MARGIN = 0.4;
+const FOUND_MARGIN = 0.15;
 const LEAST_VIEW_PX = 64;
 const LEAST_GAIN = 1.25;
 const MOST_LINEAR_SHRINK = 2.25;
@@ -56,14 +58,16 @@ export class PromptHead {
   async find(frame, shown) {
     const { box, points } = shown;
     let view = wholeView(frame);
-    if (shown.mask) view = this.#viewOfMask(shown.mask, points, frame);
+    if (shown.mask) view = this.#viewOfMask(shown.mask, points, MASK_MARGIN, frame);
     else if (box) view = this.#view(joined([box, ...spots(points)]), BOX_MARGIN, frame);
     let look = this.#look(frame, view, shown);
     let found = await this.#run(look);
+    let isClose = !shown.mask && box !== null;
     if (!shown.mask && !box) {
       const mask = drawn(look, found, frame, this.size);
-      const closer = this.#viewOfMask(mask, points, frame);
-      if (this.#scale(closer) / this.#scale(view) >= LEAST_GAIN) {
+      const closer = this.#viewOfMask(mask, points, MASK_MARGIN, frame);
+      isClose = this.#scale(closer) / this.#scale(view) >= LEAST_GAIN;
+      if (isClose) {
         look = this.#look(frame, closer, { ...shown, mask });
         found = await this.#run(look);
       }
@@ -71,13 +75,16 @@ export class PromptHead {
     if (!shown.mask) look.prompt.set(found, MASK * found.length);
     const again = await this.#run(look, true);
     if (shown.mask) for (let i = 0; i < again.length; i++) again[i] = (found[i] + again[i]) / 2;
-    return drawn(look, again, frame, this.size);
+    const mask = drawn(look, again, frame, this.size);
+    if (isClose || !boxAround(mask)) return mask;
+    look = this.#look(frame, this.#viewOfMask(mask, points, FOUND_MARGIN, frame), { ...shown, mask });
+    return drawn(look, await this.#run(look), frame, this.size);
   }
 
-  /** @param {Mask} mask @param {[number, number][]} points @param {Size} frame */
-  #viewOfMask(mask, points, frame) {
+  /** @param {Mask} mask @param {[number, number][]} points @param {number} margin @param {Size} frame */
+  #viewOfMask(mask, points, margin, frame) {
     const box = boxAround(mask);
-    return this.#view(joined([...(box ? [box] : []), ...spots(points)]), MASK_MARGIN, frame);
+    return this.#view(joined([...(box ? [box] : []), ...spots(points)]), margin, frame);
   }
 
   /** @param {Box} box @param {number} margin @param {Size} frame @returns {View} in the network's aspect ratio as far as the frame reaches */

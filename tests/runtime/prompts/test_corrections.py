@@ -36,14 +36,18 @@ def test_a_box_and_points_go_through_the_head(
     assert [state.name for state in result.objects] == ["cup", ""]
 
 
-def test_a_new_object_is_looked_at_again_mirrored(scene: Draw, tiny_head: PromptHead) -> None:
+def test_a_click_is_looked_at_again_mirrored_and_then_closer(
+    scene: Draw, tiny_head: PromptHead
+) -> None:
     frame, truth = scene((96, 32))
     found = tiny_head.mask(frame, points=[(120, 60)], labels=[1])
     assert jaccard(found, truth > 0) > 0.9
-    first, again = tiny_head.calls  # type: ignore[attr-defined]
+    first, again, closer = tiny_head.calls  # type: ignore[attr-defined]
     np.testing.assert_array_equal(again["image"], first["image"][..., ::-1])
     np.testing.assert_array_equal(again["prompt"][0, ON], first["prompt"][0, ON, :, ::-1])
     assert again["prompt"][0, MASK].max() == pytest.approx(0.98), "what was found so far"
+    covered = [np.count_nonzero(call["prompt"][0, MASK] > 0.5) for call in (again, closer)]
+    assert covered[1] > 1.5 * covered[0], "the square fills more of the network's image"
     columns = frame.shape[1]
     other = tiny_head.mask(
         np.ascontiguousarray(frame[:, ::-1]), points=[(columns - 121, 60)], labels=[1]
@@ -68,10 +72,12 @@ def test_a_correction_refines_the_mask_of_any_frame(
     segmenter.correct(1, [(120, 60)])  # add the other square too
     result = segmenter.step(frame)
     assert jaccard(result.mask == 1, truth > 0) > 0.9
-    call, again = tiny_head.calls  # type: ignore[attr-defined]
+    call, again, closer = tiny_head.calls  # type: ignore[attr-defined]
     for name in ("image", "prompt"):
         np.testing.assert_array_equal(again[name], call[name][..., ::-1])
     assert call["prompt"][0, MASK].any()  # the mask so far
+    covered = [np.count_nonzero(each["prompt"][0, MASK] > 0.5) for each in (call, closer)]
+    assert covered[1] > covered[0], "with the second square"
     assert call["prompt"][0, ON].max() > 0.6
     assert segmenter.step(frame).mask.max() == 1
 

@@ -6,6 +6,7 @@ private let maskChannel = 3
 private let clickCells = 1.5
 private let boxMargin = 0.25
 private let maskMargin = 0.4
+private let foundMargin = 0.15
 private let leastViewPx = 64.0
 private let leastGain = 1.25
 
@@ -19,7 +20,8 @@ private struct Look {
 }
 
 /// Make a mask of one object from a box or a tap, as runtime/prompts/prompt_head.py. The network looks
-/// twice, the second time mirrored and with what it found at first.
+/// twice, the second time mirrored and with what it found at first; after a tap on something large a third
+/// time, closer at what it found.
 final class PromptHead {
     private let size: Size
     private let engine: Engine
@@ -32,7 +34,7 @@ final class PromptHead {
     /// - Returns: a mask of the frame's size, 1 on the object in the box; all 0 if none was found.
     func mask(_ frame: Frame, box: Box) throws -> [UInt8] {
         let look = lookAt(frame, around(box, boxMargin, frame.size), box: box)
-        return try again(look, run(look.image, look.prompt))
+        return try drawn(look, again(look, run(look.image, look.prompt)))
     }
 
     /// - Returns: a mask of the frame's size, 1 on the object under the pixel at (x, y).
@@ -44,20 +46,24 @@ final class PromptHead {
         let mask = drawn(look, found)
         let seen = boxAround(mask, frame.size)?.joined(tap) ?? tap
         let closer = around(seen, maskMargin, frame.size)
-        if scale(closer) / scale(whole) >= leastGain {
+        let isClose = scale(closer) / scale(whole) >= leastGain
+        if isClose {
             look = lookAt(frame, closer, tap: tap, mask: mask)
             found = try run(look.image, look.prompt)
         }
-        return try again(look, found)
+        let second = try drawn(look, again(look, found))
+        guard !isClose, let object = boxAround(second, frame.size) else { return second }
+        look = lookAt(frame, around(object.joined(tap), foundMargin, frame.size), tap: tap, mask: second)
+        return try drawn(look, run(look.image, look.prompt))
     }
 
     /// Look once more, mirrored, with what was found as the prompt's mask.
-    private func again(_ look: Look, _ found: [Float]) throws -> [UInt8] {
+    private func again(_ look: Look, _ found: [Float]) throws -> [Float] {
         let cells = size.width / maskStride
         var prompt = look.prompt
         prompt.replaceSubrange((maskChannel * found.count)..., with: found)
         let turned = try run(mirrored(look.image, size.width), mirrored(prompt, cells))
-        return drawn(look, mirrored(turned, cells))
+        return mirrored(turned, cells)
     }
 
     private func run(_ image: [Float], _ prompt: [Float]) throws -> [Float] {

@@ -11,6 +11,7 @@ private const val MASK = 3
 private const val CLICK_CELLS = 1.5
 private const val BOX_MARGIN = 0.25
 private const val MASK_MARGIN = 0.4
+private const val FOUND_MARGIN = 0.15
 private const val LEAST_VIEW_PX = 64.0
 private const val LEAST_GAIN = 1.25
 
@@ -25,7 +26,8 @@ private class Look(
 
 /**
  * Make a mask of one object from a box or a tap, as runtime/prompts/prompt_head.py. The network looks
- * twice, the second time mirrored and with what it found at first.
+ * twice, the second time mirrored and with what it found at first; after a tap on something large a
+ * third time, closer at what it found.
  */
 class PromptHead(private val graph: Graph, private val engine: Engine) {
     private val size = graph.size
@@ -33,7 +35,7 @@ class PromptHead(private val graph: Graph, private val engine: Engine) {
     /** @return a mask of the frame's size, 1 on the object in the box; all 0 if none was found. */
     fun inBox(frame: Frame, box: Box): ByteArray {
         val look = lookAt(frame, around(box, BOX_MARGIN, frame.size), box = box)
-        return again(look, run(look.image, look.prompt))
+        return drawn(look, again(look, run(look.image, look.prompt)))
     }
 
     /** @return a mask of the frame's size, 1 on the object under the pixel at (x, y). */
@@ -45,19 +47,24 @@ class PromptHead(private val graph: Graph, private val engine: Engine) {
         val mask = drawn(look, found)
         val seen = boxAround(mask, frame.size)?.joined(tap) ?: tap
         val closer = around(seen, MASK_MARGIN, frame.size)
-        if (scale(closer) / scale(whole) >= LEAST_GAIN) {
+        val isClose = scale(closer) / scale(whole) >= LEAST_GAIN
+        if (isClose) {
             look = lookAt(frame, closer, tap = tap, mask = mask)
             found = run(look.image, look.prompt)
         }
-        return again(look, found)
+        val second = drawn(look, again(look, found))
+        val shape = boxAround(second, frame.size)
+        if (isClose || shape == null) return second
+        look = lookAt(frame, around(shape.joined(tap), FOUND_MARGIN, frame.size), tap = tap, mask = second)
+        return drawn(look, run(look.image, look.prompt))
     }
 
     /** Look once more, mirrored, with what was found as the prompt's mask. */
-    private fun again(look: Look, found: FloatArray): ByteArray {
+    private fun again(look: Look, found: FloatArray): FloatArray {
         val cells = size.width / MASK_STRIDE
         found.copyInto(look.prompt, MASK * found.size)
         val turned = run(mirrored(look.image, size.width), mirrored(look.prompt, cells))
-        return drawn(look, mirrored(turned, cells))
+        return mirrored(turned, cells)
     }
 
     private fun run(image: FloatArray, prompt: FloatArray): FloatArray =
