@@ -27,6 +27,7 @@ from edge_vos.model.prompt_checkpoint import load_prompt_network
 from edge_vos.model.prompt_head import PromptNetwork, prompt_network_as_callable
 from edge_vos.model.student import Student, example_inputs, student_as_callable
 from edge_vos.runtime.backends.runner import CallableRunner, Runner
+from edge_vos.runtime.backends.used_objects import with_used_objects
 
 Progress = Callable[[str], None]
 Size = tuple[int, int]
@@ -115,7 +116,8 @@ class ConversionContext:
 
     @property
     def _eager(self) -> Runner:
-        return CallableRunner(student_as_callable(self.student))
+        channels = self.student.config.channels
+        return CallableRunner(with_used_objects(student_as_callable(self.student), channels))
 
     def _make_manifest(self, size: Size) -> Manifest:
         """Return what the manifests of all bundles of a size have in common."""

@@ -5,6 +5,7 @@ import torch
 from edge_vos.bundle import Manifest
 from edge_vos.model.student import Student, student_as_callable
 from edge_vos.runtime.backends.runner import CallableRunner
+from edge_vos.runtime.backends.used_objects import with_used_objects
 from edge_vos.runtime.model import LoadedModel
 
 
@@ -12,14 +13,15 @@ def eager_model(student: Student, size: tuple[int, int] = (240, 432)) -> LoadedM
     """Wrap a student for ``Segmenter`` and ``evaluate_dataset``; nothing is copied or converted.
 
     Args:
-        student: in evaluation mode; it may go on training afterwards.
+        student: in evaluation mode; wrap it anew once it has gone on training.
         size: (height, width) of the image in pixels, multiples of 16.
 
     Raises:
         ShapeError: if the size does not suit the student.
     """
+    graph = student.config.graph(size)
     manifest = Manifest.of_graph(
-        student.config.graph(size),
+        graph,
         name=student.config.name,
         backend="eager",
         precision="fp32",
@@ -31,7 +33,7 @@ def eager_model(student: Student, size: tuple[int, int] = (240, 432)) -> LoadedM
     )
     return LoadedModel(
         manifest=manifest,
-        runner=CallableRunner(student_as_callable(student)),
+        runner=CallableRunner(with_used_objects(student_as_callable(student), graph.channels)),
         engine="eager",
         engine_version=torch.__version__,
         threads=torch.get_num_threads(),
