@@ -4,13 +4,7 @@ from pathlib import Path
 
 import pytest
 
-TINY = """
-checkpoint_every = 1
-[clips]
-size = [64, 96]
-clips = 2
-frames = 3
-"""
+TINY = "checkpoint_every = 1\nclips = {size = [64, 96], clips = 2, frames = 3}\n"
 
 
 @pytest.fixture
