@@ -80,7 +80,7 @@ class PromptHead:
             view = View.whole(frame_size)
         look = self._look(frame, view, box_xywh, points, labels, mask)
         found = self._probability(look)
-        is_close = mask is None and box_xywh is not None
+        is_close = mask is None and box_xywh is not None  # a box's view is close from the start
         if mask is None and box_xywh is None:
             seen = _drawn(look, found, frame_size)
             view = self._view_of_mask(seen, points, MASK_MARGIN, frame_size)

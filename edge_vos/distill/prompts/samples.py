@@ -150,7 +150,7 @@ def _sample(
         raise TrainingError(
             f"{_TRIES} pictures drawn in turn show no object large enough",
             "footage whose masks cover objects",
-            "edge-vos annotate --help",
+            "Look at the masks of what --davis, --stills or --data name",
         )
     image = letterbox.image(jitter_colour([view.of(frame)], rng)[0])
     maps = prompt_maps(letterbox, view, box, (), (), None)
