@@ -229,7 +229,7 @@ export class Session {
 
   async #step() {
     if (!this.hasFrame) return;
-    const { prompts, drops } = this;
+    const { prompts, drops, onStep } = this; // who asks during a step is told of the next one
     const { height, width } = this.frame;
     const frame = { height, width };
     let view = this.next ?? wholeView(frame);
@@ -248,14 +248,14 @@ export class Session {
       if (part.height < height || part.width < width) wide = this.#look(wholeView(frame));
     }
     const content = this.#look(view);
-    const seen = this.onStep ? { ...content, data: content.data.slice() } : null;
+    const seen = onStep ? { ...content, data: content.data.slice() } : null;
     const found = await this.client.ask("step", { content, view, frame, wide }, [content.data.buffer]);
     this.result = found.result;
     this.next = found.next;
     if (found.memoryBytes) this.figures.memoryBytes = found.memoryBytes;
     this.#update(prompts, isRefused);
     this.steps++;
-    this.onStep?.({ ...found, content: seen, wide, model: this.model?.folder });
+    onStep?.({ ...found, content: seen, wide, model: this.model?.folder });
   }
 
   /** @param {Prompt[]} prompts @param {boolean} refused */

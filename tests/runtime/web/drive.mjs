@@ -58,6 +58,7 @@ for (const name of ["goto", "click", "evaluate", "waitForFunction"]) {
 }
 
 const text = (id) => page.$eval(`#${id}`, (element) => element.textContent);
+const told = () => `it said: ${document.getElementById("toast")?.textContent}\n${document.body?.innerText}`;
 const isSettled = () => document.body?.dataset.failed || globalThis.edgeVos?.session?.loaded;
 
 async function open(query = "") {
@@ -94,12 +95,12 @@ async function draw(...places) {
 
 /** Keep everything of the next steps; begins with the one that `action` prompts. */
 async function keep(count, action, probabilities = false) {
-  await page.evaluate(async (all) => {
+  await page.evaluate(async (n, all) => {
     await edgeVos.session.client.ask("tellAll", { on: true });
     const kept = [];
     globalThis.kept = kept;
     edgeVos.session.onStep = (step) => {
-      if (!step.result) return;
+      if (!step.result || kept.length === n) return;
       kept.push({
         content: step.content.data, mask: step.result.mask, size: [step.content.height, step.content.width],
         view: step.result.view, model: step.model, shown: step.shown, objects: step.result.objects,
@@ -107,13 +108,10 @@ async function keep(count, action, probabilities = false) {
         probability: all ? step.probability : null,
       });
     };
-  }, probabilities);
+  }, count, probabilities);
   await action();
   await page.waitForFunction((n) => globalThis.kept.length >= n, WAIT, count);
-  await page.evaluate((n) => {
-    edgeVos.session.onStep = null;
-    globalThis.kept.length = n;
-  }, count);
+  await page.evaluate(() => (edgeVos.session.onStep = null));
   const once = await page.evaluate(() => ["shown", "wide"].filter((name) => kept[0][name] !== null));
   for (const name of ["content", "mask", ...once, ...(probabilities ? ["probability"] : [])]) {
     const parts = [];
@@ -391,6 +389,6 @@ try {
 } catch (error) {
   const failed = `${error.message}\nit waited for: ${doing}`;
   const late = new Promise((next) => setTimeout(next, CLOSE_MS, "(the page does not answer)"));
-  const where = await Promise.race([page.evaluate(() => document.body?.innerText ?? "").catch(() => ""), late]);
+  const where = await Promise.race([page.evaluate(told).catch(() => ""), late]);
   await leave({ failed: `${failed}\n${problems.join("\n")}\n${where}` });
 }
