@@ -39,6 +39,8 @@ _WHOLE_SHARE = 0.4  # of the clicks, into a whole frame
 _ROUGH_SHARE = 0.2  # of the others, onto a mask that is wrong
 _LOOSENESS = 0.15
 _NO_CLICK_SHARE = 0.3  # of the looks after the first, which only see the mask so far
+_SAME_LOOK_SHARE = 0.4  # of these, which see it as it was found; the others as from further away
+_FURTHEST = 4.0  # how much further away that is at the most
 
 
 @dataclass(frozen=True)
@@ -99,8 +101,8 @@ def add_clicks(
 ) -> None:
     """Give the mask that was found and click where it is most wrong, in place.
 
-    Some get no click: the same prompt is looked at again, with the soft mask of the first look, as
-    ``PromptHead.mask`` does.
+    Some get no click: the same prompt is looked at again, as ``PromptHead.mask`` does, with the
+    soft mask of the first look, or with a mask as it comes from a look at more of the frame.
 
     Args:
         prompts: (B, 4, h, w) float32.
@@ -111,7 +113,7 @@ def add_clicks(
     for maps, wanted, given in zip(prompts, truth, probability, strict=True):
         found = (given > 0.5).astype(np.uint8)
         if rng.random() < _NO_CLICK_SHARE:
-            maps[MASK] = given
+            maps[MASK] = given if rng.random() < _SAME_LOOK_SHARE else _from_afar(given, rng)
             continue
         maps[MASK] = found
         if rng.random() < 0.4:
@@ -119,6 +121,15 @@ def add_clicks(
         if rng.random() < 0.2 and maps[:BOX].any():
             continue
         _click(maps, (wanted > 0.5).astype(np.uint8), found, rng)
+
+
+def _from_afar(probability: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
+    """Return the mask with the details that it has when the object is seen smaller."""
+    height, width = probability.shape
+    scale = math.exp(rng.uniform(0, math.log(_FURTHEST)))
+    size = max(1, round(width / scale)), max(1, round(height / scale))
+    small = cv2.resize(probability, size, interpolation=cv2.INTER_AREA)
+    return np.asarray(cv2.resize(small, (width, height)) > 0.5, np.float32)
 
 
 def _click(maps: NDArray[np.float32], truth: Image, found: Image, rng: np.random.Generator) -> None:

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from edge_vos.distill.data.footage import Footage, Still, Video
-from edge_vos.distill.prompts.samples import make_prompts
+from edge_vos.distill.prompts.samples import add_clicks, make_prompts
 from edge_vos.errors import TrainingError
 from edge_vos.runtime.prompts.prompt_head import BESIDE, BOX, MASK, ON
 
@@ -79,3 +79,19 @@ def test_footage_whose_masks_are_all_empty_is_refused() -> None:
     video = Video("empty", [still.frame] * 2, [empty, empty])
     with pytest.raises(TrainingError, match="no object large enough"):
         make_prompts(Footage([video], []), SIZE, 1, 0, 0)
+
+
+def test_looks_without_a_click_get_the_mask_as_found_or_as_from_further_away() -> None:
+    found = np.zeros((200, 24, 36), np.float32)
+    found[:, 6:18, 8:28] = 0.9
+    found[:, 2, 2] = 0.9  # one cell, which is not seen from far away
+    prompts = np.zeros((200, 4, 24, 36), np.float32)
+    add_clicks(prompts, np.zeros_like(found), found, np.random.default_rng(0))
+    clicked = prompts[:, [ON, BESIDE]].any(axis=(1, 2, 3))
+    looks = prompts[~clicked, MASK]
+    same = (looks == found[0]).all(axis=(1, 2))
+    assert 0.2 < len(looks) / 200 < 0.4
+    assert 0.2 < same.mean() < 0.6
+    assert set(np.unique(looks[~same])) == {0.0, 1.0}
+    assert (looks[~same, 12, 18] == 1).all()
+    assert 0 < looks[~same, 2, 2].mean() < 1
