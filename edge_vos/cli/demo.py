@@ -60,7 +60,7 @@ def demo(
     write_gif(videos[0], output / GIF)
 
     _title("3 of 4: measure speed and memory")
-    _edge_vos("bench", "--quick", "--objects", "3")
+    _edge_vos("bench", "--frames", "100", "--objects", "3")
 
     _title("4 of 4: convert the model for this machine, and prove it equal to PyTorch")
     bundle = convert_student(output)

@@ -161,7 +161,7 @@ def test_the_demo_runs_its_commands_and_says_where_everything_is(
         *("-o", video),
     ]
     assert second[1:3] == [str(clips / "carphone_pristine.mp4"), "--mask"]  # from its beginning
-    assert bench == ["bench", "--quick", "--objects", "3"]
+    assert bench == ["bench", "--frames", "100", "--objects", "3"]
     assert convert == ["convert", "--target", "cpu", "-o", str(out / demo.BUNDLE)]
     for command in asked:
         assert f"$ edge-vos {' '.join(command)}" in result.stdout
