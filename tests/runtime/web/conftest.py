@@ -39,7 +39,7 @@ Drive = Callable[..., dict[str, Any]]
 @pytest.fixture(scope="session")
 def tools() -> Path:
     """The folder with the npm packages."""
-    for name in ("@litertjs/core", "puppeteer-core", "typescript"):
+    for name in ("@litertjs/core", "onnxruntime-web", "puppeteer-core", "typescript"):
         if not (TOOLS / "node_modules" / name).is_dir():
             pytest.skip(f"no npm package {name}: make web-tools")
     if shutil.which("node") is None:
@@ -65,8 +65,8 @@ def chromium(tools: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.fixture(scope="session")
-def convert() -> Callable[[str, tuple[int, int]], Bundle]:
-    """Convert the shipped student for the page, once for each state of its weights."""
+def convert() -> Callable[..., Bundle]:
+    """Convert the shipped student, once for each state of its weights; by default for the page."""
     from edge_vos.converters.convert import Conversion, Options, prompt_head_beside
     from edge_vos.converters.recipe import choose_all
     from edge_vos.engines import ENGINES
@@ -82,8 +82,8 @@ def convert() -> Callable[[str, tuple[int, int]], Bundle]:
     state = hashlib.sha256(weights.read_bytes() + head.read_bytes()).hexdigest()[:12]
     conversion = Conversion(Options(weights, frames=8, overwrite=True, prompt_head=head))
 
-    def make(precision: str, size: tuple[int, int]) -> Bundle:
-        (recipe,) = choose_all(("android",), (), (precision,), sampler="auto", size=size)
+    def make(precision: str, size: tuple[int, int], target: str = "android") -> Bundle:
+        (recipe,) = choose_all((target,), (), (precision,), sampler="auto", size=size)
         path = CONVERTED / state / recipe.file_name
         if not path.exists():
             conversion.convert(recipe, path)
@@ -93,19 +93,19 @@ def convert() -> Callable[[str, tuple[int, int]], Bundle]:
 
 
 @pytest.fixture(scope="session")
-def wide(convert: Callable[[str, tuple[int, int]], Bundle]) -> Bundle:
+def wide(convert: Callable[..., Bundle]) -> Bundle:
     """For a phone on its side, in 8 bits."""
     return convert("int8", WIDE)
 
 
 @pytest.fixture(scope="session")
-def tall(convert: Callable[[str, tuple[int, int]], Bundle]) -> Bundle:
+def tall(convert: Callable[..., Bundle]) -> Bundle:
     """For a phone that is held upright, in 8 bits."""
     return convert("int8", TALL)
 
 
 @pytest.fixture(scope="session")
-def exact(convert: Callable[[str, tuple[int, int]], Bundle]) -> Bundle:
+def exact(convert: Callable[..., Bundle]) -> Bundle:
     """The same in 32 bits, whose probabilities have to be Python's."""
     return convert("fp32", TALL)
 

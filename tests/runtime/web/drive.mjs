@@ -353,6 +353,12 @@ const TASKS = {
     return found;
   },
 
+  /** The recordings of a bundle for ONNX Runtime Web. */
+  async onnx() {
+    await page.goto(wish.url);
+    return page.evaluate(() => import("/example.js").then(({ verify }) => verify("bundle")));
+  },
+
   /** What the page says when something is denied. */
   async denied() {
     if (wish.noStorage) {
