@@ -26,7 +26,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from edge_vos.bundle import read_bundle, shipped_bundle_path
+from edge_vos.bundle import SHIPPED_SIZES, read_bundle, shipped_bundle_path
 from edge_vos.devices.bench.clip import draw_clip
 from edge_vos.devices.bench.ratio import paired_ratio
 from edge_vos.devices.bench.warnings import TRUSTED_OTHER_PERCENT
@@ -151,13 +151,15 @@ def peers_python(folder: Path) -> Path:
 
 def bundle_of_size(bundle: Path | None, size: tuple[int, int] | None, folder: Path) -> Path:
     """Return a bundle of that size; the shipped weights are converted for it where needed."""
-    path = bundle or shipped_bundle_path()
-    if size in (None, read_bundle(path).manifest.size):
-        return path
-    assert size is not None
+    if size is None:
+        return bundle or shipped_bundle_path()
     asked = f"{size[0]}x{size[1]}"
     if bundle is not None:
-        raise ContenderError(f"{bundle} is of another size than {asked}")
+        if read_bundle(bundle).manifest.size != size:
+            raise ContenderError(f"{bundle} is of another size than {asked}")
+        return bundle
+    if size in SHIPPED_SIZES.values():
+        return shipped_bundle_path(asked)
     say(f"converting the shipped weights for {asked}")
     command = [sys.executable, "-c", "from edge_vos.cli import main; main()", "convert"]
     command += ["--target", "cpu", "--size", asked, "-o", str(folder / "bundles"), "--json"]
@@ -219,11 +221,11 @@ def compare(peer: list[Visit], ours: list[Visit]) -> dict[str, Any]:
 
 def measure(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """Start all contenders on the same clip, let them take turns, and compare."""
+    python = peers_python(arguments.venv)
     bundle = bundle_of_size(arguments.bundle, arguments.size, folder)
     size = read_bundle(bundle).manifest.size
     clip = folder / "clip.npz"
     save_clip(clip, size, arguments.objects)
-    python = peers_python(arguments.venv)
     failed = []
     with ExitStack() as stack:
         contenders, started = [], {}
