@@ -25,7 +25,7 @@ OPERATORS = ("Conv", "Clip", "Relu", "Add", "Resize")
 """What is quantized: where ONNX Runtime has an integer kernel, or none is needed."""
 LEFT_FLOAT = ("encoder.stem", "encoder.stages.0")
 """Beside what always stays float: with so few channels at the image's size integers save no time in
-ONNX Runtime, and the first error is the dearest: with the second of them in 8 bits, the golden of
+ONNX Runtime, and the first error costs most: with the second of them in 8 bits, the golden of
 352x640 overlaps by 0.83."""
 CUT = 1e-5
 """The part of the values at either end that a clipped range leaves out."""

@@ -34,7 +34,7 @@ class ProfileReport(Subject):
         fp32_gmacs: the machine's peak, 10^9 multiply-adds a second of a product in float32.
         int8_gmacs: the same of integers; None where the engine has no such.
         operator_count: how many operators a call runs.
-        operators: those that cost most, the dearest first.
+        operators: those that cost most, the most expensive first.
         parts: what each part of the student costs.
         kinds: what each kind of operator costs.
         warnings: what makes these figures untrustworthy.
@@ -120,7 +120,7 @@ def _beyond_peak(costs: tuple[OperatorCost, ...]) -> list[str]:
 
 
 def operator_rows(report: ProfileReport) -> list[tuple[str, ...]]:
-    """Return a header and a row for each of the dearest operators."""
+    """Return a header and a row for each of the most expensive operators."""
     header = ("operator", "type", "part", "ms", "% of call", "MMAC", "GMAC/s", "% of peak")
     return [
         header,

@@ -16,6 +16,7 @@ INSTALL = (
     "sudo apt-get install python3-picamera2, and make the environment with "
     "`python3 -m venv --system-site-packages`"
 )
+_NEW_JPEG = "pip install --upgrade simplejpeg"
 _EXAMPLE = f"{PICAMERA}0?width=1280&height=720&fps=30"
 
 
@@ -28,7 +29,7 @@ class PicameraCapture:
         mode: what it shall give.
 
     Raises:
-        SourceError: if picamera2 is missing, or the camera cannot be opened.
+        SourceError: if picamera2 is missing or cannot be loaded, or the camera cannot be opened.
     """
 
     def __init__(self, uri: str, index: int, mode: CameraMode) -> None:
@@ -39,6 +40,14 @@ class PicameraCapture:
                 f"{uri!r} needs picamera2, the library of the Raspberry Pi's cameras ({error})",
                 "Raspberry Pi OS, and an environment that sees its packages",
                 INSTALL,
+            ) from error
+        except ValueError as error:
+            # The system's simplejpeg may be built for numpy 1, and then fails so:
+            # https://github.com/raspberrypi/picamera2/issues/1211
+            raise SourceError(
+                f"{uri!r} needs picamera2, which cannot be loaded ({error})",
+                "a simplejpeg that is built for numpy 2, in the environment of edge-vos",
+                _NEW_JPEG,
             ) from error
         try:
             self._camera: Any = library.Picamera2(index)

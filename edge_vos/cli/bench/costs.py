@@ -48,7 +48,9 @@ def bench_profile(request: CostRequest) -> None:
     print_warnings(report.warnings)
 
     def show() -> None:
-        print_table(operator_rows(report), f"the {len(report.operators)} dearest operators", 3)
+        print_table(
+            operator_rows(report), f"the {len(report.operators)} most expensive operators", 3
+        )
         print_table(group_rows("part", report.parts))
         print_table(group_rows("kind", report.kinds))
         print_facts(summary(report))

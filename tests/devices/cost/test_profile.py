@@ -28,7 +28,7 @@ def shipped() -> ProfileReport:
     return profile_bundle(None, threads=1, calls=2)
 
 
-def test_the_dearest_operators_come_first_with_work_and_part(shipped: ProfileReport) -> None:
+def test_the_most_expensive_operators_come_first_with_work_and_part(shipped: ProfileReport) -> None:
     times = [cost.time_ms for cost in shipped.operators]
     assert len(times) == TOP
     assert times == sorted(times, reverse=True)

@@ -1,6 +1,7 @@
 """A Raspberry Pi's camera: a fake of its library gives the frames, as no Pi is here."""
 
 import sys
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -97,4 +98,16 @@ def test_what_cannot_be_is_refused(uri: str, message: str) -> None:
 def test_without_the_library_the_command_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "picamera2", None)
     with pytest.raises(SourceError, match=r"needs picamera2.*python3-picamera2"):
+        open_source("picamera2://0")
+
+
+def test_a_library_built_for_numpy_1_gets_the_command_that_helps(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """As `import simplejpeg` of version 1.6.6 fails beside numpy 2."""
+    said = "numpy.dtype size changed, may indicate binary incompatibility."
+    (tmp_path / "picamera2.py").write_text(f"raise ValueError({said!r})\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "picamera2", raising=False)
+    with pytest.raises(SourceError, match=r"cannot be loaded \(numpy.*--upgrade simplejpeg"):
         open_source("picamera2://0")
