@@ -20,7 +20,7 @@ from edge_vos.devices.telemetry.tegrastats import parse_power_mode
 from edge_vos.engines import ENGINES
 from edge_vos.runtime import supervision
 from edge_vos.runtime.sinks import rerun_log, virtual_camera
-from edge_vos.runtime.sources import picamera
+from edge_vos.runtime.sources import csi, picamera
 from edge_vos.runtime.sources.video_library import INSTALL as INSTALL_VIDEO
 
 Which = Callable[[str], str | None]
@@ -69,10 +69,6 @@ _LABELS = (  # name, read, written; none of them takes a package
     ("Label Studio", True, False),
     ("JSON lines", False, True),
 )
-_GSTREAMER = (
-    "sudo apt-get install python3-opencv nvidia-l4t-gstreamer; pip uninstall opencv-python; "
-    "python3 -m venv --system-site-packages .venv"
-)
 
 
 @dataclass(frozen=True)
@@ -102,13 +98,11 @@ class OpenCv:
 
     Args:
         version: of OpenCV.
-        gstreamer: whether ``csi://`` cameras can be read.
         ffmpeg: whether video files and streams can be read.
         windows: what draws windows, such as QT5; empty where there is nothing.
     """
 
     version: str
-    gstreamer: bool
     ffmpeg: bool
     windows: str
 
@@ -237,7 +231,7 @@ def diagnose(display: str | None, root: Path = ROOT, which: Which = shutil.which
     engines = find_engines()
     opencv = parse_build(cv2.__version__, cv2.getBuildInformation())
     cameras = find_cameras(root)
-    tools = {name: which(name) for name in (*_TOOLS, LISTER)}
+    tools = {name: which(name) for name in (*_TOOLS, LISTER, csi.GST_LAUNCH)}
     missing = find_missing(machine, profile, engines, opencv, cameras, tools, display)
     return DoctorReport(
         machine=machine,
@@ -306,7 +300,6 @@ def parse_build(version: str, text: str) -> OpenCv:
     """Read what ``cv2.getBuildInformation`` says."""
     return OpenCv(
         version,
-        gstreamer=_built_with(text, "GStreamer").startswith("YES"),
         ffmpeg=_built_with(text, "FFMPEG").startswith("YES"),
         windows=_built_with(text, "GUI").replace("NONE", ""),
     )
@@ -336,8 +329,8 @@ def find_missing(
         found.append(
             Missing("windows", "OpenCV draws none", "pip install --force-reinstall opencv-python")
         )
-    if machine.jetpack and not opencv.gstreamer:
-        found.append(Missing("GStreamer in OpenCV", "for csi:// cameras", _GSTREAMER))
+    if machine.jetpack and tools[csi.GST_LAUNCH] is None:
+        found.append(Missing(csi.GST_LAUNCH, "for csi:// cameras", csi.INSTALL))
     for camera in cameras:
         if not camera.usable:
             why = f"{camera.path} may not be used by this user"

@@ -90,9 +90,7 @@ def _facts(report: "DoctorReport") -> list[tuple[str, str]]:
 
     machine = report.machine
     device, opencv = machine.device, report.opencv
-    able = [
-        name for name, has in (("GStreamer", opencv.gstreamer), ("FFmpeg", opencv.ffmpeg)) if has
-    ]
+    able = ["FFmpeg"] if opencv.ffmpeg else []
     rows: list[tuple[str, Any]] = [
         ("machine", f"{device.name}, {device.machine}, {machine.soc}".rstrip(", ")),
         ("cores, memory", f"{device.cores}, {device.memory_bytes / 1e9:.1f} GB"),

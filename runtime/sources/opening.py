@@ -11,7 +11,7 @@ from edge_vos.runtime.sources.image_folder import IMAGE_SUFFIXES, open_images
 from edge_vos.runtime.sources.picamera import PICAMERA, open_picamera
 from edge_vos.runtime.sources.reconnect import Notice, ReconnectPolicy
 from edge_vos.runtime.sources.span import Span
-from edge_vos.runtime.sources.stream import CSI, NETWORK, open_csi, open_network, without_secrets
+from edge_vos.runtime.sources.stream import NETWORK, open_network, without_secrets
 from edge_vos.runtime.sources.video_file import open_video
 
 __all__ = ["Frame", "Source", "open_source"]
@@ -66,7 +66,9 @@ def open_source(
     if camera := CAMERA.fullmatch(uri):
         mode = parse_mode(uri, camera[2] or "")
         return open_camera(uri, int(camera[1]), mode, policy, notice)
-    if uri.startswith(CSI):
+    if uri.startswith("csi://"):
+        from edge_vos.runtime.sources.csi import open_csi  # only here another program is started
+
         return open_csi(uri, policy, notice)
     if uri.startswith(PICAMERA):
         return open_picamera(uri, policy, notice)

@@ -24,6 +24,7 @@ from edge_vos.devices.telemetry.machine import Machine
 from edge_vos.devices.telemetry.probe import DeviceInfo
 from edge_vos.runtime.annotations.reading import KINDS
 from edge_vos.runtime.sinks.labels import label_kinds
+from edge_vos.runtime.sources.csi import GST_LAUNCH
 
 BUILD = """
   GUI:                           QT5
@@ -31,23 +32,22 @@ BUILD = """
   Video I/O:
     FFMPEG:                      YES
       avcodec:                   YES (59.37.100)
-    GStreamer:                   NO
     v4l/v4l2:                    YES (linux/videodev2.h)
 """
 PC = Machine(DeviceInfo("a PC", "x86_64", 4, 8 << 30, "Linux 6.1", "3.11.9"), "", "", (), (), "")
 ENGINES = tuple(Engine(name, True, "1.0", f"install {name}") for name in table.ENGINES)
-COMPLETE = OpenCv("5.0", True, True, "QT5")
+COMPLETE = OpenCv("5.0", True, "QT5")
 CAMERA = Camera("/dev/video0", "USB", True, ())
-TOOLS: dict[str, str | None] = {name: f"/bin/{name}" for name in ("ssh", "scp", "adb", "v4l2-ctl")}
+TOOLS: dict[str, str | None] = {
+    name: f"/bin/{name}" for name in ("ssh", "scp", "adb", "v4l2-ctl", GST_LAUNCH)
+}
 X86, JETSON = load_profile("x86-laptop"), load_profile("jetson-orin-nano")
 
 
 def test_opencv_is_read_from_its_build() -> None:
-    assert parse_build("5.0.0", BUILD) == OpenCv("5.0.0", False, True, "QT5")
-    jetson = BUILD.replace("GStreamer:                   NO", "GStreamer:  YES (1.20.3)")
-    assert parse_build("4.5.4", jetson).gstreamer
+    assert parse_build("5.0.0", BUILD) == OpenCv("5.0.0", True, "QT5")
     assert parse_build("4.5.4", BUILD.replace("QT5", "NONE")).windows == ""
-    assert parse_build("4.5.4", "") == OpenCv("4.5.4", False, False, "")
+    assert parse_build("4.5.4", "") == OpenCv("4.5.4", False, "")
 
 
 def test_engines_are_those_that_there_are() -> None:
@@ -69,7 +69,7 @@ def test_nothing_is_missing_where_everything_is_there(monkeypatch: pytest.Monkey
 def test_what_is_missing_comes_with_its_command(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("platform.system", lambda: "Linux")
     gone = tuple(replace(engine, available=False) for engine in ENGINES)
-    bare = OpenCv("5.0", False, True, "")
+    bare = OpenCv("5.0", True, "")
     tools: dict[str, str | None] = dict.fromkeys(TOOLS)
     jetson = replace(PC, jetpack="6 (Jetson Linux 36.4.3)")
     hidden = replace(CAMERA, usable=False)
@@ -78,7 +78,7 @@ def test_what_is_missing_comes_with_its_command(monkeypatch: pytest.MonkeyPatch)
     assert commands["tensorrt"] == "install tensorrt"
     assert "coreml" not in commands  # no Jetson has it
     assert commands["windows"].startswith("pip install")
-    assert "nvidia-l4t-gstreamer" in commands["GStreamer in OpenCV"]
+    assert "nvidia-l4t-gstreamer" in commands[GST_LAUNCH]
     assert commands["camera"] == "sudo usermod -aG video $USER"
     assert commands["adb"] == "sudo apt-get install adb"
     assert commands["ssh"] == commands["scp"] == "sudo apt-get install openssh-client"
@@ -101,7 +101,7 @@ def test_a_machine_is_examined(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(doctor, "profile_of", lambda device: replace(X86, engines=("onnx",)))
     found = diagnose(None, tmp_path, lambda name: None)
     assert found.ready
-    assert found.tools == {"ssh": None, "scp": None, "adb": None, "v4l2-ctl": None}
+    assert found.tools == dict.fromkeys(TOOLS)
     assert {each.what for each in found.missing} >= {"camera", "ssh", "scp", "adb"}
     unknown = replace(ENGINES[0], available=None)
     assert not is_ready((unknown,))

@@ -22,12 +22,10 @@ from edge_vos.runtime.model import LoadedModel
 from edge_vos.runtime.pipeline import RunOptions, segment
 from edge_vos.runtime.segmenter import Segmenter
 from edge_vos.runtime.sinks.video.matroska import MatroskaWriter
-from edge_vos.runtime.sources import stream
-from edge_vos.runtime.sources.camera import CameraMode
 from edge_vos.runtime.sources.frame import Source
 from edge_vos.runtime.sources.opening import open_source
 from edge_vos.runtime.sources.reconnect import LiveFeed, ReconnectPolicy
-from edge_vos.runtime.sources.stream import csi_pipeline, open_network
+from edge_vos.runtime.sources.stream import open_network
 
 SIZE = (48, 64)
 QUICK = ReconnectPolicy(stall_s=0.2, reconnect_s=0.5, first_wait_s=0.02, longest_wait_s=0.1)
@@ -303,46 +301,6 @@ def test_a_file_on_a_server_can_be_looped_and_keeps_its_secrets(tmp_path: Path) 
 def test_a_server_without_video_is_refused(serve: Callable[..., Server]) -> None:
     with pytest.raises(SourceError, match="No video comes from"):
         open_source(serve(0).url)
-
-
-def test_a_jetson_camera_needs_gstreamer(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stream.cv2, "getBuildInformation", lambda: "  GStreamer:       NO\n")
-    with pytest.raises(SourceError, match=r"GStreamer.*apt-get install python3-opencv"):
-        open_source("csi://0")
-    for uri in ("csi://front", "csi://0?format=NV12", "csi://0?zoom=1"):
-        with pytest.raises(SourceError, match=r"cannot be read|no option"):
-            open_source(uri)
-
-
-def test_a_jetson_camera_is_read_through_gstreamer(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The pipeline keeps one frame, the newest; here a fake takes it, as no Jetson is here."""
-    opened: list[tuple[object, ...]] = []
-
-    class Capture(Device):
-        def __init__(self, *arguments: object) -> None:
-            super().__init__("....")
-            opened.append(arguments)
-
-        def isOpened(self) -> bool:  # noqa: N802
-            return True
-
-        def read(self) -> tuple[bool, np.ndarray | None]:
-            self.grab()
-            return self.retrieve()
-
-        def get(self, _: int) -> float:
-            return 60.0
-
-    monkeypatch.setattr(stream.cv2, "getBuildInformation", lambda: "  GStreamer:    YES (1.20)\n")
-    monkeypatch.setattr(stream.cv2, "VideoCapture", Capture)
-    uri = "csi://1?width=640&height=480&fps=60"
-    with open_source(uri, reconnect_s=0.0) as source, pytest.raises(SourceLost):
-        list(source)
-    pipeline = csi_pipeline(1, CameraMode(640, 480, 60.0))
-    assert opened == [(pipeline, cv2.CAP_GSTREAMER)]
-    assert pipeline.startswith("nvarguscamerasrc sensor-id=1 ! video/x-raw(memory:NVMM), width=640")
-    assert pipeline.endswith("appsink drop=true max-buffers=1 sync=false")
-    assert (source.fps, source.size) == (60.0, SIZE)
 
 
 def test_a_stream_over_udp_is_read_while_it_lasts() -> None:
