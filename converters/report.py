@@ -1,7 +1,7 @@
 """What a conversion found and made, each with its one form in JSON."""
 
 from dataclasses import asdict, dataclass
-from typing import Any, Self
+from typing import Any
 
 from edge_vos.bundle import Bundle
 from edge_vos.converters.lowering import Lowered
@@ -100,7 +100,7 @@ class PromptHeadSummary:
     host_latency_ms: float | None
 
     @classmethod
-    def of(cls, report: ConversionReport, bundle: Bundle) -> Self | None:
+    def of(cls, report: ConversionReport, bundle: Bundle) -> "PromptHeadSummary | None":
         """Summarise; ``None`` for a bundle without a prompt head."""
         entry, found = bundle.manifest.prompt_head, report.verification
         if entry is None:
@@ -155,7 +155,7 @@ class ConversionSummary(Recipe):
     @classmethod
     def of(
         cls, report: ConversionReport, bundle: Bundle, prompt_head: ConversionReport | None = None
-    ) -> Self:
+    ) -> "ConversionSummary":
         """Summarise a conversion.
 
         Args:
@@ -188,7 +188,7 @@ class ConversionSummary(Recipe):
         )
 
     @classmethod
-    def from_json(cls, document: dict[str, Any]) -> Self:
+    def from_json(cls, document: dict[str, Any]) -> "ConversionSummary":
         """Read what ``to_json`` gave."""
         head = document.get("prompt_head")
         made = PromptHeadSummary(**_with_tuples(head)) if head else None

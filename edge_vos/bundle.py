@@ -338,8 +338,7 @@ def _check_file(path: Path, folder: Path, name: str, entry: FileEntry) -> None:
         raise BundleError(
             f"{name} of {path} has {size_bytes} bytes", f"{entry.size_bytes} bytes", _COPY_AGAIN
         )
-    with file.open("rb") as stream:
-        sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
+    sha256 = hashlib.sha256(file.read_bytes()).hexdigest()
     if sha256 != entry.sha256:
         raise BundleError(f"{name} of {path} has the sha256 {sha256}", entry.sha256, _COPY_AGAIN)
 

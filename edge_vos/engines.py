@@ -283,7 +283,12 @@ ENGINES: dict[str, Engine] = _by_name(
             install="pip install tensorrt cuda-python",
             modules=(("tensorrt", "cuda"),),
             system_modules=("tensorrt",),
-            requires=("cuda-python",),
+            # JetPack 6, whose Python is 3.10, has CUDA 12; cuda-python 13 wants a driver for 13:
+            # https://github.com/NVIDIA/cutlass/issues/2866
+            requires=(
+                "cuda-python<13; python_version < '3.11'",
+                "cuda-python; python_version >= '3.11'",
+            ),
             distributions=("tensorrt", "tensorrt-cu12", "tensorrt-cu13"),
             runner="edge_vos.runtime.backends.tensorrt",
             converter="edge_vos.converters.tensorrt.lower",

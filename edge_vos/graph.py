@@ -9,7 +9,6 @@ and value.
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -97,7 +96,7 @@ class GraphSpec:
     value_channels: int
 
     @classmethod
-    def of_tensors(cls, size: tuple[int, int], tensors: Iterable[TensorSpec]) -> Self:
+    def of_tensors(cls, size: tuple[int, int], tensors: Iterable[TensorSpec]) -> "GraphSpec":
         """Read K, N, Ck and Cv from tensors; whether all their shapes agree is not checked.
 
         Raises:
@@ -162,7 +161,7 @@ class PromptGraphSpec:
     size: tuple[int, int]
 
     @classmethod
-    def beside(cls, size: tuple[int, int]) -> Self:
+    def beside(cls, size: tuple[int, int]) -> "PromptGraphSpec":
         """Return the prompt head's graph in a bundle whose step takes images of a size.
 
         Its own size is always the same, upright in a bundle for upright pictures: small objects

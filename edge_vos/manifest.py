@@ -5,7 +5,7 @@
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Self
+from typing import Any
 
 from edge_vos.graph import GraphSpec, PromptGraphSpec, TensorSpec
 
@@ -136,7 +136,7 @@ class Manifest:
     prompt_head: PromptHeadEntry | None = None
 
     @classmethod
-    def of_graph(cls, graph: GraphSpec, name: str, **described: Any) -> Self:
+    def of_graph(cls, graph: GraphSpec, name: str, **described: Any) -> "Manifest":
         """Describe a graph in this release's schema.
 
         Args:

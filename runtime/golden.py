@@ -8,7 +8,7 @@ the runtime but the engine is under test. Needs neither torch nor the clip;
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
-from typing import Any, Self, TypedDict
+from typing import Any, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -81,7 +81,7 @@ class Golden:
     value: NDArray[np.float16]
 
     @classmethod
-    def load(cls, bundle: Bundle) -> Self:
+    def load(cls, bundle: Bundle) -> "Golden":
         """Read the golden of a bundle.
 
         Raises:

@@ -146,11 +146,11 @@ def outline_levels(
     margin = np.log(chance[1:].max(axis=0) / chance[0])
     levels = np.zeros(letterbox.content_size, np.uint8)
     if (window := _around(margin >= 0)) is not None:
-        pixels = tuple(slice(part.start * MASK_STRIDE, part.stop * MASK_STRIDE) for part in window)
-        outline = guided_filter(margin[window], letterbox.pixels(image)[0][:, *pixels])
+        rows, columns = (slice(s.start * MASK_STRIDE, s.stop * MASK_STRIDE) for s in window)
+        outline = guided_filter(margin[window], letterbox.pixels(image)[0][:, rows, columns])
         # 8 bits are enough for where it is zero, and cheaper to enlarge.
         lowest = np.maximum(outline, -OUTLINE / LEVELS)
-        levels[pixels] = cv2.convertScaleAbs(lowest, alpha=LEVELS, beta=OUTLINE)
+        levels[rows, columns] = cv2.convertScaleAbs(lowest, alpha=LEVELS, beta=OUTLINE)
     return letterbox.enlarge(levels)
 
 

@@ -7,7 +7,7 @@ lie on whole cells of the stride-4 grid. So going back is a crop and one resize,
 import math
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Self, TypeVar, cast
+from typing import TypeVar, cast
 
 import cv2
 import numpy as np
@@ -45,7 +45,7 @@ class Letterbox:
     content_size: tuple[int, int]
 
     @classmethod
-    def fit(cls, frame_size: tuple[int, int], image_size: tuple[int, int]) -> Self:
+    def fit(cls, frame_size: tuple[int, int], image_size: tuple[int, int]) -> "Letterbox":
         """Centre frames in an image, as large as they fit.
 
         Raises:

@@ -78,7 +78,7 @@ class Verdict(ABC):
             "mask_iou": self.mask_iou,
             **more,
         }
-        return finite(report)  # type: ignore[no-any-return]
+        return finite(report)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,6 +1,6 @@
 """Put a measurement, the bundle and the machine together into a report."""
 
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 
 from edge_vos.bundle import Bundle, Manifest
 from edge_vos.devices.bench.measurement import Measurement
@@ -67,7 +67,7 @@ def build_report(
         memory=memory,
         other_cpu_percent=measurement.other_cpu_percent,
         warnings=warnings,
-        measured_at=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        measured_at=datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
         drift=measurement.drift,
         accuracy=accuracy,
         placement=manifest.report.get("placement", {}),

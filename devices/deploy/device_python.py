@@ -18,7 +18,7 @@ INSTALL_S = 1800.0
 
 OnStep = Callable[[str], None]
 
-_PYTHONS = ("python3.13", "python3.12", "python3.11", "python3")
+_PYTHONS = ("python3.13", "python3.12", "python3.11", "python3.10", "python3")
 _PROBE = (
     "import importlib.util as u, json, sys; print(json.dumps([sys.version_info[:3], "
     "[m for m in sys.argv[1:] if u.find_spec(m) is None]]))"

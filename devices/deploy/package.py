@@ -16,10 +16,10 @@ from edge_vos.engines import find_engine
 ROOTS = ("edge_vos", "edge_vos.converters", "edge_vos.devices", "edge_vos.runtime")
 """Folders that are packed with all that is below them."""
 LEFT_OUT = ("edge_vos/distill/", "edge_vos/evaluate/", "edge_vos/weights/")
-MODULES = ("numpy", "cv2", "onnxruntime", "packaging", "PIL", "typer", "rich", "psutil")
+MODULES = ("numpy", "cv2", "onnxruntime", "packaging", "PIL", "typer", "rich", "psutil", "tomli")
 """What the base install imports."""
 
-OLDEST_PYTHON = (3, 11)
+OLDEST_PYTHON = (3, 10)
 _MAIN = b"from edge_vos.cli.packed import main\n\nmain()\n"
 _SUFFIXES = (".py", ".html", ".css", ".js", ".svg", ".onnx", ".schema.json", ".toml")
 _EXTRA = re.compile(r"""^(.*?)\s*;\s*extra\s*==\s*['"]([^'"]+)['"]$""")

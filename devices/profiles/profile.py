@@ -4,16 +4,19 @@ A profile is a TOML file in ``profiles/``, by ``profiles/schema.json``. Its fact
 that they were found on; what it recommends has been measured by nobody unless it says so.
 """
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields
 from importlib.resources import files
-from importlib.resources.abc import Traversable
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import tomli
 
 from edge_vos.devices.telemetry.probe import DeviceInfo
 from edge_vos.engines import ENGINES
 from edge_vos.errors import UsageError
+
+if TYPE_CHECKING:
+    from importlib.abc import Traversable
 
 FOLDER = files("edge_vos.devices.profiles")  # also where the package is one zip
 GENERIC = "generic-cpu"
@@ -93,13 +96,13 @@ class Profile:
     traps: tuple[Trap, ...] = ()
 
 
-def profile_names(folder: Traversable = FOLDER) -> tuple[str, ...]:
+def profile_names(folder: "Traversable" = FOLDER) -> tuple[str, ...]:
     """Return the names of all profiles, sorted."""
     names = (each.name for each in folder.iterdir())
     return tuple(sorted(name.removesuffix(".toml") for name in names if name.endswith(".toml")))
 
 
-def load_profile(name: str, folder: Traversable = FOLDER) -> Profile:
+def load_profile(name: str, folder: "Traversable" = FOLDER) -> Profile:
     """Read a profile.
 
     Raises:
@@ -113,8 +116,8 @@ def load_profile(name: str, folder: Traversable = FOLDER) -> Profile:
         )
     path = folder.joinpath(f"{name}.toml")
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        document = tomli.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomli.TOMLDecodeError) as error:
         raise UsageError(f"{path} cannot be read: {error}", "a TOML file") from error
     return parse_profile(name, document)
 
@@ -164,7 +167,7 @@ def parse_profile(name: str, document: Mapping[str, Any]) -> Profile:
     )
 
 
-def profile_of(device: DeviceInfo, folder: Traversable = FOLDER) -> Profile:
+def profile_of(device: DeviceInfo, folder: "Traversable" = FOLDER) -> Profile:
     """Return the profile that fits a machine: its board's, or that of its kind."""
     names = {load_profile(name, folder).title: name for name in profile_names(folder)} | BOARDS
     if fitting := [text for text in names if text.lower() in device.name.lower()]:

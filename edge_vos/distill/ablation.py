@@ -6,12 +6,13 @@ where it was.
 
 import dataclasses
 import json
-import tomllib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean, pstdev
 from typing import Any
+
+import tomli
 
 from edge_vos.distill.config import TrainConfig, merged
 from edge_vos.distill.data.footage import Footage
@@ -87,7 +88,7 @@ def read_rows(folder: Path, common: TrainConfig) -> list[Row]:
     rows = []
     for path in sorted(folder.glob("*.toml")):
         try:
-            given = tomllib.loads(path.read_text(encoding="utf-8"))
+            given = tomli.loads(path.read_text(encoding="utf-8"))
             question, seeds = str(given.pop("question")), int(given.pop("seeds", 1))
             labels_only = bool(given.pop("labels_only", False))
         except (KeyError, TypeError, ValueError) as error:

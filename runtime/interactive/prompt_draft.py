@@ -1,7 +1,6 @@
 """A prompt in the making: boxes, clicks and strokes on a still frame, and the mask they give."""
 
 from dataclasses import dataclass, replace
-from typing import Self
 
 import cv2
 import numpy as np
@@ -78,7 +77,7 @@ class PromptDraft:
         object_id: int,
         finder: ObjectFinder,
         earlier: Prompt | None = None,
-    ) -> Self:
+    ) -> "PromptDraft":
         """Begin with an object as it was found, or with nothing.
 
         Args:
@@ -91,7 +90,7 @@ class PromptDraft:
         found = (result.mask == object_id).view(np.uint8)
         return cls(frame, result, object_id, finder, found, frame.image, earlier)
 
-    def with_box(self, box_xywh: Box) -> Self:
+    def with_box(self, box_xywh: Box) -> "PromptDraft":
         """Return a draft that begins anew with a box.
 
         Raises:
@@ -101,7 +100,7 @@ class PromptDraft:
         mask = self.finder.find(self.frame.image, prompt)
         return replace(self, prompt=prompt, mask=mask)._drawn()
 
-    def with_click(self, xy: Point, label: int) -> Self:
+    def with_click(self, xy: Point, label: int) -> "PromptDraft":
         """Return a draft with one more click, which refines the mask so far; all clicks count.
 
         Raises:
@@ -115,7 +114,7 @@ class PromptDraft:
         mask = self.finder.find(self.frame.image, prompt, self.mask)
         return replace(self, prompt=prompt, mask=mask)._drawn()
 
-    def with_stroke(self, stroke: Stroke) -> Self:
+    def with_stroke(self, stroke: Stroke) -> "PromptDraft":
         """Return a draft whose mask is painted by hand in one place.
 
         Raises:
@@ -131,7 +130,7 @@ class PromptDraft:
         prompt = Prompt(self.object_id, mask=mask, points=points, labels=labels)
         return replace(self, prompt=prompt, mask=mask)._drawn()
 
-    def _drawn(self) -> Self:
+    def _drawn(self) -> "PromptDraft":
         mask = self.result.mask.copy()
         mask[mask == self.object_id] = 0
         mask[self.mask > 0] = self.object_id

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Self
 
 import cv2
 import numpy as np
@@ -22,7 +21,7 @@ class View:
     right: int
 
     @classmethod
-    def whole(cls, frame_size: tuple[int, int]) -> Self:
+    def whole(cls, frame_size: tuple[int, int]) -> "View":
         """Look at all of a frame of (height, width) pixels."""
         return cls(0, frame_size[0], 0, frame_size[1])
 
@@ -32,7 +31,7 @@ class View:
         centre: tuple[float, float],
         size: tuple[float, float],
         frame_size: tuple[int, int],
-    ) -> Self:
+    ) -> "View":
         """Look at a part of a frame, moved and cut so that it lies in the frame.
 
         Args:

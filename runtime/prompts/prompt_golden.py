@@ -5,7 +5,6 @@ neither torch nor the clip; ``edge_vos.converters.verify.prompt_golden`` makes o
 """
 
 from dataclasses import dataclass, fields
-from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,7 +45,7 @@ class PromptGolden:
     probability: NDArray[np.float16]
 
     @classmethod
-    def load(cls, bundle: Bundle) -> Self:
+    def load(cls, bundle: Bundle) -> "PromptGolden":
         """Read the golden of a bundle with a prompt head.
 
         Raises:

@@ -7,7 +7,7 @@ pixel near the outline. Where it knows nothing it adds nothing.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 
 import cv2
 import numpy as np
@@ -57,7 +57,7 @@ class Outline:
         self._weights, self._mean, self._spread = weights, mean, spread
 
     @classmethod
-    def learn(cls, lessons: Sequence[Lesson]) -> Self:
+    def learn(cls, lessons: Sequence[Lesson]) -> "Outline":
         """Train on what is known; the same lessons give the same outline.
 
         Args:

@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import asdict, astuple, dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,7 +50,7 @@ class Run:
     outputs: tuple[str, ...]
 
     @classmethod
-    def of(cls, job: Job, model: LoadedModel, outputs: Sequence[str]) -> Self:
+    def of(cls, job: Job, model: LoadedModel, outputs: Sequence[str]) -> "Run":
         """Describe a run; every picture is read.
 
         Raises:
@@ -140,7 +140,7 @@ class WorkingFolder:
         self.taken = len(self._frames)
 
     @classmethod
-    def open(cls, path: Path, run: Run, *, resume: bool, overwrite: bool) -> Self:
+    def open(cls, path: Path, run: Run, *, resume: bool, overwrite: bool) -> "WorkingFolder":
         """Make a folder, or go on in the one that a run before left.
 
         Args:
@@ -182,7 +182,7 @@ class WorkingFolder:
             raise _unwritable(path, error) from error
         return cls(path, begun)
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "WorkingFolder":
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -263,8 +263,7 @@ def _digest(content: bytes) -> str:
 
 def _digest_file(path: Path) -> str:
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return _digest(path.read_bytes())
     except OSError as error:
         raise SourceLost(
             f"The image {path} cannot be read ({error.strerror or error})", "intact images"

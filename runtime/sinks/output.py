@@ -4,7 +4,7 @@ import json
 import re
 from contextlib import suppress
 from pathlib import Path
-from typing import ClassVar, Protocol, Self
+from typing import ClassVar, Protocol
 
 from edge_vos.errors import SinkError
 from edge_vos.runtime.masks import encode_rle, write_labels_png
@@ -39,7 +39,7 @@ class Sink(Protocol):
     def close(self) -> None:
         """Complete the output; closing twice does nothing."""
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "Sink":
         return self
 
     def __exit__(self, *_: object) -> None:

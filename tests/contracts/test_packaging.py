@@ -2,18 +2,18 @@
 
 import importlib.util
 import subprocess
-import tomllib
 import zipfile
 from pathlib import Path
 
 import pytest
+import tomli
 
 from edge_vos.cli.demo import find_clip
 
 REPOSITORY = Path(__file__).parents[2]
 DEMO_MASK = REPOSITORY / "edge_vos/weights/bigbuckbunny.png"
 MAPPED = ("converters", "runtime", "devices")
-SETUPTOOLS = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["tool"]["setuptools"]
+SETUPTOOLS = tomli.loads((REPOSITORY / "pyproject.toml").read_text())["tool"]["setuptools"]
 
 
 def test_the_package_list_is_the_folders() -> None:

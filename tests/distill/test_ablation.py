@@ -1,10 +1,10 @@
 """Rows are data, runs are resumed, and the table says what was found."""
 
 import dataclasses
-import tomllib
 from pathlib import Path
 
 import pytest
+import tomli
 
 from edge_vos.distill.ablation import ROWS, Outcome, Row, read_rows, run_row, table
 from edge_vos.distill.config import RECIPES, TrainConfig, merged
@@ -35,7 +35,7 @@ def test_every_row_that_ships_asks_its_own_question() -> None:
 
 @pytest.mark.parametrize("recipe", sorted(RECIPES.glob("*.toml")), ids=lambda path: path.stem)
 def test_a_recipe_changes_what_it_names_and_nothing_else(recipe: Path) -> None:
-    given = tomllib.loads(recipe.read_text(encoding="utf-8"))
+    given = tomli.loads(recipe.read_text(encoding="utf-8"))
     found, common = merged(COMMON, given).to_dict(), COMMON.to_dict()
     assert {name for name in found if found[name] != common[name]} <= set(given)
     kept = {name: value for name, value in common["clips"].items()

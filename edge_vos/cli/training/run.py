@@ -7,7 +7,6 @@ import json
 import math
 import os
 import time
-import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import tomli
 import typer
 
 from edge_vos.cli.training.options import MaterialOptions, TrainingOptions
@@ -345,7 +345,7 @@ def _read_config(path: Path | None) -> dict[str, Any]:
     recipe = RECIPES / f"{path.name}.toml"
     named = not path.exists() and path.name == str(path) and recipe.is_file()
     try:
-        return tomllib.loads((recipe if named else path).read_text(encoding="utf-8"))
+        return tomli.loads((recipe if named else path).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         names = ", ".join(sorted(file.stem for file in RECIPES.glob("*.toml")))
         raise UsageError(

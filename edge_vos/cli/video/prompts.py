@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Self
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -95,7 +95,7 @@ class Prompts:
         _ = self.first, self.later  # wrong ones are refused before anything is opened
 
     @classmethod
-    def of(cls, options: PromptOptions, masks: tuple[str, ...]) -> Self:
+    def of(cls, options: PromptOptions, masks: tuple[str, ...]) -> "Prompts":
         """Return the prompts among a command's options, and those that are files."""
         given = (options.box, options.point, options.negative, options.name)
         box, point, negative, name = (tuple(each or ()) for each in given)

@@ -1,11 +1,11 @@
 import json
 import re
-import tomllib
 from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any
 
 import pytest
+import tomli
 
 from edge_vos.cli.devices import recipe_for_device
 from edge_vos.converters.known_bad import check_known_bad
@@ -100,7 +100,7 @@ def _fits(value: Any, rule: dict[str, Any]) -> bool:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_profile_fits_the_schema(name: str) -> None:
-    assert _fits(tomllib.loads((FOLDER / f"{name}.toml").read_text()), SCHEMA)
+    assert _fits(tomli.loads((FOLDER / f"{name}.toml").read_text()), SCHEMA)
 
 
 def test_the_schema_says_what_the_classes_do() -> None:
@@ -115,7 +115,7 @@ def test_the_schema_says_what_the_classes_do() -> None:
 
 
 def _document() -> dict[str, Any]:
-    return tomllib.loads((FOLDER / "raspberry-pi-5.toml").read_text())
+    return tomli.loads((FOLDER / "raspberry-pi-5.toml").read_text())
 
 
 @pytest.mark.parametrize(

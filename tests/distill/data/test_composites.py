@@ -1,10 +1,10 @@
 """Clips that are put together: labels that fit, ids that follow their object."""
 
 import dataclasses
-import tomllib
 
 import numpy as np
 import pytest
+import tomli
 
 from edge_vos.distill.config import RECIPES, TrainConfig, merged
 from edge_vos.distill.data.clip_config import ClipConfig
@@ -98,7 +98,7 @@ def test_what_is_not_seen_at_first_is_not_followed() -> None:
 
 
 def test_every_clip_of_the_recipe_begins_with_an_object(footage: Footage) -> None:
-    recipe = tomllib.loads((RECIPES / "quality.toml").read_text())
+    recipe = tomli.loads((RECIPES / "quality.toml").read_text())
     config = merged(TrainConfig(), recipe)
     assert config.clips.size == (352, 640)
     assert config.clips_at(0).frames == 5
