@@ -50,6 +50,8 @@ def _parts(box_xywh: tuple[int, int, int, int], height: int, width: int) -> list
 
 
 PLACE = _parts(BOX_XYWH, 360, 640)
+ROCK, ITS_END = (527, 176), (606, 190)
+"""A thing in that picture, and a part of it that a tap in its middle leaves out."""
 HEAD = {"wide": [[0.3, 0.08], [0.68, 0.72]], "tall": [[0.35, 0.08], [0.85, 0.72]]}
 """Around the driver's head in the demo's clip."""
 
@@ -223,13 +225,13 @@ def test_prompts_find_what_python_finds(
         path.write_bytes(picture.tobytes())
         pictures[name] = {"path": str(path), "height": height, "width": width}
     left, top, across, down = BOX_XYWH
-    middle, low = (left + across // 2, top + down // 2), (left + across // 2, top + down - 20)
+    low = (left + across // 2, top + down - 20)
     prompts: list[dict[str, Any]] = [
         {"kind": "box", "box": BOX_XYWH},
-        {"kind": "points", "points": [middle], "labels": [1]},
-        {"kind": "points", "points": [middle, (10, 10)], "labels": [1, 0]},
+        {"kind": "points", "points": [ROCK], "labels": [1]},
+        {"kind": "points", "points": [ROCK, (10, 10)], "labels": [1, 0]},
         {"kind": "points", "points": [low], "labels": [0], "after": 0},
-        {"kind": "points", "points": [low], "labels": [1], "after": 1},
+        {"kind": "points", "points": [ITS_END], "labels": [1], "after": 1},
         {"kind": "brush", "add": True},
     ]
     with served(site) as server:
