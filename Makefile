@@ -56,7 +56,7 @@ $(VENV)/.demo $(VENV)/.dev: $(VENV)/.%: pyproject.toml | $(BIN)/pip
 
 $(BIN)/pip:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
-		echo "edge-vos needs Python 3.11 or newer, and '$(PYTHON)' is not (or is missing)." \
+		echo "This needs Python 3.11 or newer, and '$(PYTHON)' is not (or is missing)." \
 			"Name one that is: make $(firstword $(MAKECMDGOALS) demo) PYTHON=python3.11" >&2; exit 1; }
 	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
 		echo "No virtual environment could be made; on Debian: apt install python3-venv" >&2; exit 1; }
