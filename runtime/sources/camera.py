@@ -12,7 +12,7 @@ import cv2
 
 from edge_vos.errors import SourceError
 from edge_vos.runtime.sources.frame import Source
-from edge_vos.runtime.sources.reconnect import LiveFeed, Notice, ReconnectPolicy
+from edge_vos.runtime.sources.reconnect import LiveFeed, Notice, ReconnectPolicy, live_source
 
 FALLBACK_FPS = 30.0  # for a camera that does not tell
 CAMERA = re.compile(r"(?:/dev/video)?(\d+)(?:\?(.*))?", re.DOTALL)
@@ -89,15 +89,8 @@ def open_camera(
     image = _first(capture, index, mode)
     fps = float(capture.get(cv2.CAP_PROP_FPS))
     feed = LiveFeed(f"Camera {index}", capture, lambda: _connect(index, mode), policy, notice)
-    return Source(
-        uri,
-        feed,
-        fps=fps if math.isfinite(fps) and 0 < fps <= 1000 else FALLBACK_FPS,
-        size=image,
-        frames=None,
-        is_live=True,
-        is_endless=True,
-        release=feed.close,
+    return live_source(
+        uri, feed, fps if math.isfinite(fps) and 0 < fps <= 1000 else FALLBACK_FPS, image
     )
 
 

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from edge_vos.errors import SourceError
 from edge_vos.runtime.sources.camera import FALLBACK_FPS, CameraMode, parse_mode
 from edge_vos.runtime.sources.frame import Source
-from edge_vos.runtime.sources.reconnect import LiveFeed, Notice, ReconnectPolicy
+from edge_vos.runtime.sources.reconnect import LiveFeed, Notice, ReconnectPolicy, live_source
 
 CSI = "csi://"
 GST_LAUNCH = "gst-launch-1.0"
@@ -125,16 +125,7 @@ def open_csi(uri: str, policy: ReconnectPolicy, notice: Notice | None = None) ->
             "sudo systemctl restart nvargus-daemon",
         )
     feed = LiveFeed(uri, capture, connect, policy, notice)
-    return Source(
-        uri,
-        feed,
-        fps=mode.fps or FALLBACK_FPS,
-        size=size,
-        frames=None,
-        is_live=True,
-        is_endless=True,
-        release=feed.close,
-    )
+    return live_source(uri, feed, mode.fps or FALLBACK_FPS, size)
 
 
 def csi_pipeline(sensor: int, mode: CameraMode) -> str:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from edge_vos.errors import SourceError
 from edge_vos.runtime.sources.camera import FALLBACK_FPS, CameraMode, parse_mode
 from edge_vos.runtime.sources.frame import Source
-from edge_vos.runtime.sources.reconnect import LiveFeed, Notice, ReconnectPolicy
+from edge_vos.runtime.sources.reconnect import LiveFeed, Notice, ReconnectPolicy, live_source
 
 PICAMERA = "picamera2://"
 INSTALL = (
@@ -110,13 +110,4 @@ def open_picamera(uri: str, policy: ReconnectPolicy, notice: Notice | None = Non
         return PicameraCapture(uri, index, mode)
 
     feed = LiveFeed(f"Camera {index}", capture, connect, policy, notice)
-    return Source(
-        uri,
-        feed,
-        fps=mode.fps or FALLBACK_FPS,
-        size=(image.shape[0], image.shape[1]),
-        frames=None,
-        is_live=True,
-        is_endless=True,
-        release=feed.close,
-    )
+    return live_source(uri, feed, mode.fps or FALLBACK_FPS, (image.shape[0], image.shape[1]))

@@ -11,7 +11,7 @@ import numpy as np
 
 from edge_vos.errors import SourceError, SourceLost, SourceTimeout
 from edge_vos.runtime.frame_queue import FrameQueue, QueueEnd
-from edge_vos.runtime.sources.frame import RawFrame
+from edge_vos.runtime.sources.frame import RawFrame, Source
 
 Notice = Callable[[str], None]
 _BROKEN_IN_A_ROW = 30  # more frames than this that cannot be decoded are a lost connection
@@ -140,6 +140,27 @@ class LiveFeed:
             lost.next_step,
         )  # fmt: skip
         return raw, late
+
+
+def live_source(uri: str, feed: LiveFeed, fps: float, size: tuple[int, int]) -> Source:
+    """Return what gives a feed's frames, without an end.
+
+    Args:
+        uri: what the user asked for.
+        feed: gives them; closed with the source.
+        fps: frames a second.
+        size: (height, width) in pixels.
+    """
+    return Source(
+        uri,
+        feed,
+        fps=fps,
+        size=size,
+        frames=None,
+        is_live=True,
+        is_endless=True,
+        release=feed.close,
+    )
 
 
 class _Reader:

@@ -8,7 +8,7 @@ import cv2
 
 from edge_vos.errors import SourceError
 from edge_vos.runtime.sources.frame import Source
-from edge_vos.runtime.sources.reconnect import LiveFeed, Notice, ReconnectPolicy
+from edge_vos.runtime.sources.reconnect import LiveFeed, Notice, ReconnectPolicy, live_source
 from edge_vos.runtime.sources.video_file import FALLBACK_FPS, open_video
 
 NETWORK = ("rtsp://", "rtsps://", "http://", "https://", "udp://")
@@ -43,15 +43,8 @@ def open_network(
         raise SourceError(f"{name} answers and gives no frame", "a stream of video")
     fps = float(capture.get(cv2.CAP_PROP_FPS))
     feed = LiveFeed(name, capture, lambda: _connect_network(uri, policy), policy, notice)
-    return Source(
-        uri,
-        feed,
-        fps=fps if 0 < fps <= 1000 else FALLBACK_FPS,
-        size=(image.shape[0], image.shape[1]),
-        frames=None,
-        is_live=True,
-        is_endless=True,
-        release=feed.close,
+    return live_source(
+        uri, feed, fps if 0 < fps <= 1000 else FALLBACK_FPS, (image.shape[0], image.shape[1])
     )
 
 
