@@ -76,7 +76,7 @@ class CsiCapture:
         return True, np.asarray(cv2.cvtColor(self._frame, cv2.COLOR_BGRA2BGR), np.uint8)
 
     def release(self) -> None:
-        """Give the camera back; closed without a farewell, its daemon may keep it."""
+        """Stop the pipeline; one that is killed may leave the camera busy."""
         self._process.send_signal(signal.SIGINT)
         os.close(self._pipe)
         try:

@@ -67,7 +67,7 @@ def test_frames_come_in_order_until_the_camera_is_gone(launch: Path) -> None:
 
 
 def test_the_camera_is_given_back(launch: Path) -> None:
-    """Closed without a farewell, the camera's daemon may not give it to the next one."""
+    """GStreamer is asked to stop: one that is killed may leave the camera busy."""
     log = _write(launch, 2, "time.sleep(60)")
     capture = CsiCapture(URI, "videotestsrc", (48, 66))
     assert capture.grab()
