@@ -1,5 +1,6 @@
 """Draw panels with axes, curves and text, with OpenCV, which the base install has."""
 
+import math
 from collections.abc import Sequence
 
 import cv2
@@ -40,15 +41,15 @@ class Panel:
         write(self.image, title, (LEFT, 20), 0.5)
 
     def draw_axes(self) -> None:
-        """Draw lines of equal height, and what they and the foot stand for."""
-        for share in np.linspace(0, 1, _TICKS):
-            across, up = (low + share * (high - low) for low, high in (self._x, self._y))
+        """Draw lines at round heights, and what they and places along the foot stand for."""
+        for up in round_values(self._y):
             start, end = self.place(np.array(self._x), np.full(2, up))
             cv2.line(self.image, start.tolist(), end.tolist(), GRID, 1)
             write(self.image, f"{up:.4g}", (8, int(start[1]) + 4), 0.4)
+        for across in round_values(self._x):
             (foot,) = self.place(np.array([across]), np.array(self._y[:1]))
             at_xy = (int(foot[0]) - 10, self.image.shape[0] - BOTTOM + 20)
-            write(self.image, f"{across:.3g}", at_xy, 0.4)
+            write(self.image, f"{across:.4g}", at_xy, 0.4)
 
     def draw_curve(self, x: Floats, y: Floats, colour: Sequence[int]) -> None:
         """Draw a line through points."""
@@ -63,6 +64,15 @@ class Panel:
         across = LEFT + right * (width - LEFT - RIGHT)
         down = height - BOTTOM - up * (height - TOP - BOTTOM)
         return np.stack([across, down], axis=1).round().astype(np.int32)
+
+
+def round_values(span: Span) -> list[float]:
+    """Return about five multiples of 1, 2 or 5 times a power of ten that lie in a span."""
+    low, high = span
+    wanted = ((high - low) or 1.0) / _TICKS
+    power = 10.0 ** math.floor(math.log10(wanted))
+    step = power * next(factor for factor in (1, 2, 5, 10) if factor * power >= wanted)
+    return [count * step for count in range(math.ceil(low / step), math.floor(high / step) + 1)]
 
 
 def write(
