@@ -37,6 +37,9 @@ _LEAST_LEFT = 0.4  # of a thing that others hide, where it is still the object
 _BOX_SHARE = 0.65
 _WHOLE_SHARE = 0.4  # of the clicks, into a whole frame
 _ROUGH_SHARE = 0.2  # of the others, onto a mask that is wrong
+_PART_VIEW_SHARE = 0.3  # of all, a look at a part of the object, whose mask is wrong there
+_PART_VIEW_SIDE = (0.2, 0.8)  # of it, by the object's side
+_MOST_EARLIER = 12  # clicks that were made before
 _LOOSENESS = 0.15
 _NO_CLICK_SHARE = 0.3  # of the looks after the first, which only see the mask so far
 _SAME_LOOK_SHARE = 0.4  # of these, which see it as it was found; the others as from further away
@@ -140,6 +143,20 @@ def _click(maps: NDArray[np.float32], truth: Image, found: Image, rng: np.random
         draw_click(maps[ON if label else BESIDE], y, x)
 
 
+def _earlier_clicks(
+    maps: NDArray[np.float32], truth: Image, found: Image, rng: np.random.Generator
+) -> None:
+    """Draw clicks that were made before, near the outline, where the mask is right by now."""
+    reach = np.ones((11, 11), np.uint8)
+    right = (truth == found) & (cv2.dilate(truth, reach) != cv2.erode(truth, reach))
+    for _ in range(int(rng.integers(_MOST_EARLIER + 1))):
+        is_on = rng.random() < 0.5
+        places = np.flatnonzero(right & (truth == is_on))
+        if places.size:
+            y, x = divmod(int(places[int(rng.integers(places.size))]), truth.shape[1])
+            draw_click(maps[ON if is_on else BESIDE], y, x)
+
+
 def _sample(
     footage: Footage, size: tuple[int, int], rng: np.random.Generator
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
@@ -151,8 +168,10 @@ def _sample(
             frame, mask = _with_others(footage, frame, mask, rng)
         if rng.random() < 0.5:
             frame, mask = np.ascontiguousarray(frame[:, ::-1]), np.ascontiguousarray(mask[:, ::-1])
-        box = box_of(mask, _LOOSENESS, rng) if rng.random() < _BOX_SHARE else None
-        view = _view(mask, box, size, rng)
+        is_part = rng.random() < _PART_VIEW_SHARE
+        has_box = not is_part and rng.random() < _BOX_SHARE
+        box = box_of(mask, _LOOSENESS, rng) if has_box else None
+        view = _view_of_part(mask, size, rng) if is_part else _view(mask, box, size, rng)
         letterbox = Letterbox.fit(view.size, size)
         truth = letterbox.coverage(view.of(mask), 2)[:, 1]
         if np.count_nonzero(truth > 0.5) >= _LEAST_CELLS:
@@ -168,9 +187,10 @@ def _sample(
     if box is None:
         solid = (truth[0] > 0.5).astype(np.uint8)
         found = np.zeros_like(solid)
-        if rng.random() < _ROUGH_SHARE:
+        if is_part or rng.random() < _ROUGH_SHARE:
             found = _rough(solid, rng)
             maps[0, MASK] = found
+            _earlier_clicks(maps[0], solid, found, rng)
         _click(maps[0], solid, found, rng)
     return image, maps, truth
 
@@ -186,6 +206,16 @@ def _view(
     around = box if box is not None else box_of(mask, 0.5, rng)
     margin = float(np.exp(rng.uniform(*np.log(margins))))
     return view_around(around, margin, (height, width), size)
+
+
+def _view_of_part(mask: Image, size: tuple[int, int], rng: np.random.Generator) -> View:
+    """Look at a place of the object's outline, as closely as a click there is looked at."""
+    outline = mask - cv2.erode(mask, np.ones((3, 3), np.uint8), borderValue=0)
+    places = np.flatnonzero(outline)
+    y, x = divmod(int(places[int(rng.integers(places.size))]), mask.shape[1])
+    side = math.sqrt(np.count_nonzero(mask)) * math.exp(rng.uniform(*np.log(_PART_VIEW_SIDE)))
+    corner = round(x - side * rng.uniform(0.2, 0.8)), round(y - side * rng.uniform(0.2, 0.8))
+    return view_around((*corner, round(side), round(side)), 0, mask.shape[:2], size)
 
 
 def _picture(footage: Footage, rng: np.random.Generator) -> tuple[Image, Image]:

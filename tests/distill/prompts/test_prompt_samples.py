@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from edge_vos.distill.data.footage import Footage, Still, Video
-from edge_vos.distill.prompts.samples import add_clicks, make_prompts
+from edge_vos.distill.prompts import samples
+from edge_vos.distill.prompts.samples import _earlier_clicks, add_clicks, make_prompts
 from edge_vos.errors import TrainingError
 from edge_vos.runtime.prompts.prompt_head import BESIDE, BOX, MASK, ON
 
@@ -26,8 +27,9 @@ def _components(truth: np.ndarray) -> int:
     return cv2.connectedComponents((truth > 0.5).astype(np.uint8))[0] - 1
 
 
-def test_of_parts_that_touch_the_object_is_all_or_one() -> None:
+def test_of_parts_that_touch_the_object_is_all_or_one(monkeypatch: pytest.MonkeyPatch) -> None:
     """The upper part is 30 of 90 lines, so that shares of the box tell which it was."""
+    monkeypatch.setattr(samples, "_PART_VIEW_SHARE", 0.0)
     footage = Footage([], [_still((60, 10, 60, 30), (60, 40, 60, 60))])
     batch = make_prompts(footage, SIZE, 60, 0, 0)
     heights, widths = (np.count_nonzero((batch.truth > 0.5).any(axis=a), axis=1) for a in (2, 1))
@@ -79,6 +81,37 @@ def test_footage_whose_masks_are_all_empty_is_refused() -> None:
     video = Video("empty", [still.frame] * 2, [empty, empty])
     with pytest.raises(TrainingError, match="no object large enough"):
         make_prompts(Footage([video], []), SIZE, 1, 0, 0)
+
+
+def test_parts_of_an_object_are_looked_at_with_a_mask_that_is_wrong(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(samples, "_PART_VIEW_SHARE", 1.0)
+    monkeypatch.setattr(samples, "_PASTE_SHARE", 0.0)
+    batch = make_prompts(Footage([], [_still((30, 20, 120, 80))]), (64, 64), 60, 0, 0)
+    share = (batch.truth > 0.5).mean(axis=(1, 2))
+    assert ((share > 0) & (share < 1)).mean() > 0.9  # the outline is seen
+    assert np.median(share) < 0.8
+    assert not batch.prompts[:, BOX].any()
+    wrong = (batch.prompts[:, MASK] > 0.5) != (batch.truth > 0.5)
+    assert wrong.any(axis=(1, 2)).mean() > 0.8
+
+
+def test_clicks_made_before_lie_where_the_mask_is_right() -> None:
+    truth = np.zeros((24, 36), np.uint8)
+    truth[6:18, 8:28] = 1
+    found = truth.copy()
+    found[6:18, 20:28] = 0
+    counts = []
+    for seed in range(40):
+        maps = np.zeros((4, 24, 36), np.float32)
+        _earlier_clicks(maps, truth, found, np.random.default_rng(seed))
+        on, beside = (maps[channel] == 1 for channel in (ON, BESIDE))
+        assert (truth[on] & found[on]).all()
+        assert not (truth[beside] | found[beside]).any()
+        counts.append(np.count_nonzero(on | beside))
+    assert min(counts) == 0
+    assert 8 < max(counts) <= 12
 
 
 def test_looks_without_a_click_get_the_mask_as_found_or_as_from_further_away() -> None:
