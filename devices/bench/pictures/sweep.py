@@ -15,7 +15,7 @@ from edge_vos.errors import SinkError
 
 PICTURE_HW = (520, 860)
 _MARGIN = 0.15  # of the span, on each side
-_NAMES_XY = (660, 400)  # of the engines, where curves seldom are
+_NAMES_LEFT, _NAMES_TOP = 660, 400  # of the engines' names, where curves seldom are
 _LINE_PX = 18
 
 
@@ -42,9 +42,7 @@ def draw_sweep(sweep: SweepReport) -> bytes:
         of_engine = np.array([row.engine == name for row, _, _ in points])
         order = np.argsort(ms[of_engine])
         panel.draw_curve(ms[of_engine][order], scores[of_engine][order], colours[name])
-        write(
-            panel.image, name, (_NAMES_XY[0], _NAMES_XY[1] + _LINE_PX * place), 0.5, colours[name]
-        )
+        write(panel.image, name, (_NAMES_LEFT, _NAMES_TOP + _LINE_PX * place), 0.5, colours[name])
     for (row, _, _), (x, y) in zip(points, panel.place(ms, scores).tolist(), strict=True):
         cv2.circle(panel.image, (x, y), 5, colours[row.engine], cv2.FILLED, cv2.LINE_AA)
         below = _LINE_PX * engines.index(row.engine)  # engines' points may lie side by side
