@@ -63,14 +63,14 @@ class PromptTrainConfig:
     steps: int = 4000
     sizes: tuple[tuple[int, int], ...] = ((224, 416), (256, 448), (352, 640))
     pictures: int = 12
-    rounds: int = 3
-    learning_rate: float = 2e-3
-    encoder_learning_rate: float = 2e-4
+    rounds: int = 4
+    learning_rate: float = 1.2e-3
+    encoder_learning_rate: float = 1.2e-4
     weight_decay: float = 0.01
     warmup: int = 50
-    ema: float = 0.998
+    ema: float = 0.996
     seed: int = 0
-    checkpoint_every: int = 200
+    checkpoint_every: int = 100
 
 
 @dataclass
