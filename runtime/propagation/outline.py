@@ -1,8 +1,8 @@
 """Learn, from the given masks of one video, how the network's outlines have to be moved.
 
-A small perceptron, trained anew for each object and stretch, looks at colours, at the network's own
-probability and at the place in the object, and says what to add to the network's log-odds of a
-pixel near the outline. Where it knows nothing it adds nothing.
+A few small perceptrons, trained anew for each object and stretch, look at colours, at the network's
+own probability and at the place in the object. The mean of what they say is added to the network's
+log-odds of a pixel near the outline. Where they know nothing they add nothing.
 """
 
 from collections.abc import Sequence
@@ -23,9 +23,9 @@ REACH_PX = 24.0
 
 # Batches are so small that no library divides their products among threads, which would wait for
 # each other longer than they work.
-_STEPS, _BATCH, _HIDDEN = 2000, 256, 32
+_NETWORKS, _STEPS, _BATCH, _HIDDEN = 4, 2000, 256, 32
 _RATE, _DECAY, _NOISE = 2e-3, 1e-4, 0.1
-_MOST_SAMPLES = 150_000
+_MOST_SAMPLES = 600_000
 _SHAKEN = 1 << 14
 _SURE = 8.0  # log-odds beyond the reach
 _LOGIT = 10  # the place of the network's log-odds among the features
@@ -48,7 +48,8 @@ class Outline:
     """Know how to mend the outlines of one object.
 
     Args:
-        weights: of the perceptron's three layers, each with its offsets.
+        weights: of the perceptrons' three layers, (K, inputs, outputs) float32, each followed by its
+            offsets, (K, 1, outputs) float32.
         mean: (F,) float32 of the features.
         spread: (F,) float32, likewise.
     """
@@ -76,8 +77,8 @@ class Outline:
         sizes = ((count, _HIDDEN, 2 / count), (_HIDDEN, _HIDDEN, 2 / _HIDDEN), (_HIDDEN, 1, 0.01))
         weights: list[Array] = []
         for rows, columns, variance in sizes:
-            drawn = random.normal(0, np.sqrt(variance), (rows, columns))
-            weights += [drawn.astype(np.float32), np.zeros(columns, np.float32)]
+            drawn = random.normal(0, np.sqrt(variance), (_NETWORKS, rows, columns))
+            weights += [drawn.astype(np.float32), np.zeros((_NETWORKS, 1, columns), np.float32)]
         _train(weights, scaled, odds, truth, random)
         return cls(weights, mean, spread)
 
@@ -96,7 +97,11 @@ class Outline:
         found, near = describe(small, likely, taken)
         odds = np.where(taken, np.float32(_SURE), np.float32(-_SURE))
         pixels = found[near]
-        change = _forward(self._weights, (pixels - self._mean) / self._spread)[2]
+        scaled = (pixels - self._mean) / self._spread
+        # One after the other: all at once would need several times the memory.
+        networks = zip(*self._weights, strict=True)
+        changes = [_forward(network, scaled)[2][:, 0] for network in networks]
+        change = np.mean(changes, axis=0, dtype=np.float32)
         odds[near] = np.clip(change + pixels[:, _LOGIT], -_SURE, _SURE)
         odds = cv2.GaussianBlur(odds, (0, 0), 1.0)
         if odds.shape != mask.shape:
@@ -188,10 +193,11 @@ def _shrink(
     return small, likely, taken
 
 
-def _forward(weights: list[Array], features: Array) -> tuple[Array, Array, Array]:
+def _forward(weights: Sequence[Array], features: Array) -> tuple[Array, Array, Array]:
+    """Return what the three layers give: (N, outputs), or (K, N, outputs) of K perceptrons."""
     first = np.maximum(features @ weights[0] + weights[1], 0)
     second = np.maximum(first @ weights[2] + weights[3], 0)
-    return first, second, (second @ weights[4] + weights[5])[:, 0]
+    return first, second, second @ weights[4] + weights[5]
 
 
 def _train(
@@ -205,18 +211,17 @@ def _train(
     mean, power = ([np.zeros_like(weight) for weight in weights] for _ in range(2))
     noise = random.normal(0, _NOISE, (_SHAKEN, features.shape[1])).astype(np.float32)
     for step in range(1, _STEPS + 1):
-        drawn = random.integers(0, len(features), _BATCH)
+        drawn = random.integers(0, len(features), (_NETWORKS, _BATCH))
         shaken = int(random.integers(0, _SHAKEN - _BATCH))
         batch = features[drawn] + noise[shaken : shaken + _BATCH]
         first, second, change = _forward(weights, batch)
-        chance = 1 / (1 + np.exp(-(change + odds[drawn])))
-        error = ((chance - truth[drawn]) / _BATCH).astype(np.float32)[:, np.newaxis]
-        to_second = (error @ weights[4].T) * (second > 0)
-        to_first = (to_second @ weights[2].T) * (first > 0)
-        slopes = (
-            batch.T @ to_first, to_first.sum(axis=0), first.T @ to_second, to_second.sum(axis=0),
-            second.T @ error, error.sum(axis=0),
-        )  # fmt: skip
+        chance = 1 / (1 + np.exp(-(change + odds[drawn][..., np.newaxis])))
+        error = ((chance - truth[drawn][..., np.newaxis]) / _BATCH).astype(np.float32)
+        to_second = (error @ weights[4].mT) * (second > 0)
+        to_first = (to_second @ weights[2].mT) * (first > 0)
+        slopes = []
+        for inputs, wanted in ((batch, to_first), (first, to_second), (second, error)):
+            slopes += [inputs.mT @ wanted, wanted.sum(axis=1, keepdims=True)]
         rate = _RATE * (1 - step / _STEPS)
         for k, slope in enumerate(slopes):
             mean[k] += 0.1 * (slope - mean[k])
