@@ -48,8 +48,8 @@ class Outline:
     """Know how to mend the outlines of one object.
 
     Args:
-        weights: of the perceptrons' three layers, (K, inputs, outputs) float32, each followed by its
-            offsets, (K, 1, outputs) float32.
+        weights: of the three layers of K perceptrons, (K, inputs, outputs) float32, each followed
+            by its offsets, (K, 1, outputs) float32.
         mean: (F,) float32 of the features.
         spread: (F,) float32, likewise.
     """
