@@ -24,6 +24,8 @@ class FrameResult:
         timings_ms: milliseconds of the stages ``pre``, ``infer``, ``post`` and ``memory``.
         frame_index: how many frames were stepped before, since the last reset.
         view: the part of the frame that the network looked at; ``None`` is all of it.
+        key: (C, H/16, W/16) float32, as the network returned it for ``view``: what it matches by;
+            ``None`` where it did not look.
     """
 
     mask: NDArray[np.uint8]
@@ -32,6 +34,7 @@ class FrameResult:
     timings_ms: dict[str, float]
     frame_index: int
     view: View | None = None
+    key: NDArray[np.float32] | None = None
 
     def numbered_mask(self) -> NDArray[np.uint8] | NDArray[np.uint16] | NDArray[np.int32]:
         """Return the mask with the ids that the user gave: ``state.number`` for ``state.id``.

@@ -165,6 +165,20 @@ def _around(chosen: NDArray[np.bool_]) -> _Window | None:
     )
 
 
+def states_in(mask: NDArray[np.uint8], states: Sequence[ObjectState]) -> tuple[ObjectState, ...]:
+    """Return the states of objects whose pixels are now those of a mask.
+
+    Args:
+        mask: (H, W) uint8 label map.
+        states: as they were before.
+    """
+    whole = slice(0, mask.shape[0]), slice(0, mask.shape[1])
+    return tuple(
+        replace(_state(s.id, mask, whole, s.confidence), name=s.name, given_id=s.given_id)
+        for s in states
+    )
+
+
 def _state(
     object_id: int, mask: NDArray[np.uint8], window: _Window | None, confidence: float
 ) -> ObjectState:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from edge_vos.bundle import MemoryPolicy
 from edge_vos.errors import PromptError
 from edge_vos.runtime.frame_result import FrameResult
-from edge_vos.runtime.labels import Event, ObjectState, in_frame, label_frame
+from edge_vos.runtime.labels import Event, ObjectState, in_frame, label_frame, states_in
 from edge_vos.runtime.memory import MemoryBank
 from edge_vos.runtime.model import Model
 from edge_vos.runtime.objects.appearance import find_looks
@@ -19,6 +19,10 @@ from edge_vos.runtime.objects.presence import Presence
 from edge_vos.runtime.objects.target_model import TargetModel, take_away
 from edge_vos.runtime.objects.view import View, box_around
 from edge_vos.runtime.objects.zoom import Zoom
+from edge_vos.runtime.outlines.learning import learn_outlines, make_frames
+from edge_vos.runtime.outlines.mending import mend
+from edge_vos.runtime.outlines.outline import Outline
+from edge_vos.runtime.outlines.seen import Seen
 from edge_vos.runtime.preprocess import NEUTRAL, Letterbox, check_frame
 from edge_vos.runtime.prompts.find_object import ObjectFinder
 from edge_vos.runtime.prompts.methods import PromptMethods
@@ -29,6 +33,9 @@ from edge_vos.runtime.timing.stage_timer import StageTimer
 __all__ = ["FrameResult", "Segmenter"]
 
 _log = logging.getLogger(__name__)
+
+_NOTHING = np.empty((0, 0), np.uint8)
+"""Stands where a mask is not read: most frames have no prompt."""
 
 
 class Segmenter(PromptMethods):
@@ -44,6 +51,9 @@ class Segmenter(PromptMethods):
             ``edge_vos.runtime.objects.target_model`` and ``presence``.
         zoom: look at the part of the frame where the objects are, not always at all of it: see
             ``edge_vos.runtime.objects.zoom``.
+        learn_outlines: learn from each mask that shows objects how the network's outlines have to
+            be moved: some seconds in that frame, some milliseconds in each one after it. See
+            ``edge_vos.runtime.outlines``.
     """
 
     def __init__(
@@ -53,6 +63,7 @@ class Segmenter(PromptMethods):
         *,
         confirm: bool = True,
         zoom: bool = True,
+        learn_outlines: bool = False,
     ) -> None:
         super().__init__(model.graph.channels)
         self.model = model
@@ -71,6 +82,8 @@ class Segmenter(PromptMethods):
         self._presence = Presence() if confirm else None
         self._zoom = Zoom(model.graph.size) if zoom else None
         self._targets = TargetModel() if confirm else None
+        self._learns_outlines = learn_outlines
+        self._outlines: dict[int, Outline] = {}
         self._frame_index = 0
 
     def drop(self, object_id: int) -> None:
@@ -86,6 +99,7 @@ class Segmenter(PromptMethods):
         self._lost -= {object_id}
         self._forget_prompts(object_id)
         self.memory.forget(object_id)
+        self._outlines.pop(object_id, None)
         if self._targets is not None:
             self._targets.forget(object_id)
         if not self._living:
@@ -103,6 +117,7 @@ class Segmenter(PromptMethods):
             self._targets.clear()
         if self._zoom is not None:
             self._zoom.clear()
+        self._outlines.clear()
         self._frame_index = 0
 
     def step(self, frame: NDArray[np.uint8] | Frame, view: View | None = None) -> FrameResult:
@@ -136,7 +151,7 @@ class Segmenter(PromptMethods):
         timer.end("pre")
         if wide := self._look_wide(image, view, shown, given, living):
             timer.end("infer")
-        letterbox = self._look(image, view)
+        letterbox = self._letter(image, view)
         self._fill(letterbox, view.of(shown), given, living)
         timer.end("pre")
         outputs = self.model.runner.run(self._inputs)
@@ -152,6 +167,12 @@ class Segmenter(PromptMethods):
                 find_looks(wide["key"][0], wide["probability"][0], living) if wide else None
             )
             objects = self._presence.confirm(mask, objects, looks, given, wide_looks)
+        if self._zoom is not None:
+            self._zoom.update(view, objects, frame_size, shown=bool(given))
+        if self._outlines:
+            seen = Seen(view, letterbox, probability, outputs["key"][0], view.of(mask))
+            mask = view.placed(mend(view.of(image), seen, self._outlines), frame_size)
+            objects = states_in(mask, objects)
         objects = tuple(
             replace(
                 state,
@@ -162,8 +183,6 @@ class Segmenter(PromptMethods):
             for state in objects
         )
         self._lost = frozenset(state.id for state in objects if state.lost)
-        if self._zoom is not None:
-            self._zoom.update(view, objects, frame_size, shown=bool(given))
         timer.end("post")
         if restore is not None:
             self._keep_prompts(undo, pending.after(image, mask), restore)
@@ -171,7 +190,30 @@ class Segmenter(PromptMethods):
         timer.end("memory")
         self._living = set(living)
         self._frame_index += 1
-        return FrameResult(mask, probability, objects, timer.ms, self._frame_index - 1, view)
+        if exact := self._exact(pending):
+            self._learn(image, shown, exact)
+            timer.end("post")
+        key = outputs["key"][0]
+        return FrameResult(mask, probability, objects, timer.ms, self._frame_index - 1, view, key)
+
+    def look(self, image: NDArray[np.uint8], view: View) -> Seen:
+        """Find the living objects in a part of a picture, and remember nothing of it.
+
+        Args:
+            image: (H, W, 3) uint8, BGR.
+            view: the part to look at.
+
+        Raises:
+            EngineError: if the engine fails.
+        """
+        living = sorted(self._living)
+        letterbox = self._letter(image, view)
+        self._fill(letterbox, _NOTHING, set(), living)
+        outputs = self.model.runner.run(self._inputs)
+        self._correct(outputs, None, set(), living)
+        probability = outputs["probability"][0]
+        mask, _ = label_frame(probability, living, letterbox, self._inputs["image"])
+        return Seen(view, letterbox, probability, outputs["key"][0], mask)
 
     def _correct(
         self,
@@ -200,6 +242,7 @@ class Segmenter(PromptMethods):
         """Return what makes everything as it is now, for undo."""
         memory, presence = copy.deepcopy(self.memory), copy.deepcopy(self._presence)
         zoom, targets = copy.deepcopy(self._zoom), copy.deepcopy(self._targets)
+        outlines = dict(self._outlines)
         living, lost, frame_index = set(self._living), self._lost, self._frame_index
 
         def restore() -> None:
@@ -207,6 +250,7 @@ class Segmenter(PromptMethods):
             self._presence = copy.deepcopy(presence)
             self._zoom, self._targets = copy.deepcopy(zoom), copy.deepcopy(targets)
             self._living, self._lost, self._frame_index = set(living), lost, frame_index
+            self._outlines = dict(outlines)
 
         return restore
 
@@ -214,20 +258,23 @@ class Segmenter(PromptMethods):
         """Make the label map of all prompts."""
 
         def find_current() -> NDArray[np.uint8]:
-            living = sorted(self._living)
-            view = self._view(image.shape[:2], nothing, set())
-            letterbox = self._look(image, view)
-            self._fill(letterbox, nothing, set(), living)
-            outputs = self.model.runner.run(self._inputs)
-            self._correct(outputs, None, set(), living)
-            found = outputs["probability"][0]
-            mask, _ = label_frame(found, living, letterbox, self._inputs["image"])
-            return view.placed(mask, image.shape[:2])
+            view = self._view(image.shape[:2], _NOTHING, set())
+            return view.placed(self.look(image, view).mask, image.shape[:2])
 
-        nothing = np.empty((0, 0), np.uint8)  # nobody reads it: most frames have no prompt
         if not pending.prompts:
-            return nothing
+            return _NOTHING
         return pending.draw(image, self.finder, self._living, find_current)
+
+    def _exact(self, pending: Pending) -> list[int]:
+        """Return the objects whose outlines are learnt: those that masks alone show."""
+        if not self._learns_outlines:
+            return []
+        return [i for i, p in pending.prompts.items() if p.mask is not None and not p.points]
+
+    def _learn(self, image: NDArray[np.uint8], shown: NDArray[np.uint8], exact: list[int]) -> None:
+        truth = np.where(np.isin(shown, exact), shown, np.uint8(0))
+        frames = make_frames([self.look], image, truth, self.graph.size)
+        self._outlines = {**self._outlines, **learn_outlines(frames, exact)}
 
     def _view(self, frame_size: tuple[int, int], shown: NDArray[np.uint8], given: set[int]) -> View:
         """Choose the part of the frame to look at."""
@@ -252,11 +299,11 @@ class Segmenter(PromptMethods):
         whole = View.whole(image.shape[:2])
         if not given or view == whole:
             return None
-        self._fill(self._look(image, whole), shown, given, living)
+        self._fill(self._letter(image, whole), shown, given, living)
         outputs = self.model.runner.run(self._inputs)
         return {name: tensor.copy() for name, tensor in outputs.items()}  # the next call reuses it
 
-    def _look(self, image: NDArray[np.uint8], view: View) -> Letterbox:
+    def _letter(self, image: NDArray[np.uint8], view: View) -> Letterbox:
         """Put a part of the frame into the network's image."""
         if self._letterbox is None or self._letterbox.frame_size != view.size:
             before, self._letterbox = self._letterbox, Letterbox.fit(view.size, self.graph.size)

@@ -58,6 +58,10 @@ def evaluate(
             help="Show the objects by a box or by clicks instead of by their true masks.",
         ),
     ] = None,
+    learn_outlines: Annotated[
+        bool,
+        typer.Option("--learn-outlines", help="Learn outlines from the masks, as segment does."),
+    ] = False,
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", metavar="MASKS", help="New folder for the masks, as PNGs."),
@@ -88,6 +92,8 @@ def evaluate(
         edge-vos eval DAVIS --composite 0
 
         edge-vos eval DAVIS --prompt click
+
+        edge-vos eval DAVIS --learn-outlines
     """
     from edge_vos.evaluate.composites import SwapMeter, composite_dataset
     from edge_vos.evaluate.pictures import WorstFrames, refuse_existing
@@ -101,6 +107,12 @@ def evaluate(
     given = [name for name, value in changes.items() if value is not None]
     if len(given) > 1:
         raise UsageError(f"{' and '.join(given)} together", "one of them", "Leave one out")
+    if learn_outlines and prompt is not None:
+        raise UsageError(
+            f"--learn-outlines and --prompt {prompt} together",
+            "one of them: outlines are learnt from exact masks",
+            "Leave one out",
+        )
     shown = None if prompt is None else FirstMasks(prompt, parse_prompt(prompt))
     found = read_dataset(dataset, protocol, parse_sequences(sequences), split)
     if loop is not None:
@@ -117,7 +129,9 @@ def evaluate(
     worst, meter, swaps = WorstFrames(), StabilityMeter(), SwapMeter()
     loaded = _load(model, weights, size, engine, threads)
     try:
-        measured = measure_dataset(found, loaded, [worst, meter, swaps], output, shown)
+        measured = measure_dataset(
+            found, loaded, [worst, meter, swaps], output, shown, learn_outlines=learn_outlines
+        )
         if shown is not None and not given:
             shown.try_frames(found, loaded)
     finally:
@@ -125,6 +139,7 @@ def evaluate(
     for told in measured.assumed:
         typer.echo(f"{told}.", err=True)
     title = _title(found, loaded, loop, restart, composite)
+    title += ", outlines learnt" if learn_outlines else ""
     prompt_lines = [] if shown is None else shown.lines()
     facts = _facts(loaded)
     peak = f"peak memory {facts['memory']['peak_rss_bytes'] / 1e6:.0f} MB"
@@ -137,6 +152,7 @@ def evaluate(
         "loop": loop,
         "restart": restart,
         "composite": composite,
+        "learn_outlines": learn_outlines,
         "prompt": None if shown is None else shown.as_dict(),
         "masks": None if output is None else str(output),
         "report": None if report is None else str(report),
@@ -219,6 +235,8 @@ def measure_dataset(
     observers: "list[Observer]",
     output: Path | None = None,
     shown: "FirstMasks | None" = None,
+    *,
+    learn_outlines: bool = False,
 ) -> "EvalReport":
     """Score a model on a data set, with a bar of progress on stderr.
 
@@ -228,6 +246,7 @@ def measure_dataset(
         observers: called with every frame, in order.
         output: a new folder for the masks; None writes none.
         shown: shows objects by boxes or clicks; None gives their true masks.
+        learn_outlines: learn outlines from these; not where ``shown`` is given.
 
     Raises:
         DatasetError: if a picture cannot be read, a first mask is empty or sizes disagree.
@@ -257,7 +276,8 @@ def measure_dataset(
         observers = [advance, *observers]
         if output is not None:
             observers.append(stack.enter_context(mask_folder(output)))
-        start = partial(shown.start if shown else Segmenter, model)
+        fresh = partial(Segmenter, learn_outlines=learn_outlines)
+        start = partial(shown.start if shown else fresh, model)
         return score_trackers(dataset, start, channels=model.graph.channels, observers=observers)
 
 

@@ -13,6 +13,7 @@ from edge_vos.errors import SinkError
 from edge_vos.runtime.labels import ObjectState, label_frame
 from edge_vos.runtime.model import LoadedModel
 from edge_vos.runtime.objects.view import View
+from edge_vos.runtime.outlines.seen import Seen
 from edge_vos.runtime.preprocess import NEUTRAL, Letterbox
 from edge_vos.runtime.propagation.job import Job, Keyframe, read_frame, read_given
 from edge_vos.runtime.segmenter import FrameResult, Segmenter
@@ -27,10 +28,12 @@ class Found:
     Args:
         view: the part of the frame that was looked at.
         probability: (1 + N, H/4, W/4) float32 in [0, 1], of the background and the objects there.
+        key: (C, H/16, W/16) float32, what the network matches by.
     """
 
     view: View
     probability: NDArray[np.float32]
+    key: NDArray[np.float32]
 
 
 def follow(
@@ -49,14 +52,20 @@ def follow(
         indices: of the frames, in the order to go.
         view_of: gives the part of a frame to look at; ``None`` goes by where the objects are.
     """
+    segmenter = show(model, job, anchors)
+    for index in indices:
+        frame = read_frame(job, index)
+        yield frame, segmenter.step(frame, view_of(index))
+
+
+def show(model: LoadedModel, job: Job, anchors: Sequence[Keyframe]) -> Segmenter:
+    """Return a fresh segmenter that has seen the given masks, one after the other."""
     segmenter = Segmenter(model)
     for key in anchors:
         frame = read_given(job, key)
         segmenter.prompt(key.mask)
         segmenter.step(frame)
-    for index in indices:
-        frame = read_frame(job, index)
-        yield frame, segmenter.step(frame, view_of(index))
+    return segmenter
 
 
 def certain(result: FrameResult, object_ids: Sequence[int]) -> Found:
@@ -67,7 +76,8 @@ def certain(result: FrameResult, object_ids: Sequence[int]) -> Found:
         if object_id not in seen:
             probability[0] += probability[place]
             probability[place] = 0.0
-    return Found(result.view or View.whole(result.mask.shape[:2]), probability)
+    assert result.key is not None, "a segmenter's results have one"
+    return Found(result.view or View.whole(result.mask.shape[:2]), probability, result.key)
 
 
 _VIEW_BYTES = 4 * 4
@@ -94,8 +104,9 @@ class Stack:
         self, model: LoadedModel, objects: int, first: int, count: int, path: Path | None = None
     ) -> None:
         height, width = model.manifest.shape("probability")[2:]
-        self._shape = (1 + objects, height, width)
-        self._bytes = _VIEW_BYTES + int(np.prod(self._shape)) * 2
+        self._shape, self._key_shape = (1 + objects, height, width), model.manifest.shape("key")[1:]
+        self._values = int(np.prod(self._shape))
+        self._bytes = _VIEW_BYTES + (self._values + int(np.prod(self._key_shape))) * 2
         self._first, self._path = first, path
         size_bytes = count * self._bytes
         try:
@@ -115,7 +126,9 @@ class Stack:
         view = np.array(astuple(found.view), np.int32).tobytes()
         self._file.seek((index - self._first) * self._bytes)
         try:
-            self._file.write(view + found.probability.astype(np.float16).tobytes())
+            self._file.write(view)
+            for values in (found.probability, found.key):
+                self._file.write(values.astype(np.float16).tobytes())
             self._file.flush()
         except OSError as error:
             raise _no_room(error, self._path) from error
@@ -137,7 +150,11 @@ class Stack:
         self._file.seek((index - self._first) * self._bytes)
         view = np.frombuffer(self._file.read(_VIEW_BYTES), np.int32)
         read = np.frombuffer(self._file.read(self._bytes - _VIEW_BYTES), np.float16)
-        return Found(View(*view.tolist()), read.reshape(self._shape).astype(np.float32))
+        values = read.astype(np.float32)
+        probability, key = values[: self._values], values[self._values :]
+        return Found(
+            View(*view.tolist()), probability.reshape(self._shape), key.reshape(self._key_shape)
+        )
 
     def close(self) -> None:
         """Close the file; what is nameless is forgotten."""
@@ -165,25 +182,12 @@ def _no_room(error: OSError, path: Path | None) -> SinkError:
 
 def to_labels(
     model: LoadedModel, frame: Frame, object_ids: Sequence[int], found: Found
-) -> tuple[NDArray[np.uint8], tuple[ObjectState, ...], NDArray[np.float32], Letterbox]:
-    """Label a view's pixels by probabilities of background and objects.
-
-    Returns:
-        the mask of the view, the objects' states, the probabilities by channel, and how the view
-        lies in the network's image.
-    """
+) -> tuple[Seen, tuple[ObjectState, ...]]:
+    """Label a view's pixels by probabilities of background and objects; say what is there."""
     probability = np.zeros(model.manifest.shape("probability")[1:], np.float32)
     probability[[0, *object_ids]] = found.probability
     letterbox = Letterbox.fit(found.view.size, model.manifest.size)
     image = np.full(model.manifest.shape("image"), NEUTRAL, np.float32)
     letterbox.image(found.view.of(frame.image), out=image)
     mask, states = label_frame(probability, object_ids, letterbox, image)
-    return mask, states, probability, letterbox
-
-
-def chances(
-    probability: NDArray[np.float32], letterbox: Letterbox, object_id: int
-) -> NDArray[np.float32]:
-    """Return one object's probability at the view's size: (H, W) float32."""
-    cells = letterbox.crop(probability)[object_id]
-    return np.asarray(letterbox.enlarge(np.ascontiguousarray(cells)), np.float32)
+    return Seen(found.view, letterbox, probability, found.key, mask), states

@@ -13,22 +13,22 @@ forward, which is stepped again.
 
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_vos.runtime.labels import ObjectState
+from edge_vos.runtime.labels import ObjectState, states_in
 from edge_vos.runtime.model import LoadedModel
 from edge_vos.runtime.objects.view import Box, View, joined
+from edge_vos.runtime.outlines.mending import mend
+from edge_vos.runtime.outlines.outline import Outline
 from edge_vos.runtime.preprocess import Letterbox
 from edge_vos.runtime.prompts.checks import check_mask
-from edge_vos.runtime.propagation.follow import Found, Stack, certain, chances, follow, to_labels
+from edge_vos.runtime.propagation.follow import Found, Stack, certain, follow, to_labels
 from edge_vos.runtime.propagation.job import Job, Keyframe, read_frame, read_given
-from edge_vos.runtime.propagation.outline import Outline
-from edge_vos.runtime.propagation.samples import learn_outlines
+from edge_vos.runtime.propagation.samples import learn_from_given
 from edge_vos.runtime.propagation.views import plan_views
 from edge_vos.runtime.propagation.working_folder import Kept, WorkingFolder
 from edge_vos.runtime.segmenter import FrameResult
@@ -122,7 +122,7 @@ def _carry(run: _Run, stretch: _Stretch) -> Iterator[tuple[Frame, FrameResult]]:
 def _find(run: _Run, stretch: _Stretch) -> Iterator[tuple[Frame, FrameResult]]:
     model, job, stopped, folder = run.model, run.job, run.stopped, run.folder
     object_ids, there = job.object_ids, range(stretch.start, stretch.stop)
-    outlines = learn_outlines(model, job, stretch.keys)
+    outlines = learn_from_given(model, job, stretch.keys)
     path = folder.way_back(stretch.start) if folder is not None and stretch.after else None
     with closing(Stack(model, len(object_ids), stretch.start, len(there), path)) as stack:
         if stretch.after is not None and not stack.is_whole:
@@ -174,7 +174,7 @@ def _plan(run: _Run, stretch: _Stretch) -> dict[int, View]:
 
 def _blended(forwards: Found, backwards: Found, weight: np.float32) -> Found:
     blend = weight * forwards.probability + (1 - weight) * backwards.probability
-    return Found(forwards.view, blend)
+    return Found(forwards.view, blend, forwards.key)
 
 
 def _finish(
@@ -185,12 +185,12 @@ def _finish(
     timings_ms: dict[str, float],
     outlines: Mapping[int, Outline],
 ) -> FrameResult:
-    mask, states, probability, letterbox = to_labels(model, frame, job.object_ids, found)
-    mended = _mend(found.view.of(frame.image), mask, probability, letterbox, outlines)
-    placed = found.view.placed(mended, frame.image.shape[:2])
-    confidence = {state.id: state.confidence for state in states}
-    objects = _states(job, placed, confidence)
-    return FrameResult(placed, probability, objects, timings_ms, frame.index, found.view)
+    seen, states = to_labels(model, frame, job.object_ids, found)
+    placed = found.view.placed(
+        mend(found.view.of(frame.image), seen, outlines), frame.image.shape[:2]
+    )
+    objects = _states(job, placed, {state.id: state.confidence for state in states})
+    return FrameResult(placed, seen.probability, objects, timings_ms, frame.index, found.view)
 
 
 def _take(
@@ -198,30 +198,10 @@ def _take(
 ) -> FrameResult:
     """Make the result of a frame again that a run before found."""
     probability = np.zeros(model.manifest.shape("probability")[1:], np.float32)
-    probability[[0, *job.object_ids]] = kept.found.probability
+    probability[[0, *job.object_ids]] = kept.probability
     confidence = dict(zip(job.object_ids, kept.confidence.tolist(), strict=True))
     objects = _states(job, kept.mask, confidence)
-    return FrameResult(kept.mask, probability, objects, timings_ms, frame.index, kept.found.view)
-
-
-def _mend(
-    image: NDArray[np.uint8],
-    mask: NDArray[np.uint8],
-    probability: NDArray[np.float32],
-    letterbox: Letterbox,
-    outlines: Mapping[int, Outline],
-) -> NDArray[np.uint8]:
-    """Give each pixel to the object whose mended odds are the best, where they are even or more."""
-    best = np.zeros(mask.shape, np.float32)
-    mended = np.zeros_like(mask)
-    for object_id, outline in outlines.items():
-        taken = mask == object_id
-        if taken.any():
-            odds = outline.mend(image, chances(probability, letterbox, object_id), taken)
-            won = odds > best
-            mended[won] = object_id
-            best[won] = odds[won]
-    return mended
+    return FrameResult(kept.mask, probability, objects, timings_ms, frame.index, kept.view)
 
 
 def _given(job: Job, key: Keyframe, model: LoadedModel) -> tuple[Frame, FrameResult]:
@@ -236,20 +216,16 @@ def _given(job: Job, key: Keyframe, model: LoadedModel) -> tuple[Frame, FrameRes
 def _states(
     job: Job, mask: NDArray[np.uint8], confidence: Mapping[int, float]
 ) -> tuple[ObjectState, ...]:
-    return tuple(
-        replace(
-            _state(mask, object_id, confidence.get(object_id, 1.0)),
+    known = (
+        ObjectState(
+            object_id,
+            0,
+            (0, 0, 0, 0),
+            confidence.get(object_id, 1.0),
+            lost=False,
             name=job.names.get(object_id, ""),
             given_id=job.given_ids.get(object_id, 0),
         )
         for object_id in job.object_ids
     )
-
-
-def _state(mask: NDArray[np.uint8], object_id: int, confidence: float) -> ObjectState:
-    selected = (mask == object_id).view(np.uint8)
-    area_px = cv2.countNonZero(selected)
-    if not area_px:
-        return ObjectState(object_id, 0, (0, 0, 0, 0), 0.0, lost=True)
-    left, top, width, height = (int(side) for side in cv2.boundingRect(selected))
-    return ObjectState(object_id, area_px, (left, top, width, height), confidence, lost=False)
+    return states_in(mask, tuple(known))

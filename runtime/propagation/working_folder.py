@@ -22,7 +22,6 @@ from edge_vos.errors import SinkError, SourceLost
 from edge_vos.runtime.frame_result import FrameResult
 from edge_vos.runtime.model import LoadedModel
 from edge_vos.runtime.objects.view import View
-from edge_vos.runtime.propagation.follow import Found
 from edge_vos.runtime.propagation.job import Job
 from edge_vos.runtime.sinks.output_path import partial_path
 
@@ -109,12 +108,14 @@ class Kept:
 
     Args:
         mask: (H, W) uint8 label map of channels.
-        found: of the background and the objects.
+        view: the part of the frame that was looked at.
+        probability: (1 + N, h, w) float32 in [0, 1], of the background and the objects there.
         confidence: (N,) float64 of the objects.
     """
 
     mask: NDArray[np.uint8]
-    found: Found
+    view: View
+    probability: NDArray[np.float32]
     confidence: NDArray[np.float64]
 
 
@@ -232,8 +233,8 @@ class WorkingFolder:
         path = self._frame(index)
         try:
             with np.load(path, allow_pickle=False) as arrays:
-                found = Found(View(*arrays["view"].tolist()), arrays["probability"])
-                return Kept(arrays["mask"], found, arrays["confidence"])
+                view = View(*arrays["view"].tolist())
+                return Kept(arrays["mask"], view, arrays["probability"], arrays["confidence"])
         except (OSError, ValueError, TypeError, KeyError, zipfile.BadZipFile) as error:
             raise SinkError(
                 f"{path} cannot be read ({error})", "the file that a run before wrote", _ANEW

@@ -24,6 +24,7 @@ from edge_vos.errors import (
     UsageError,
 )
 from edge_vos.runtime.masks import read_mask, write_palette_png
+from edge_vos.runtime.outlines import outline
 
 Scene = Callable[..., tuple[NDArray[np.uint8], NDArray[np.uint8]]]
 PROMISED = {
@@ -215,9 +216,26 @@ def test_a_box_shows_the_objects_and_is_tried_on_frames(davis: Path, tiny_bundle
     assert "J from a box" in text
 
 
+def test_outlines_are_learnt_when_asked_for(
+    davis: Path, tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outline, "_STEPS", 200)
+    result = _eval(davis, "--model", tiny_bundle.path, "--learn-outlines", "--json")
+    assert result.exit_code == 0, result.output
+    document = json.loads(result.stdout)
+    assert document["learn_outlines"] is True
+    plain = json.loads(_eval(davis, "--model", tiny_bundle.path, "--json").stdout)
+    assert plain["learn_outlines"] is False
+    assert document["j_mean"] != plain["j_mean"]
+    assert document["j_mean"] > 80
+    text = _eval(davis, "--model", tiny_bundle.path, "--learn-outlines").stdout
+    assert "outlines learnt" in " ".join(text.split())
+
+
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
+        (["--prompt", "box", "--learn-outlines"], UsageError, "--prompt box together"),
         (["--prompt", "clicks:0"], UsageError, "box, click or clicks:N"),
         (["--protocol", "davis2018"], UsageError, "davis2016, davis2017"),
         (["--sequences", ","], UsageError, "names of sequences"),

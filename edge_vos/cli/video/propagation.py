@@ -43,11 +43,18 @@ def given_frames(request: "SessionRequest", files: Sequence[Path]) -> dict[int, 
         the masks by their frames' places, ascending; empty where one mask is for the first frame.
 
     Raises:
-        UsageError: if a mask is for no frame, two are for one, or there is something beside them.
+        UsageError: if a mask is for no frame, two are for one, there is something beside them, or
+            a run shall go on that has no such masks.
     """
     masks = request.prompts.masks
     pairs = [_pair(text) for text in masks]
     if len(pairs) < 2 and not any(frame for frame, _ in pairs):
+        if request.resume:
+            raise UsageError(
+                "--resume without masks of several frames",
+                "--mask twice or more, as in the run that was stopped",
+                "Leave --resume out: this run begins at the first frame",
+            )
         return {}
     if not files or request.live:
         raise UsageError(

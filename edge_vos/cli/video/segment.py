@@ -6,6 +6,7 @@ import typer
 
 from edge_vos.cli.options import takes
 from edge_vos.cli.video.options import VideoOptions
+from edge_vos.errors import UsageError
 
 
 @takes(VideoOptions)
@@ -44,11 +45,22 @@ def segment(
     end: Annotated[
         str | None, typer.Option(metavar="TIME", help="End a file here: seconds, or HH:MM:SS.")
     ] = None,
+    learn_outlines: Annotated[
+        bool,
+        typer.Option(
+            "--learn-outlines",
+            help="Learn from --mask how outlines have to be moved: better masks, but slower.",
+        ),
+    ] = False,
 ) -> None:
     """Segment every frame of a video, a folder of images or a synthetic scene.
 
     What to follow is shown in the first frame; a synthetic scene shows it by itself. Ctrl-C ends
     the run as the end of the video does: outputs are completed, and the exit code is 0.
+
+    --learn-outlines is for a mask that is exact, drawn by hand or corrected: what is wrong in it
+    would be learnt, too. It takes some seconds in the first frame, and each frame about twice as
+    long. Several masks do it by themselves.
 
     Several masks, for frames of a folder, are carried to all the others, from both sides; a mask
     is for the frame that it is named after, or for FRAME in --mask FRAME=FILE. A run that was
@@ -58,6 +70,8 @@ def segment(
     Examples: edge-vos segment clip.mp4 --box 210,80,160,240 -o overlay.mp4 -o masks/
 
     edge-vos segment clip.mp4 --start 1:05 --end 1:20 --box 210,80,160,240 -o matte:cup.mov
+
+    edge-vos segment clip.mp4 --mask first.png --learn-outlines -o overlay.mp4
 
     edge-vos segment frames/ --mask 00000.png -o masks.jsonl --json
 
@@ -72,6 +86,12 @@ def segment(
     from edge_vos.cli.video.session import SessionRequest, run_session
     from edge_vos.cli.video.times import parse_time
 
+    if learn_outlines and not (mask or options.prompts):
+        raise UsageError(
+            "--learn-outlines without --mask",
+            "an exact mask of the first frame",
+            "Add --mask FILE, or leave --learn-outlines out",
+        )
     run_session(
         SessionRequest(
             source,
@@ -81,5 +101,6 @@ def segment(
             start_s=0.0 if start is None else parse_time("--start", start),
             end_s=None if end is None else parse_time("--end", end),
             resume=resume,
+            learn_outlines=learn_outlines,
         )
     )

@@ -44,6 +44,7 @@ class SessionRequest:
         live: take the newest frame, not every frame.
         loop: play a file again at its end.
         resume: go on with a run of several masks that was stopped.
+        learn_outlines: learn from the first frame's mask how outlines have to be moved.
 
     Attributes:
         prompts: what is shown, in the first frame and, by a file, in others; an exact mask of the
@@ -59,6 +60,7 @@ class SessionRequest:
     live: bool = False
     loop: bool = False
     resume: bool = False
+    learn_outlines: bool = False
 
     def __post_init__(self) -> None:
         _ = self.prompts  # wrong ones are refused before anything is opened
@@ -111,15 +113,9 @@ def run_session(request: SessionRequest) -> None:
             until_run.pop_all()
             run_propagation(request, source, files, given, stack)
             return
-        if request.resume:
-            raise UsageError(
-                "--resume without masks of several frames",
-                "--mask twice or more, as in the run that was stopped",
-                "Leave --resume out: this run begins at the first frame",
-            )
         model, size_reason = open_model(request, source.fps)
         stack.callback(model.runner.close)
-        segmenter = Segmenter(model)
+        segmenter = Segmenter(model, learn_outlines=request.learn_outlines)
         first = files[0].name if files else ""
         shown = None if request.live else source.frames
         request.prompts.check(source.size, shown, model.manifest.channels - 1)

@@ -20,7 +20,7 @@ from edge_vos.errors import EdgeVosError, MaskError, UsageError
 from edge_vos.runtime.annotations.annotation import FrameName
 from edge_vos.runtime.annotations.reading import read_annotation
 from edge_vos.runtime.masks import davis_palette, jaccard, write_palette_png
-from edge_vos.runtime.propagation import outline
+from edge_vos.runtime.outlines import outline
 from edge_vos.runtime.segmenter import FrameResult
 from edge_vos.runtime.sinks.output import JsonLines
 from edge_vos.runtime.sources.frame import Frame
@@ -271,7 +271,7 @@ def test_a_frame_that_breaks_leaves_whole_outputs(
 _KILLED = """
 import os, signal, sys
 from edge_vos.cli.main import main
-from edge_vos.runtime.propagation import outline
+from edge_vos.runtime.outlines import outline
 from edge_vos.runtime.propagation.working_folder import WorkingFolder
 
 outline._STEPS = 40
@@ -375,6 +375,25 @@ def test_masks_of_several_frames_may_go_nowhere_but_not_to_a_window(
     error = _refused(tiny_bundle, *words, "-o", "window")
     assert isinstance(error, UsageError)
     assert "A window or a page with masks of several frames" in str(error)
+
+
+def test_outlines_are_learnt_from_a_mask_alone(
+    tiny_bundle: Bundle, tmp_path: Path, clip: Path, given: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outline, "_STEPS", 40)
+    words = (clip, "--mask", given / "00000.png", "--json")
+    plain = _document(_segment(tiny_bundle, *words, "-o", tmp_path / "plain"))
+    learnt = _document(_segment(tiny_bundle, *words, "--learn-outlines", "-o", tmp_path / "learnt"))
+    assert learnt["frames"] == plain["frames"] == FRAMES
+    names = [path.name for path in sorted((tmp_path / "plain").iterdir())]
+    before, after = (
+        [(tmp_path / folder / name).read_bytes() for name in names]
+        for folder in ("plain", "learnt")
+    )
+    assert before[0] == after[0]
+    assert before[1:] != after[1:]
+    error = _refused(tiny_bundle, clip, "--box", "8,8,48,48", "--learn-outlines")
+    assert "--learn-outlines without --mask" in str(error)
 
 
 def test_resume_is_for_runs_that_keep_something(

@@ -14,7 +14,6 @@ from edge_vos.runtime.model import LoadedModel
 from edge_vos.runtime.objects.view import View
 from edge_vos.runtime.propagation.follow import Found, Stack
 from edge_vos.runtime.propagation.job import Job, Keyframe, frame_size
-from edge_vos.runtime.propagation.outline import Outline, make_lesson
 from edge_vos.runtime.propagation.propagate import propagate
 
 SIZE = (128, 192)
@@ -89,49 +88,15 @@ def test_a_stack_gives_back_what_was_put_in(tiny_model: LoadedModel) -> None:
     stack = Stack(tiny_model, objects=1, first=10, count=3)
     shape = (2, *tiny_model.manifest.shape("probability")[2:])
     maps = np.random.default_rng(0).random((3, *shape), np.float32)
+    keys = np.random.default_rng(1).random((3, *tiny_model.manifest.shape("key")[1:]), np.float32)
     with closing(stack):
         for index in (12, 10, 11):
-            stack.put(index, Found(View(index, 100, 3, 200), maps[index - 10]))
+            stack.put(index, Found(View(index, 100, 3, 200), maps[index - 10], keys[index - 10]))
         for index in range(10, 13):
             found = stack.get(index)
             assert found.view == View(index, 100, 3, 200)
             np.testing.assert_allclose(found.probability, maps[index - 10], atol=1e-3)
-
-
-def test_an_outline_learns_where_the_network_errs() -> None:
-    """A square of its own colour that the network finds two pixels too small on every side."""
-    rng = np.random.default_rng(0)
-
-    def scene(left: int) -> tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.bool_]]:
-        truth = np.zeros((100, 140), np.bool_)
-        truth[30:70, left : left + 40] = True
-        image = np.where(truth[..., np.newaxis], (40, 160, 220), (90, 90, 60)).astype(np.int64)
-        image = np.clip(image + rng.integers(-12, 13, image.shape), 0, 255).astype(np.uint8)
-        shrunk = cv2.erode(truth.view(np.uint8), np.ones((5, 5), np.uint8)).astype(np.float32)
-        return image, cv2.GaussianBlur(shrunk, (0, 0), 2), truth
-
-    lessons = []
-    for left in (20, 60):
-        image, chance, truth = scene(left)
-        lessons.append(make_lesson(image, chance, chance > 0.5, truth))
-    outline = Outline.learn(lessons)
-    image, chance, truth = scene(45)
-    before = jaccard(chance > 0.5, truth)
-    after = jaccard(outline.mend(image, chance, chance > 0.5) > 0, truth)
-    assert before < 0.85
-    assert after > 0.95
-
-
-def test_a_large_picture_is_looked_at_in_a_smaller_size() -> None:
-    truth = np.zeros((1200, 1600), np.bool_)
-    truth[400:800, 500:1000] = True
-    image = np.where(truth[..., np.newaxis], (40, 160, 220), (90, 90, 60)).astype(np.uint8)
-    chance = truth.astype(np.float32)
-    lesson = make_lesson(image, chance, truth, truth)
-    assert len(lesson.features) < 200_000
-    odds = Outline.learn([lesson]).mend(image, chance, truth)
-    assert odds.shape == truth.shape
-    assert jaccard(odds > 0, truth) > 0.97
+            np.testing.assert_allclose(found.key, keys[index - 10], atol=1e-3)
 
 
 def test_the_size_of_a_frame(frames: tuple[Path, ...]) -> None:

@@ -16,7 +16,8 @@ from edge_vos.runtime.propagation.follow import Found, Stack
 def _found(model: LoadedModel, seed: int) -> Found:
     height, width = model.manifest.shape("probability")[2:]
     probability = np.random.default_rng(seed).random((3, height, width)).astype(np.float32)
-    return Found(View(2 * seed, 3, 40, 50), probability)
+    key = np.random.default_rng(seed).random(model.manifest.shape("key")[1:]).astype(np.float32)
+    return Found(View(2 * seed, 3, 40, 50), probability, key)
 
 
 @pytest.mark.parametrize("named", [False, True])

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from edge_vos.errors import SinkError
 from edge_vos.runtime.frame_result import FrameResult
 from edge_vos.runtime.model import LoadedModel
-from edge_vos.runtime.propagation import outline
+from edge_vos.runtime.outlines import outline
 from edge_vos.runtime.propagation import propagate as propagation
 from edge_vos.runtime.propagation.job import Job, Keyframe
 from edge_vos.runtime.propagation.propagate import propagate
