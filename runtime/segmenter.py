@@ -169,9 +169,9 @@ class Segmenter(PromptMethods):
             objects = self._presence.confirm(mask, objects, looks, given, wide_looks)
         if self._zoom is not None:
             self._zoom.update(view, objects, frame_size, shown=bool(given))
-        if self._outlines:
+        if outlines := {i: one for i, one in self._outlines.items() if i not in given}:
             seen = Seen(view, letterbox, probability, outputs["key"][0], view.of(mask))
-            mask = view.placed(mend(view.of(image), seen, self._outlines), frame_size)
+            mask = view.placed(mend(view.of(image), seen, outlines), frame_size)
             objects = states_in(mask, objects)
         objects = tuple(
             replace(

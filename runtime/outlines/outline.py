@@ -34,7 +34,6 @@ _NOISE, _KEY_NOISE = 0.2, 1.2  # added to features, in their deviations; keys ar
 _MOST_SAMPLES = 600_000
 _SHAKEN = 1 << 14
 _SURE = 8.0  # log-odds beyond the reach
-_AT_ONCE = 2048  # pixels
 _WIDE = 4  # pixels of deviation from which a blur is made in a smaller size
 _LOGIT, _FIRST_KEY = 10, 18  # places of the network's log-odds and of keys among the features
 
@@ -63,11 +62,11 @@ class Lesson:
     """Hold the pixels near one outline of which the truth is known.
 
     Args:
-        features: (N, F) float32.
+        features: (N, F) float16, for there are many.
         truth: (N,) float32: 1 on the object.
     """
 
-    features: Array
+    features: NDArray[np.float16]
     truth: Array
 
 
@@ -77,14 +76,11 @@ class Outline:
     Args:
         weights: of the three layers of K perceptrons, (K, inputs, outputs) float32, each followed
             by its offsets, (K, 1, outputs) float32.
-        mean: (F,) float32 of the features.
-        spread: (F,) float32, likewise.
         axes: along which keys were described.
     """
 
-    def __init__(self, weights: list[Array], mean: Array, spread: Array, axes: KeyAxes) -> None:
-        self._weights, self._mean, self._spread = weights, mean, spread
-        self.axes = axes
+    def __init__(self, weights: list[Array], axes: KeyAxes) -> None:
+        self._weights, self.axes = weights, axes
 
     @classmethod
     def learn(cls, lessons: Sequence[Lesson], axes: KeyAxes) -> "Outline":
@@ -95,22 +91,26 @@ class Outline:
             axes: along which they describe keys.
         """
         random = np.random.default_rng(0)
-        features = np.concatenate([lesson.features for lesson in lessons])
         truth = np.concatenate([lesson.truth for lesson in lessons])
+        features = np.concatenate([lesson.features for lesson in lessons])
         if len(features) > _MOST_SAMPLES:
             kept = random.choice(len(features), _MOST_SAMPLES, replace=False)
             features, truth = features[kept], truth[kept]
-        odds = features[:, _LOGIT].copy()
-        mean, spread = features.mean(axis=0), features.std(axis=0) + np.float32(1e-3)
-        scaled = (features - mean) / spread
-        count = features.shape[1]
+        scaled = features.astype(np.float32)
+        odds = scaled[:, _LOGIT].copy()
+        mean, spread = scaled.mean(axis=0), scaled.std(axis=0) + np.float32(1e-3)
+        scaled -= mean
+        scaled /= spread
+        count = scaled.shape[1]
         sizes = ((count, _HIDDEN, 2 / count), (_HIDDEN, _HIDDEN, 2 / _HIDDEN), (_HIDDEN, 1, 0.01))
         weights: list[Array] = []
         for rows, columns, variance in sizes:
             drawn = random.normal(0, np.sqrt(variance), (_NETWORKS, rows, columns))
             weights += [drawn.astype(np.float32), np.zeros((_NETWORKS, 1, columns), np.float32)]
         _train(weights, scaled, odds, truth, random)
-        return cls(weights, mean, spread, axes)
+        weights[0] /= spread[:, np.newaxis]  # from here on features come as they are
+        weights[1] -= (mean @ weights[0])[:, np.newaxis]
+        return cls(weights, axes)
 
     def mend(self, clues: Clues) -> Array:
         """Return the log-odds of the object in every pixel, (H, W) float32; positive on it."""
@@ -125,11 +125,11 @@ class Outline:
         return np.asarray(odds, np.float32)
 
     def _change(self, pixels: Array) -> Array:
-        """Return what is added to the log-odds of (N, F) pixels; a few at a time stay in cache."""
+        """Return what is added to the log-odds of (N, F) pixels."""
         change = np.empty(len(pixels), np.float32)
-        for start in range(0, len(pixels), _AT_ONCE):
-            scaled = (pixels[start : start + _AT_ONCE] - self._mean) / self._spread
-            change[start : start + _AT_ONCE] = _forward(self._weights, scaled)[2].mean(axis=0)[:, 0]
+        for start in range(0, len(pixels), _BATCH):
+            few = pixels[start : start + _BATCH]
+            change[start : start + _BATCH] = _forward(self._weights, few)[2].mean(axis=0)[:, 0]
         return change
 
 
@@ -146,7 +146,7 @@ def make_lesson(clues: Clues, truth: NDArray[np.bool_]) -> Lesson:
         resized = cv2.resize(truth.view(np.uint8), size, interpolation=cv2.INTER_AREA)
         right = resized > 0
     found, near = describe(small, right != small.mask)
-    return Lesson(found, right[near].astype(np.float32))
+    return Lesson(found.astype(np.float16), right[near].astype(np.float32))
 
 
 def describe(

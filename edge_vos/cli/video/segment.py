@@ -59,8 +59,8 @@ def segment(
     the run as the end of the video does: outputs are completed, and the exit code is 0.
 
     --learn-outlines is for a mask that is exact, drawn by hand or corrected: what is wrong in it
-    would be learnt, too. It takes some seconds in the first frame, and each frame about twice as
-    long. Several masks do it by themselves.
+    would be learnt, too. The first frame takes some seconds, each one after it two to three times
+    as long. Several masks do it by themselves.
 
     Several masks, for frames of a folder, are carried to all the others, from both sides; a mask
     is for the frame that it is named after, or for FRAME in --mask FRAME=FILE. A run that was
