@@ -142,6 +142,12 @@ class Prompts:
         return {} if self.file is None else read_prompt_file(self.file)
 
     @property
+    def shows_masks(self) -> bool:
+        """Return whether a mask shows an object, in any frame."""
+        written = (*self.first, *(prompt for each in self.later.values() for prompt in each))
+        return bool(self.masks) or any(prompt.mask is not None for prompt in written)
+
+    @property
     def mask(self) -> Path | None:
         """Return the one mask for the first frame.
 

@@ -86,21 +86,20 @@ def segment(
     from edge_vos.cli.video.session import SessionRequest, run_session
     from edge_vos.cli.video.times import parse_time
 
-    if learn_outlines and not (mask or options.prompts):
+    request = SessionRequest(
+        source,
+        options,
+        masks=tuple(mask or ()),
+        outputs=tuple(options.output or ()),
+        start_s=0.0 if start is None else parse_time("--start", start),
+        end_s=None if end is None else parse_time("--end", end),
+        resume=resume,
+        learn_outlines=learn_outlines,
+    )
+    if learn_outlines and not request.prompts.shows_masks:
         raise UsageError(
-            "--learn-outlines without --mask",
+            "--learn-outlines without a mask",
             "an exact mask of the first frame",
             "Add --mask FILE, or leave --learn-outlines out",
         )
-    run_session(
-        SessionRequest(
-            source,
-            options,
-            masks=tuple(mask or ()),
-            outputs=tuple(options.output or ()),
-            start_s=0.0 if start is None else parse_time("--start", start),
-            end_s=None if end is None else parse_time("--end", end),
-            resume=resume,
-            learn_outlines=learn_outlines,
-        )
-    )
+    run_session(request)
