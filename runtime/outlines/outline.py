@@ -20,7 +20,7 @@ Array = NDArray[np.float32]
 LONGEST_SIDE_PX = 854
 """A larger picture is looked at in this size."""
 
-REACH_PX = 24.0
+REACH_PX = 16.0
 """How far from the network's outline a pixel may change."""
 
 MARGIN_PX = 36

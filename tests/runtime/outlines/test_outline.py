@@ -49,7 +49,7 @@ def test_keys_tell_what_colours_cannot() -> None:
     outline = Outline.learn([make_lesson(*scene(left)) for left in (20, 70)], AXES_OF_NOTHING)
     clues, truth = scene(45)
     assert jaccard(clues.mask, truth) < 0.7
-    assert jaccard(outline.mend(clues) > 0, truth) > 0.9
+    assert jaccard(outline.mend(clues) > 0, truth) > 0.85
 
 
 def test_a_large_picture_is_looked_at_in_a_smaller_size() -> None:
