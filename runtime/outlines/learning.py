@@ -30,7 +30,9 @@ FILL = 0.9
 
 _TURN_DEGREES, _SCALE = 4.0, 0.06
 _SHIFT, _SHIFT_APART = (0.04, 0.03), (0.08, 0.08)  # parts of width and height
-_HOLE_PX, _FILL_SHRINK, _EDGE = 9, 4, 0.7
+_HOLE_PX, _FILL_SHRINK = 9, 4
+"""So much wider than the objects is what is filled behind them, and so much smaller it is done."""
+_EDGE = 0.7  # pixels of deviation, of the seam
 
 Image = NDArray[np.uint8]
 Look = Callable[[Image, View], Seen]
