@@ -1,8 +1,8 @@
 """Learn, from the given masks of one video, how the network's outlines have to be moved.
 
 A few small perceptrons, trained anew for each object, look at colours and at the network's own
-probability and keys. The mean of what they say is added to the network's
-log-odds of a pixel near the outline. Where they know nothing they add nothing.
+probability and keys. The mean of what they say is added to the network's log-odds of a pixel near
+the outline. Where they know nothing they add nothing.
 """
 
 from collections.abc import Sequence

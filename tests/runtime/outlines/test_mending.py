@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 from edge_vos.runtime.masks import jaccard
 from edge_vos.runtime.model import LoadedModel
 from edge_vos.runtime.objects.view import View
-from edge_vos.runtime.outlines import outline
+from edge_vos.runtime.outlines import learning, outline
 from edge_vos.runtime.outlines.learning import MADE_FRAMES, make_frames
 from edge_vos.runtime.outlines.mending import mend
 from edge_vos.runtime.outlines.seen import Seen
@@ -32,7 +33,9 @@ def _look(image: Picture, view: View) -> Seen:
     return Seen(view, letterbox, nothing, nothing, np.zeros(view.size, np.uint8))
 
 
-def test_made_frames_move_the_object_and_sometimes_what_is_behind_it(scene: Scene) -> None:
+def test_made_frames_move_the_object_and_sometimes_what_is_behind_it(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
     rng = np.random.default_rng(0)
     frame, mask = scene((64, 32), side=40)
     frame = np.where(mask[..., np.newaxis] > 0, frame, rng.integers(0, 99, frame.shape))
@@ -47,6 +50,17 @@ def test_made_frames_move_the_object_and_sometimes_what_is_behind_it(scene: Scen
     assert len({known.image.tobytes() for known in made}) == MADE_FRAMES
     again = list(make_frames([_look], frame, mask, (64, 96)))
     assert all(np.array_equal(a.image, b.image) for a, b in zip(made, again, strict=True))
+    first = learning.APART - 1
+    monkeypatch.setattr(learning, "APART", MADE_FRAMES + 1)
+    together = list(make_frames([_look], frame, mask, (64, 96)))
+    for one, other in zip(made[:first], together[:first], strict=True):
+        np.testing.assert_array_equal(one.image, other.image)
+    apart, plain = made[first], together[first]
+    np.testing.assert_array_equal(apart.truth, plain.truth)
+    inside = cv2.erode(apart.truth, np.ones((9, 9), np.uint8)) > 0
+    outside = cv2.dilate(apart.truth, np.ones((9, 9), np.uint8)) == 0
+    np.testing.assert_allclose(apart.image[inside], plain.image[inside], atol=1)
+    assert (apart.image[outside] != plain.image[outside]).mean() > 0.5
 
 
 def _run(model: LoadedModel, scene: Scene, *, learn: bool) -> list[FrameResult]:
