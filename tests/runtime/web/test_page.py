@@ -312,9 +312,7 @@ def test_the_masks_stay_on_the_object_when_the_phone_is_turned(
 
 def test_a_person_uses_it(site: Path, drive: Drive) -> None:
     with served(site) as server:
-        found = drive(
-            "person", server.address, box=PLACE, tap=[0.11, 0.63], erase=[[0.06, 0.7], [0.2, 0.7]]
-        )
+        found = drive("person", server.address, box=PLACE, tap=[0.11, 0.63])
     assert found["begun"] == 0  # a preview is no object yet
     assert found["named"] == "the rider"
     assert found["after"] < 0.9 * found["before"], found
