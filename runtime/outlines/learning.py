@@ -69,7 +69,7 @@ def learn_outlines(frames: Iterable[Known], object_ids: Sequence[int]) -> dict[i
             truth = view.of(known.truth) == object_id
             if truth.any():
                 lesson = lesson_of(view.of(known.image), known.seen, object_id, truth, axes)
-                if len(lesson.truth):
+                if len(lesson.depth):
                     found.append(lesson)
     if axes is None:
         return {}

@@ -1,11 +1,11 @@
 """Learn, from the given masks of one video, how the network's outlines have to be moved.
 
-A few small perceptrons, trained anew for each object, look at colours and at the network's own
-probability and keys. The mean of what they say is added to the network's log-odds of a pixel near
-the outline. Where they know nothing they add nothing.
+A small perceptron, trained anew for each object, looks at colours and at the network's own
+probability and keys. What it says is added to the network's log-odds of a pixel near the outline.
+Where it knows nothing it adds nothing.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,19 +20,21 @@ Array = NDArray[np.float32]
 LONGEST_SIDE_PX = 854
 """A larger picture is looked at in this size."""
 
-REACH_PX = 16.0
+REACH_PX = 12.0
 """How far from the network's outline a pixel may change."""
 
 MARGIN_PX = 36
 """What lies so far from such a pixel still describes it."""
 
-# Batches are so small that no library divides their products among threads, which would wait for
-# each other longer than they work.
-_NETWORKS, _STEPS, _BATCH, _HIDDEN = 4, 2000, 256, 32
+_STEPS, _HIDDEN = 2000, 64
+# Pixels in a group, and groups that are learnt from and mended at once. A group is so small that no
+# library divides its products among threads, which would wait for each other longer than they work.
+_GROUP, _BATCH, _AT_ONCE = 64, 4, 32
 _RATE, _DECAY = 2e-3, 1e-4
 _NOISE, _KEY_NOISE = 0.2, 1.2  # added to features, in their deviations; keys are coarse
 _MOST_SAMPLES = 600_000
 _SHAKEN = 1 << 14
+_LOOSE_PX = 0.9  # 0.7 at most where masks are exact, and 1.1 or more where they are 2 too large
 _SURE = 8.0  # log-odds beyond the reach
 _WIDE = 4  # pixels of deviation from which a blur is made in a smaller size
 _LOGIT, _FIRST_KEY = 10, 18  # places of the network's log-odds and of keys among the features
@@ -63,19 +65,19 @@ class Lesson:
 
     Args:
         features: (N, F) float16, for there are many.
-        truth: (N,) float32: 1 on the object.
+        depth: (N,) float16, pixels that they lie inside the true outline; negative beside it.
     """
 
     features: NDArray[np.float16]
-    truth: Array
+    depth: NDArray[np.float16]
 
 
 class Outline:
     """Know how to mend the outlines of one object.
 
     Args:
-        weights: of the three layers of K perceptrons, (K, inputs, outputs) float32, each followed
-            by its offsets, (K, 1, outputs) float32.
+        weights: of the perceptron's three layers, (inputs, outputs) float32, each followed by its
+            offsets, (outputs,) float32.
         axes: along which keys were described.
     """
 
@@ -91,8 +93,9 @@ class Outline:
             axes: along which they describe keys.
         """
         random = np.random.default_rng(0)
-        truth = np.concatenate([lesson.truth for lesson in lessons])
+        depth = np.concatenate([lesson.depth for lesson in lessons])
         features = np.concatenate([lesson.features for lesson in lessons])
+        truth = _tightened(depth, features[:, _LOGIT])
         if len(features) > _MOST_SAMPLES:
             kept = random.choice(len(features), _MOST_SAMPLES, replace=False)
             features, truth = features[kept], truth[kept]
@@ -105,11 +108,11 @@ class Outline:
         sizes = ((count, _HIDDEN, 2 / count), (_HIDDEN, _HIDDEN, 2 / _HIDDEN), (_HIDDEN, 1, 0.01))
         weights: list[Array] = []
         for rows, columns, variance in sizes:
-            drawn = random.normal(0, np.sqrt(variance), (_NETWORKS, rows, columns))
-            weights += [drawn.astype(np.float32), np.zeros((_NETWORKS, 1, columns), np.float32)]
+            drawn = random.normal(0, np.sqrt(variance), (rows, columns))
+            weights += [drawn.astype(np.float32), np.zeros(columns, np.float32)]
         _train(weights, scaled, odds, truth, random)
         weights[0] /= spread[:, np.newaxis]  # from here on features come as they are
-        weights[1] -= (mean @ weights[0])[:, np.newaxis]
+        weights[1] -= mean @ weights[0]
         return cls(weights, axes)
 
     def mend(self, clues: Clues) -> Array:
@@ -126,11 +129,14 @@ class Outline:
 
     def _change(self, pixels: Array) -> Array:
         """Return what is added to the log-odds of (N, F) pixels."""
-        change = np.empty(len(pixels), np.float32)
-        for start in range(0, len(pixels), _BATCH):
-            few = pixels[start : start + _BATCH]
-            change[start : start + _BATCH] = _forward(self._weights, few)[2].mean(axis=0)[:, 0]
-        return change
+        count, features = pixels.shape
+        groups = np.zeros((-(-count // _GROUP), _GROUP, features), np.float32)
+        groups.reshape(-1, features)[:count] = pixels
+        change = np.empty(groups.shape[:2], np.float32)
+        for start in range(0, len(groups), _AT_ONCE):
+            some = slice(start, start + _AT_ONCE)
+            change[some] = _forward(self._weights, groups[some])[2][..., 0]
+        return change.reshape(-1)[:count]
 
 
 def make_lesson(clues: Clues, truth: NDArray[np.bool_]) -> Lesson:
@@ -146,7 +152,28 @@ def make_lesson(clues: Clues, truth: NDArray[np.bool_]) -> Lesson:
         resized = cv2.resize(truth.view(np.uint8), size, interpolation=cv2.INTER_AREA)
         right = resized > 0
     found, near = describe(small, right != small.mask)
-    return Lesson(found.astype(np.float16), right[near].astype(np.float32))
+    return Lesson(found.astype(np.float16), _depth(right)[near].astype(np.float16))
+
+
+def _depth(mask: NDArray[np.bool_]) -> Array:
+    """Return how many pixels each lies inside an outline; what lies beside it is negative."""
+    inside = mask.view(np.uint8)
+    within, beside = (cv2.distanceTransform(one, cv2.DIST_L2, 3) for one in (inside, 1 - inside))
+    return np.asarray(within - beside, np.float32)
+
+
+def _tightened(depth: NDArray[np.float16], odds: NDArray[np.float16]) -> Array:
+    """Return the truth, 1 on the object; of a mask that is drawn loosely what lies inside it.
+
+    A network that is trained on exact masks finds the object within a loose one. So that is told by
+    how far it stays inside on the whole.
+    """
+    on = depth > 0
+    outermost = np.count_nonzero(on & (depth < 1.2))
+    loose_px = (np.count_nonzero(on) - np.count_nonzero(odds > 0)) / max(outermost, 1)
+    if loose_px > _LOOSE_PX:
+        on = depth > loose_px + 0.5  # a pixel at the outline has a depth of 1
+    return on.astype(np.float32)
 
 
 def describe(
@@ -159,46 +186,47 @@ def describe(
     Returns:
         (N, F) float32, and which pixels these are: (H, W) bool.
     """
-    inside, chance = clues.mask.view(np.uint8), clues.chance
-    depth = cv2.distanceTransform(inside, cv2.DIST_L2, 3)
-    depth = depth - cv2.distanceTransform(1 - inside, cv2.DIST_L2, 3)
+    chance, depth = clues.chance, _depth(clues.mask)
     near = np.abs(depth) < REACH_PX
     if wrong is not None:
         near |= wrong
+    there = np.flatnonzero(near)
+
+    def at(picture: Array) -> Array:
+        return picture.reshape(near.size, -1).take(there, axis=0)
+
     lab = cv2.cvtColor(clues.image, cv2.COLOR_BGR2LAB)
     colours = np.asarray(lab.astype(np.float32) / 64 - 2, np.float32)
-    light = colours[..., 0]
-    variance = _blur(np.square(light), 2) - _blur(light, 2) ** 2
-    bounded = np.clip(chance, 0.01, 0.99)
+    around = _blur(colours, 2)
+    own, average = at(colours), at(around)
+    variance = at(_blur(np.square(colours[..., 0]), 2)) - np.square(average[:, :1])
+    bounded, deep = np.clip(at(chance), 0.01, 0.99), at(depth)
+    object_like, ground_like = (at(like) for like in _likes(colours, chance))
     maps = [
-        colours,
-        _blur(colours, 2),
-        _blur(colours, 6),
+        own,
+        average,
+        at(_blur(colours, 6)),
         2 * np.sqrt(np.maximum(variance, 0)),
         np.log(bounded / (1 - bounded)),
-        _blur(chance, 4) * 4 - 2,
-        _blur(chance, 12) * 4 - 2,
-        np.clip(depth, -REACH_PX, REACH_PX) / 8,
-        np.clip(depth, -4, 4) / 2,
-        _likeness(colours, chance),
+        at(_blur(chance, 4)) * 4 - 2,
+        at(_blur(chance, 12)) * 4 - 2,
+        np.clip(deep, -REACH_PX, REACH_PX) / 8,
+        np.clip(deep, -4, 4) / 2,
+        2 * (np.abs(own - object_like) - np.abs(own - ground_like)),
+        clues.keys.reshape(len(clues.keys), -1).take(there, axis=1).T,
     ]
-    count = np.count_nonzero(near)
-    described = [each[near].reshape(count, -1) for each in maps]
-    return np.column_stack([*described, clues.keys[:, near].T]).astype(np.float32), near
+    return np.concatenate(maps, axis=1, dtype=np.float32), near
 
 
-def _likeness(colours: Array, chance: Array) -> Array:
-    """Return how much nearer each colour is to the object's around it than to the background's."""
+def _likes(colours: Array, chance: Array) -> Iterator[Array]:
+    """Return the object's colour around each pixel, and the background's."""
     weighted = colours * chance[..., np.newaxis]
     on, both, object_both = (_small_blur(each, 12) for each in (chance, colours, weighted))
     object_like = object_both / (on + 1e-3)[..., np.newaxis]
     ground_like = (both - object_both) / (1 - on + 1e-3)[..., np.newaxis]
     size = chance.shape[::-1]
-    object_like, ground_like = (
-        cv2.resize(each, size, interpolation=cv2.INTER_LINEAR)
-        for each in (object_like, ground_like)
-    )
-    return np.asarray(2 * (np.abs(colours - object_like) - np.abs(colours - ground_like)))
+    for each in (object_like, ground_like):
+        yield np.asarray(cv2.resize(each, size, interpolation=cv2.INTER_LINEAR), np.float32)
 
 
 def _blur(values: Array, sigma: float) -> Array:
@@ -231,7 +259,7 @@ def _shrink(clues: Clues) -> Clues:
 
 
 def _forward(weights: Sequence[Array], features: Array) -> tuple[Array, Array, Array]:
-    """Return what the three layers give: (N, outputs), or (K, N, outputs) of K perceptrons."""
+    """Return what the three layers give: (..., N, outputs) of (..., N, F) features."""
     first = np.maximum(features @ weights[0] + weights[1], 0)
     second = np.maximum(first @ weights[2] + weights[3], 0)
     return first, second, second @ weights[4] + weights[5]
@@ -249,17 +277,18 @@ def _train(
     noise = random.normal(0, _NOISE, (_SHAKEN, features.shape[1])).astype(np.float32)
     noise[:, _FIRST_KEY:] *= _KEY_NOISE / _NOISE
     for step in range(1, _STEPS + 1):
-        drawn = random.integers(0, len(features), (_NETWORKS, _BATCH))
-        shaken = int(random.integers(0, _SHAKEN - _BATCH))
-        batch = features[drawn] + noise[shaken : shaken + _BATCH]
+        drawn = random.integers(0, len(features), (_BATCH, _GROUP))
+        shaken = int(random.integers(0, _SHAKEN - drawn.size))
+        batch = features[drawn]
+        batch += noise[shaken : shaken + drawn.size].reshape(batch.shape)
         first, second, change = _forward(weights, batch)
         chance = 1 / (1 + np.exp(-(change + odds[drawn][..., np.newaxis])))
-        error = ((chance - truth[drawn][..., np.newaxis]) / _BATCH).astype(np.float32)
-        to_second = (error @ weights[4].mT) * (second > 0)
-        to_first = (to_second @ weights[2].mT) * (first > 0)
+        error = (chance - truth[drawn][..., np.newaxis]) / np.float32(drawn.size)
+        to_second = (error @ weights[4].T) * (second > 0)
+        to_first = (to_second @ weights[2].T) * (first > 0)
         slopes = []
         for inputs, wanted in ((batch, to_first), (first, to_second), (second, error)):
-            slopes += [inputs.mT @ wanted, wanted.sum(axis=1, keepdims=True)]
+            slopes += [(inputs.mT @ wanted).sum(axis=0), wanted.sum(axis=(0, 1))]
         rate = _RATE * (1 - step / _STEPS)
         for k, slope in enumerate(slopes):
             mean[k] += 0.1 * (slope - mean[k])

@@ -2,6 +2,7 @@
 
 import cv2
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
 from edge_vos.runtime.masks import jaccard
@@ -16,22 +17,34 @@ def _clues(image: NDArray[np.uint8], chance: NDArray[np.float32], scale: float =
     return Clues(image, chance, chance > 0.5, keys, scale)
 
 
+def _square(left: int, found: int) -> tuple[Clues, NDArray[np.bool_]]:
+    """Return a square of its own colour that is found so many pixels too large on every side."""
+    rng = np.random.default_rng(left)
+    truth = np.zeros((100, 140), np.bool_)
+    truth[30:70, left : left + 40] = True
+    image = np.where(truth[..., np.newaxis], (40, 160, 220), (90, 90, 60)).astype(np.int64)
+    image = np.clip(image + rng.integers(-12, 13, image.shape), 0, 255).astype(np.uint8)
+    taken = np.zeros(truth.shape, np.float32)
+    taken[30 - found : 70 + found, left - found : left + 40 + found] = 1
+    return _clues(image, np.asarray(cv2.GaussianBlur(taken, (0, 0), 2), np.float32)), truth
+
+
 def test_an_outline_learns_where_the_network_errs() -> None:
-    """A square of its own colour that the network finds two pixels too small on every side."""
-    rng = np.random.default_rng(0)
-
-    def scene(left: int) -> tuple[Clues, NDArray[np.bool_]]:
-        truth = np.zeros((100, 140), np.bool_)
-        truth[30:70, left : left + 40] = True
-        image = np.where(truth[..., np.newaxis], (40, 160, 220), (90, 90, 60)).astype(np.int64)
-        image = np.clip(image + rng.integers(-12, 13, image.shape), 0, 255).astype(np.uint8)
-        shrunk = cv2.erode(truth.view(np.uint8), np.ones((5, 5), np.uint8)).astype(np.float32)
-        return _clues(image, np.asarray(cv2.GaussianBlur(shrunk, (0, 0), 2), np.float32)), truth
-
-    outline = Outline.learn([make_lesson(*scene(left)) for left in (20, 60)], AXES_OF_NOTHING)
-    clues, truth = scene(45)
+    lessons = [make_lesson(*_square(left, found=2)) for left in (20, 60)]
+    clues, truth = _square(45, found=2)
     assert jaccard(clues.mask, truth) < 0.85
-    assert jaccard(outline.mend(clues) > 0, truth) > 0.95
+    assert jaccard(Outline.learn(lessons, AXES_OF_NOTHING).mend(clues) > 0, truth) > 0.95
+
+
+@pytest.mark.parametrize("loose", [2, 4])
+def test_what_is_drawn_too_large_is_not_learnt(loose: int) -> None:
+    kernel = np.ones((2 * loose + 1, 2 * loose + 1), np.uint8)
+    lessons = []
+    for left in (20, 60):
+        clues, truth = _square(left, found=0)
+        lessons.append(make_lesson(clues, cv2.dilate(truth.view(np.uint8), kernel) > 0))
+    clues, truth = _square(45, found=0)
+    assert jaccard(Outline.learn(lessons, AXES_OF_NOTHING).mend(clues) > 0, truth) > 0.95
 
 
 def test_keys_tell_what_colours_cannot() -> None:
