@@ -59,9 +59,13 @@ def evaluate(
         ),
     ] = None,
     learn_outlines: Annotated[
-        bool,
-        typer.Option("--learn-outlines", help="Learn outlines from the masks, as segment does."),
-    ] = False,
+        bool | None,
+        typer.Option(
+            "--learn-outlines/--no-learn-outlines",
+            help="Learn outlines from the masks, as segment does.",
+            show_default="without --prompt and --restart",
+        ),
+    ] = None,
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", metavar="MASKS", help="New folder for the masks, as PNGs."),
@@ -93,7 +97,7 @@ def evaluate(
 
         edge-vos eval DAVIS --prompt click
 
-        edge-vos eval DAVIS --learn-outlines
+        edge-vos eval DAVIS --no-learn-outlines
     """
     from edge_vos.evaluate.composites import SwapMeter, composite_dataset
     from edge_vos.evaluate.pictures import WorstFrames, refuse_existing
@@ -113,6 +117,8 @@ def evaluate(
             "one of them: outlines are learnt from exact masks",
             "Leave one out",
         )
+    if learn_outlines is None:
+        learn_outlines = prompt is None and restart is None
     shown = None if prompt is None else FirstMasks(prompt, parse_prompt(prompt))
     found = read_dataset(dataset, protocol, parse_sequences(sequences), split)
     if loop is not None:

@@ -48,6 +48,11 @@ def davis(tmp_path: Path, scene: Scene) -> Path:
     return tmp_path / "DAVIS"
 
 
+@pytest.fixture(autouse=True)
+def _short_lessons(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outline, "_STEPS", 200)
+
+
 def _eval(*arguments: object) -> Result:
     return CliRunner().invoke(app, ["eval", *map(str, arguments)], env={"COLUMNS": "120"})
 
@@ -216,19 +221,18 @@ def test_a_box_shows_the_objects_and_is_tried_on_frames(davis: Path, tiny_bundle
     assert "J from a box" in text
 
 
-def test_outlines_are_learnt_when_asked_for(
-    davis: Path, tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(outline, "_STEPS", 200)
-    result = _eval(davis, "--model", tiny_bundle.path, "--learn-outlines", "--json")
+def test_outlines_are_learnt_from_true_masks(davis: Path, tiny_bundle: Bundle) -> None:
+    result = _eval(davis, "--model", tiny_bundle.path, "--json")
     assert result.exit_code == 0, result.output
     document = json.loads(result.stdout)
     assert document["learn_outlines"] is True
-    plain = json.loads(_eval(davis, "--model", tiny_bundle.path, "--json").stdout)
+    plain = json.loads(
+        _eval(davis, "--model", tiny_bundle.path, "--no-learn-outlines", "--json").stdout
+    )
     assert plain["learn_outlines"] is False
     assert document["j_mean"] != plain["j_mean"]
     assert document["j_mean"] > 80
-    text = _eval(davis, "--model", tiny_bundle.path, "--learn-outlines").stdout
+    text = _eval(davis, "--model", tiny_bundle.path).stdout
     assert "outlines learnt" in " ".join(text.split())
 
 

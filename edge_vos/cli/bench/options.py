@@ -123,7 +123,7 @@ def read_live(source: str | None, record: bool, prompts: Prompts) -> "LiveReques
                 "Add --source URI",
             )
         return None
-    from edge_vos.cli.video.session import prepare_process
+    from edge_vos.cli.video.process import prepare_process
 
     prepare_process()
     from edge_vos.devices.bench.live import LiveRequest

@@ -65,6 +65,11 @@ def given_frames(request: "SessionRequest", files: Sequence[Path]) -> dict[int, 
         raise UsageError(
             "--box, --point or --prompts beside masks of several frames", "masks alone"
         )
+    if request.learn_outlines is False:
+        raise UsageError(
+            "--no-learn-outlines with masks of several frames", "one mask, for the first frame",
+            "Leave --no-learn-outlines out: outlines are learnt from several masks by themselves",
+        )  # fmt: skip
     given: dict[int, Path] = {}
     for frame, mask in pairs:
         index = _place(frame or mask.stem, files, mask)

@@ -46,21 +46,22 @@ def segment(
         str | None, typer.Option(metavar="TIME", help="End a file here: seconds, or HH:MM:SS.")
     ] = None,
     learn_outlines: Annotated[
-        bool,
+        bool | None,
         typer.Option(
-            "--learn-outlines",
+            "--learn-outlines/--no-learn-outlines",
             help="Learn from --mask how outlines have to be moved: better masks, but slower.",
+            show_default="with --mask",
         ),
-    ] = False,
+    ] = None,
 ) -> None:
     """Segment every frame of a video, a folder of images or a synthetic scene.
 
     What to follow is shown in the first frame; a synthetic scene shows it by itself. Ctrl-C ends
     the run as the end of the video does: outputs are completed, and the exit code is 0.
 
-    --learn-outlines is for a mask that is exact, drawn by hand or corrected: what is wrong in it
-    would be learnt, too. The first frame takes some seconds, each one after it two to three times
-    as long. Several masks do it by themselves.
+    A mask teaches how outlines have to be moved. The first frame takes one or two seconds for each
+    object then, and each one after it half as long again. --no-learn-outlines leaves that out, for
+    speed, or where a mask is rough.
 
     Several masks, for frames of a folder, are carried to all the others, from both sides; a mask
     is for the frame that it is named after, or for FRAME in --mask FRAME=FILE. A run that was
@@ -71,7 +72,7 @@ def segment(
 
     edge-vos segment clip.mp4 --start 1:05 --end 1:20 --box 210,80,160,240 -o matte:cup.mov
 
-    edge-vos segment clip.mp4 --mask first.png --learn-outlines -o overlay.mp4
+    edge-vos segment clip.mp4 --mask first.png --no-learn-outlines -o overlay.mp4
 
     edge-vos segment frames/ --mask 00000.png -o masks.jsonl --json
 

@@ -1,12 +1,11 @@
 """What `segment` and `live` share: outputs, signals, progress and the report."""
 
-import ctypes
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +13,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from edge_vos.cli.video.options import VideoOptions
+from edge_vos.cli.video.process import prepare_process
 from edge_vos.cli.video.prompts import Prompts
 from edge_vos.cli.video.run_report import Watch, print_report
 from edge_vos.errors import PromptError, SinkError, UsageError
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from edge_vos.runtime.segmenter import FrameResult
     from edge_vos.runtime.sinks.output import Sink
     from edge_vos.runtime.sources.frame import Frame, Source
-
-_M_MMAP_THRESHOLD, _M_ARENA_MAX = -3, -8  # of glibc's malloc.h
 
 
 @dataclass(frozen=True)
@@ -44,7 +42,8 @@ class SessionRequest:
         live: take the newest frame, not every frame.
         loop: play a file again at its end.
         resume: go on with a run of several masks that was stopped.
-        learn_outlines: learn from the first frame's mask how outlines have to be moved.
+        learn_outlines: learn from masks how outlines have to be moved; ``None`` does where a mask
+            shows an object.
 
     Attributes:
         prompts: what is shown, in the first frame and, by a file, in others; an exact mask of the
@@ -60,7 +59,7 @@ class SessionRequest:
     live: bool = False
     loop: bool = False
     resume: bool = False
-    learn_outlines: bool = False
+    learn_outlines: bool | None = False
 
     def __post_init__(self) -> None:
         _ = self.prompts  # wrong ones are refused before anything is opened
@@ -69,6 +68,11 @@ class SessionRequest:
     def prompts(self) -> Prompts:
         """Check the prompts as they were typed."""
         return Prompts.of(self.options, self.masks)
+
+    @property
+    def learns_outlines(self) -> bool:
+        """Return whether outlines are learnt."""
+        return self.prompts.shows_masks if self.learn_outlines is None else self.learn_outlines
 
 
 def run_session(request: SessionRequest) -> None:
@@ -85,7 +89,7 @@ def run_session(request: SessionRequest) -> None:
             if request.live
             else "Leave `-o window` out, and record with `-o clip.mkv`",
         )
-    prepare_process()
+    prepare_process(keep_memory=request.learns_outlines)
     from edge_vos.cli.video.propagation import frame_files, given_frames, run_propagation
     from edge_vos.runtime.interactive.controls import Controls
     from edge_vos.runtime.pipeline import RunOptions, segment
@@ -115,7 +119,7 @@ def run_session(request: SessionRequest) -> None:
             return
         model, size_reason = open_model(request, source.fps)
         stack.callback(model.runner.close)
-        segmenter = Segmenter(model, learn_outlines=request.learn_outlines)
+        segmenter = Segmenter(model, learn_outlines=request.learns_outlines)
         first = files[0].name if files else ""
         shown = None if request.live else source.frames
         request.prompts.check(source.size, shown, model.manifest.channels - 1)
@@ -299,38 +303,6 @@ def stop_on_signals(controls: "Controls") -> Iterator[None]:
     finally:
         for restored, handler in previous.items():
             signal.signal(restored, handler)
-
-
-def prepare_process() -> None:
-    """Set this process up to run a source: quiet libraries, and as little of the machine as can be.
-
-    It comes before OpenCV is used.
-    """
-    _quieten()
-    _return_large_blocks()
-    import cv2
-
-    cv2.setNumThreads(1)  # its threads would compete with the engine's
-
-
-def _quieten() -> None:
-    """Leave stderr to our own words: what OpenCV, FFmpeg and Qt meet, the errors here say."""
-    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
-    os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
-    os.environ.setdefault("SVT_LOG", "0")  # the encoder of AV1
-    os.environ.setdefault("QT_LOGGING_RULES", "*.warning=false")  # of fonts that its wheel lacks
-
-
-def _return_large_blocks() -> None:
-    """Have the C library give a frame's memory back when it is freed, and keep one heap.
-
-    glibc keeps it otherwise, for each thread anew: 12 MB more at 480x640.
-    """
-    if sys.platform.startswith("linux"):
-        with suppress(OSError, AttributeError):  # another C library
-            library = ctypes.CDLL(None)
-            library.mallopt(_M_MMAP_THRESHOLD, 1 << 18)
-            library.mallopt(_M_ARENA_MAX, 1)
 
 
 def _check_prompts(request: SessionRequest, source: "Source", interactive: bool) -> None:

@@ -382,8 +382,10 @@ def test_outlines_are_learnt_from_a_mask_alone(
 ) -> None:
     monkeypatch.setattr(outline, "_STEPS", 40)
     words = (clip, "--mask", given / "00000.png", "--json")
-    plain = _document(_segment(tiny_bundle, *words, "-o", tmp_path / "plain"))
-    learnt = _document(_segment(tiny_bundle, *words, "--learn-outlines", "-o", tmp_path / "learnt"))
+    plain = _document(
+        _segment(tiny_bundle, *words, "--no-learn-outlines", "-o", tmp_path / "plain")
+    )
+    learnt = _document(_segment(tiny_bundle, *words, "-o", tmp_path / "learnt"))
     assert learnt["frames"] == plain["frames"] == FRAMES
     names = [path.name for path in sorted((tmp_path / "plain").iterdir())]
     before, after = (
@@ -394,6 +396,9 @@ def test_outlines_are_learnt_from_a_mask_alone(
     assert before[1:] != after[1:]
     error = _refused(tiny_bundle, clip, "--box", "8,8,48,48", "--learn-outlines")
     assert "--learn-outlines without a mask" in str(error)
+    masks = (option for name in ("00000", "00002") for option in ("--mask", given / f"{name}.png"))
+    error = _refused(tiny_bundle, clip, *masks, "--no-learn-outlines")
+    assert "--no-learn-outlines with masks of several frames" in str(error)
 
 
 def test_resume_is_for_runs_that_keep_something(
