@@ -61,7 +61,7 @@ def segment(
 
     A mask teaches how outlines have to be moved. The first frame takes one or two seconds for each
     object then, and each one after it half as long again. --no-learn-outlines leaves that out, for
-    speed, or where a mask is rough.
+    speed, or where a mask is drawn too small.
 
     Several masks, for frames of a folder, are carried to all the others, from both sides; a mask
     is for the frame that it is named after, or for FRAME in --mask FRAME=FILE. A run that was
